@@ -1,0 +1,1 @@
+"""The domain: canonical answer, money, dates, rules, prompts and the tolerant parsing of answers."""

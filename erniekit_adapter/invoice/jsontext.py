@@ -1,0 +1,50 @@
+"""JSON whose numbers keep their digits: 3025.00 is read as Decimal("3025.00") and written as 3025.00."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import simplejson
+
+
+def parse(text: str | bytes) -> Any:
+    """Read JSON strictly; numbers with a point become Decimal, others int.
+
+    Raises:
+        ValueError: not UTF-8, not JSON, NaN or Infinity, a key given twice, or nesting too deep to be meant.
+    """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode()
+        return json.loads(
+            text, parse_float=_decimal, parse_constant=_refuse_constant, object_pairs_hook=_object_with_unique_keys
+        )
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def compose(value: object) -> str:
+    """Write JSON in one line without spaces; Decimal keeps its digits, text keeps its characters."""
+    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"{text[:40]} is out of range") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _object_with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"given twice: {', '.join(twice)[:200]}")
+    return found
