@@ -1,0 +1,1 @@
+"""The project file: schema, loading and overrides, and the catalogue of models."""

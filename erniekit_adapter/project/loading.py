@@ -1,0 +1,201 @@
+"""From a YAML file and overrides to a project; everything that is wrong is said at once, each with its line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from erniekit_adapter.errors import Problem, UsageError, misuse
+from erniekit_adapter.files import read_bytes
+from erniekit_adapter.project.schema import Project
+
+MAX_PROJECT_BYTES = 1024 * 1024
+MAX_PROJECT_NODES = 10_000
+
+Key = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, reading `2e-4` as the number it is in YAML 1.2."""
+
+
+_Loader.yaml_implicit_resolvers = {  # a copy: the resolvers of SafeLoader itself stay as they are
+    first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+@dataclass
+class _Document:
+    """A YAML file as data, with the place of every key."""
+
+    path: Path
+    data: Any = None
+    lines: dict[Key, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def where(self, key: Key) -> str:
+        """`file:line dotted.key` of a key, or of the nearest part of it that is written down."""
+        known = next((key[:size] for size in range(len(key), 0, -1) if key[:size] in self.lines), None)
+        place = self.lines[known] if known else str(self.path)
+        return f"{place} {dotted(key)}".strip()
+
+
+def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
+    """Read a project file and apply overrides of the form `section.key=value`.
+
+    Raises:
+        UsageError: every unknown key, wrong value, duplicate key and impossible override, each with its line.
+    """
+    document = read_yaml(path)
+    for override in overrides:
+        _apply_override(document, override)
+    if not isinstance(document.data, dict):
+        document.problems.append(Problem(str(path), "is no project file: expected sections such as model, training"))
+    if document.problems:
+        raise UsageError(document.problems)
+    try:
+        return Project.model_validate(document.data)
+    except ValidationError as error:
+        raise UsageError([_problem(document, dict(item)) for item in error.errors()]) from error
+
+
+def read_yaml(path: Path) -> _Document:
+    """Read a YAML file into plain data, noting the line of each key and every key that is given twice.
+
+    Raises:
+        UsageError: not readable, too large, or not YAML.
+    """
+    document = _Document(path)
+    try:
+        loader = _Loader(read_bytes(path, MAX_PROJECT_BYTES).decode())
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise misuse(path, f"not UTF-8 text: {error}") from error
+    try:
+        node = loader.get_single_node()
+        if node is not None:
+            for count, (key, child, parent) in enumerate(_walk(node, ())):
+                if count > MAX_PROJECT_NODES:
+                    raise misuse(path, f"more than {MAX_PROJECT_NODES:,} values", "is this the right file?")
+                _note_key(document, key, child, parent)
+            document.data = loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise misuse(f"{path}:{line}", f"not YAML: {error.problem}") from error
+    except RecursionError as error:
+        raise misuse(path, "nested too deeply") from error
+    finally:
+        loader.dispose()
+    return document
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file of settings into a plain dictionary.
+
+    Raises:
+        UsageError: not readable, not YAML, no mapping, or a key given twice.
+    """
+    document = read_yaml(path)
+    if not isinstance(document.data, dict):
+        document.problems.append(Problem(str(path), "holds no settings: expected key: value lines"))
+    if document.problems:
+        raise UsageError(document.problems)
+    return {str(key): value for key, value in document.data.items()}
+
+
+def _walk(node: yaml.Node, key: Key) -> Iterator[tuple[Key, yaml.Node, yaml.Node]]:
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            yield (*key, str(name.value)), name, node
+            yield from _walk(value, (*key, str(name.value)))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield (*key, index), value, node
+            yield from _walk(value, (*key, index))
+
+
+def _note_key(document: _Document, key: Key, node: yaml.Node, parent: yaml.Node) -> None:
+    place = f"{document.path}:{node.start_mark.line + 1}"
+    if key in document.lines and isinstance(parent, yaml.MappingNode):
+        document.problems.append(
+            Problem(f"{place} {dotted(key)}", f"given twice, first at {document.lines[key]}", "keep one of them")
+        )
+    document.lines.setdefault(key, place)
+
+
+def _apply_override(document: _Document, override: str) -> None:
+    name, equals, text = override.partition("=")
+    key = tuple(name.strip().split("."))
+    if not equals or not all(key):
+        document.problems.append(Problem(f"--set {override}", "expected section.key=value"))
+        return
+    try:
+        loader = _Loader(text)
+        value = loader.get_single_data()
+    except yaml.YAMLError:
+        document.problems.append(Problem(f"--set {override}", "the value is not YAML"))
+        return
+    target = document.data if isinstance(document.data, dict) else {}
+    document.data = target
+    for part in key[:-1]:
+        child = target.get(part)
+        target[part] = target = dict(child) if isinstance(child, dict) else {}
+    target[key[-1]] = value
+    document.lines[key] = "--set"
+
+
+def _problem(document: _Document, error: dict[str, Any]) -> Problem:
+    key: Key = tuple(part for part in error["loc"] if not _is_union_member(part))
+    where, found = document.where(key), error.get("input")
+    if error["type"] == "extra_forbidden":
+        nearest = nearest_key(dotted(key))
+        return Problem(where, "unknown key", f"did you mean {nearest}?" if nearest else "remove it")
+    if error["type"] == "missing":
+        return Problem(where, "is required and missing", f"add {dotted(key)}")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return Problem(where, message if isinstance(found, (dict, BaseModel)) else f"{message}; found {found!r}"[:300])
+
+
+def _is_union_member(part: object) -> bool:
+    # pydantic names the member of a union that it tried, as in ('lora', 'target_modules', 'list[literal[…]]', 0).
+    return isinstance(part, str) and (part.startswith(("literal[", "list[")) or part in _SOURCE_KINDS)
+
+
+_SOURCE_KINDS = ("active_learning", "manifest", "lines")
+
+
+def dotted(key: Key) -> str:
+    """`("data", "sources", 0, "path")` as `data.sources[0].path`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
+
+
+def project_keys() -> list[str]:
+    """Every key that a project file may hold, dotted; lists are not entered."""
+    found = []
+    for name, part in Project.model_fields.items():
+        section = part.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            found += [f"{name}.{key}" for key in section.model_fields]
+        found.append(name)
+    return found
+
+
+def nearest_key(name: str) -> str | None:
+    """The project key that a misspelt one most likely means."""
+    known = project_keys()
+    if matches := difflib.get_close_matches(name, known, n=1, cutoff=0.75):
+        return matches[0]
+    # The right key in the wrong section, or one forgotten section.
+    last = name.rpartition(".")[2]
+    by_last = {key.rpartition(".")[2]: key for key in known}
+    matches = difflib.get_close_matches(last, list(by_last), n=1, cutoff=0.75)
+    return by_last[matches[0]] if matches else None

@@ -1,0 +1,207 @@
+"""The project file: what a user may ask for. Unknown keys and wrong types are errors; nothing is coerced.
+
+Relative paths are relative to the directory the command runs in, as with the trainers people know.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+ATTENTION_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj")
+MLP_MODULES = ("gate_proj", "up_proj", "down_proj")
+LINEAR_MODULES = ATTENTION_MODULES + MLP_MODULES
+
+TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+Form = Literal["native", "peft", "merged"]
+
+
+def _path(value: object) -> object:
+    return Path(value).expanduser() if isinstance(value, str) and value.strip() else value
+
+
+FilePath = Annotated[Path, BeforeValidator(_path)]
+Ratio = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A section of the project file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
+
+
+class ModelSection(Section):
+    """The base model: a local folder or one of the published ids."""
+
+    model_name_or_path: str = Field(min_length=1)
+
+
+class LoraSection(Section):
+    """Low-rank adaptation; `enabled: false` trains every weight."""
+
+    enabled: bool = True
+    r: int = Field(16, ge=1, le=1024, description="LoRA rank")
+    lora_alpha: int | None = Field(None, ge=1, description="scaling is alpha / r; 2 × r where it is not given")
+    target_modules: Literal["all-linear"] | list[TargetModule] = "all-linear"
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    rslora: bool = Field(False, description="scale by alpha / sqrt(r)")
+
+    @property
+    def alpha(self) -> int:
+        """The alpha in force."""
+        return 2 * self.r if self.lora_alpha is None else self.lora_alpha
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """The target modules by name, `all-linear` spelt out."""
+        return frozenset(LINEAR_MODULES if self.target_modules == "all-linear" else self.target_modules)
+
+
+class TrainingSection(Section):
+    """How to train."""
+
+    num_train_epochs: float = Field(3.0, gt=0)
+    max_steps: int | None = Field(None, ge=1, description="optimizer steps; wins over num_train_epochs")
+    max_seq_length: int = Field(4096, ge=128, description="tokens in a pack; a longer line is rejected, never cut")
+    per_device_train_batch_size: int = Field(1, ge=1, description="packs in a step on each device")
+    per_device_eval_batch_size: int | None = Field(None, ge=1)
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    learning_rate: float = Field(2.0e-4, gt=0, lt=1)
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    logging_steps: int = Field(10, ge=1)
+    save_steps: int = Field(500, ge=1)
+    eval_steps: int = Field(500, ge=1)
+    save_total_limit: int | None = Field(None, ge=1)
+    val_split_ratio: Ratio = Field(0.1, description="share of documents whose loss is followed during training")
+    fp16: bool = False
+    bf16: bool | None = Field(None, description="true on a GPU where neither fp16 nor bf16 is given")
+    use_tensorboard: bool = Field(False, description="false: VisualDL, the toolkit's own")
+    seed: int = Field(42, ge=0, lt=2**31)
+    device: Literal["gpu", "cpu"] = "gpu"
+
+    @model_validator(mode="after")
+    def _one_precision(self) -> TrainingSection:
+        if self.fp16 and self.bf16:
+            raise ValueError("fp16 and bf16 are both true: choose one")
+        if self.device == "cpu" and (self.fp16 or self.bf16):
+            raise ValueError("device cpu computes in float32: leave fp16 and bf16 false")
+        if self.device == "gpu" and self.bf16 is False and not self.fp16:
+            raise ValueError("fp16 and bf16 are both false: the toolkit trains in one of them on a GPU, choose one")
+        return self
+
+
+class DatasetSection(Section):
+    """Ready-made training lines: the interchange form or ERNIEKit's."""
+
+    path: FilePath | None = None
+    max_samples: int | None = Field(None, ge=1, description="at most so many documents, by a seeded choice")
+
+
+class ErniekitSection(Section):
+    """The toolkit."""
+
+    use_erniekit: bool = True
+    erniekit_config_path: FilePath | None = Field(None, description="a YAML with more of ERNIEKit's own keys, checked")
+
+
+class ActiveLearningSource(Section):
+    """A file of logged corrections, one JSON object a line."""
+
+    kind: Literal["active_learning"]
+    path: FilePath
+
+
+class ManifestSource(Section):
+    """A manifest of documents; folders default to the manifest's own."""
+
+    kind: Literal["manifest"]
+    path: FilePath
+    images_dir: FilePath | None = None
+    ground_truth_dir: FilePath | None = None
+
+
+class LinesSource(Section):
+    """Lines in the interchange form (`conversations`) or ERNIEKit's (`src`, `tgt`)."""
+
+    kind: Literal["lines"]
+    path: FilePath
+
+
+Source = Annotated[ActiveLearningSource | ManifestSource | LinesSource, Field(discriminator="kind")]
+
+
+class DataSection(Section):
+    """Where training lines come from."""
+
+    sources: list[Source] = []
+    test_split_ratio: Ratio = Field(0.1, description="share of documents kept for evaluate")
+    arithmetic: Literal["error", "warn"] = Field(
+        "error", description="what a broken rule of level error does to a record"
+    )
+    seed: int = Field(42, ge=0, lt=2**31)
+
+
+class ExportSection(Section):
+    """What the bundle holds."""
+
+    forms: list[Form] = Field(["native", "peft", "merged"], min_length=1)
+
+
+class EvaluateSection(Section):
+    """How the test lines are answered."""
+
+    max_samples: int | None = Field(None, ge=1)
+    max_new_tokens: int = Field(1024, ge=1, le=32768)
+    batch_size: int = Field(8, ge=1)
+
+
+class Project(Section):
+    """A whole project file."""
+
+    model: ModelSection
+    lora: LoraSection = LoraSection()
+    training: TrainingSection = TrainingSection()
+    dataset: DatasetSection = DatasetSection()
+    output_dir: FilePath
+    run_name: str = Field("erniekit-adapter", min_length=1, max_length=200)
+    erniekit: ErniekitSection = ErniekitSection()
+    data: DataSection = DataSection()
+    export: ExportSection = ExportSection()
+    evaluate: EvaluateSection = EvaluateSection()
+
+    @model_validator(mode="after")
+    def _splits_leave_something(self) -> Project:
+        if self.training.val_split_ratio + self.data.test_split_ratio >= 1:
+            raise ValueError("training.val_split_ratio + data.test_split_ratio leave nothing to train on")
+        return self
+
+    @property
+    def sources(self) -> list[ActiveLearningSource | ManifestSource | LinesSource]:
+        """Every source in order, `dataset.path` first."""
+        ready = [LinesSource(kind="lines", path=self.dataset.path)] if self.dataset.path else []
+        return [*ready, *self.data.sources]
+
+    @property
+    def data_dir(self) -> Path:
+        """The data stage's folder: lines and manifest."""
+        return self.output_dir / "data"
+
+    @property
+    def training_dir(self) -> Path:
+        """The train stage's folder: settings, log, metrics, toolkit output."""
+        return self.output_dir / "training"
+
+    @property
+    def bundle_dir(self) -> Path:
+        """What export writes."""
+        return self.output_dir / "bundle"
+
+    @property
+    def evaluation_dir(self) -> Path:
+        """Answers and results."""
+        return self.output_dir / "evaluation"
