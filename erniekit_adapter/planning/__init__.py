@@ -1,0 +1,1 @@
+"""Bytes, tokens and steps that a project needs: pure functions."""

@@ -1,0 +1,59 @@
+"""The plan of a project, printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from erniekit_adapter.errors import UsageError
+from erniekit_adapter.files import read_json
+from erniekit_adapter.planning.estimate import GIB, DenseShape, plan, shape_of_catalogue, shape_of_config
+from erniekit_adapter.project.catalogue import find_model, is_local, model_problems
+from erniekit_adapter.project.schema import Project
+
+
+def print_plan(project: Project, console: Console) -> None:
+    """Print what a run needs, and the assumptions behind it.
+
+    Raises:
+        UsageError: the model is not known and no folder.
+        AdapterError: the model is a mixture of experts.
+    """
+    found = plan(project, model_shape(project), _packs(project))
+    table = Table(title=f"{project.run_name}: one device", title_justify="left", show_header=False)
+    table.add_row("parameters", f"{found.parameters:,}")
+    table.add_row("trainable", f"{found.trainable:,} ({found.trainable / found.parameters:.2%})")
+    table.add_row("frozen weights", _size(found.weight_bytes))
+    table.add_row("trained weights, gradients, optimizer", _size(found.optimizer_bytes))
+    table.add_row("activations and logits (estimate)", _size(found.activation_bytes))
+    table.add_row("together", _size(found.device_bytes))
+    table.add_row("tokens a step, at most", f"{found.tokens_per_step:,}")
+    table.add_row("steps", f"{found.steps:,}" if found.steps is not None else "known after make data")
+    console.print(table)
+    console.print("Not counted: the framework itself and fragmentation; leave some gigabytes free.", highlight=False)
+
+
+def model_shape(project: Project) -> DenseShape:
+    """The shape of the project's base model, from its folder or from the catalogue."""
+    name = project.model.model_name_or_path
+    if is_local(name):
+        return shape_of_config(read_json(Path(name).expanduser() / "config.json"))
+    known = find_model(name)
+    if known is None:
+        raise UsageError(model_problems(name, "model.model_name_or_path"))
+    return shape_of_catalogue(known)
+
+
+def _packs(project: Project) -> int | None:
+    """Packs of an epoch from the data stage's token count; None while there are no lines or nothing counted them."""
+    path = project.data_dir / "manifest.json"
+    if not path.is_file():
+        return None
+    tokens = read_json(path).get("tokens", {}).get("train")
+    return -(-int(tokens) // project.training.max_seq_length) if tokens else None
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 10 else f"{size_bytes / 2**20:.1f} MiB"
