@@ -1,0 +1,350 @@
+"""ERNIEKit's fused tensor layout and Hugging Face's split one: functions from arrays to arrays, without any I/O.
+
+ERNIEKit keeps a linear weight as (in, out) and fuses the projections that read the same input: `qkv_proj` and
+`up_gate_proj`. Hugging Face keeps (out, in) and one matrix per projection. Converting is cutting and transposing only,
+so every number survives bit for bit, whatever its dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from erniekit_adapter.errors import AdapterError, Problem, fail
+
+Array = npt.NDArray[Any]
+
+QKV = "self_attn.qkv_proj"
+UP_GATE = "mlp.up_gate_proj"
+# The first half of `up_gate_proj` is the gate (the half that goes through silu), whatever its name says.
+PARTS = {
+    QKV: ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "self_attn.o_proj": ("self_attn.o_proj",),
+    UP_GATE: ("mlp.gate_proj", "mlp.up_proj"),
+    "mlp.down_proj": ("mlp.down_proj",),
+}
+_NORMS = ("input_layernorm", "post_attention_layernorm")
+_EMBEDDING, _HEAD = "ernie.embed_tokens.weight", "lm_head.weight"
+
+_SIZES = {
+    "layers": "num_hidden_layers",
+    "hidden": "hidden_size",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "ffn": "intermediate_size",
+    "vocab": "vocab_size",
+}
+# Settings of a LoRA run whose result PEFT's plain LoRA cannot say.
+_NOT_PLAIN_LORA = ("pissa", "loraga", "use_mora", "lora_use_mixer", "lora_bias", "trainable_bias", "trainable_modules")
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The sizes of a dense ERNIE 4.5 that decide its tensors' shapes.
+
+    Attributes:
+        layers: number of decoder layers.
+        hidden: width of the hidden states.
+        heads: number of query heads.
+        kv_heads: number of key and value heads; fewer than `heads` is grouped-query attention.
+        head_dim: width of one head; `heads * head_dim` need not be `hidden`.
+        ffn: width of the feed-forward layer.
+        vocab: number of tokens.
+        tied: whether the output head is the embedding.
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+    vocab: int
+    tied: bool
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> ModelShape:
+        """Read the sizes from a model's config.json; nothing is assumed where a key is missing.
+
+        Raises:
+            AdapterError: keys are missing or wrong, or the model is one that is not converted; all problems at once.
+        """
+        if problems := list(_config_problems(config)):
+            raise AdapterError(problems)
+        return cls(tied=config["tie_word_embeddings"], **{field: config[key] for field, key in _SIZES.items()})
+
+    @property
+    def q_width(self) -> int:
+        """Width of all query heads together."""
+        return self.heads * self.head_dim
+
+    @property
+    def kv_width(self) -> int:
+        """Width of all key heads together, which is that of all value heads."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether the columns of `qkv_proj` go q, k, v head by head instead of all q, all k, all v."""
+        return self.kv_heads == self.heads
+
+
+def _config_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    remedy = "the model folder's config.json has to say it; nothing is assumed"
+    missing = [key for key in (*_SIZES.values(), "tie_word_embeddings") if config.get(key) is None]
+    yield from (Problem(f"config.json {key}", "missing", remedy) for key in missing)
+    for key in _SIZES.values():
+        value = config.get(key)
+        if value is not None and not _is_positive(value):
+            yield Problem(f"config.json {key}", f"{value!r} is not a positive whole number")
+    if not isinstance(config.get("tie_word_embeddings", True), bool):
+        yield Problem("config.json tie_word_embeddings", f"{config['tie_word_embeddings']!r} is not true or false")
+    heads, kv_heads = config.get("num_attention_heads"), config.get("num_key_value_heads")
+    if isinstance(heads, int) and isinstance(kv_heads, int) and kv_heads > 0 and heads % kv_heads:
+        yield Problem("config.json num_key_value_heads", f"{kv_heads} does not divide the {heads} heads")
+    experts = config.get("moe_num_experts")
+    if sum(experts) if isinstance(experts, list) else experts:
+        yield Problem("config.json moe_num_experts", f"{experts}: mixture-of-experts models are not converted yet")
+    if config.get("use_bias"):
+        yield Problem("config.json use_bias", "models whose linear layers have a bias are not converted")
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def linear_shapes(shape: ModelShape) -> dict[str, tuple[int, int]]:
+    """ERNIEKit's linear modules of one layer, each with its (in, out)."""
+    return {
+        QKV: (shape.hidden, shape.q_width + 2 * shape.kv_width),
+        "self_attn.o_proj": (shape.q_width, shape.hidden),
+        UP_GATE: (shape.hidden, 2 * shape.ffn),
+        "mlp.down_proj": (shape.ffn, shape.hidden),
+    }
+
+
+def base_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
+    """Every tensor of a base model in ERNIEKit's layout, each with its shape; a tied head is not among them."""
+    shapes: dict[str, tuple[int, ...]] = {_EMBEDDING: (shape.vocab, shape.hidden)}
+    for layer in range(shape.layers):
+        prefix = f"ernie.layers.{layer}"
+        shapes |= {f"{prefix}.{norm}.weight": (shape.hidden,) for norm in _NORMS}
+        shapes |= {f"{prefix}.{module}.weight": size for module, size in linear_shapes(shape).items()}
+    shapes["ernie.norm.weight"] = (shape.hidden,)
+    if not shape.tied:
+        shapes[_HEAD] = (shape.hidden, shape.vocab)
+    return shapes
+
+
+def split_columns(module: str, array: Array, shape: ModelShape) -> dict[str, Array]:
+    """Cut the columns of a fused projection into Hugging Face's projections.
+
+    Args:
+        module: ERNIEKit's name within a layer, a key of `PARTS`.
+        array: (rows, out) in ERNIEKit's layout: a weight, or a `lora_B`.
+        shape: the model's sizes.
+
+    Returns:
+        Hugging Face's names within a layer, each with its (rows, columns), still in ERNIEKit's orientation.
+    """
+    names = PARTS[module]
+    if module == QKV and shape.interleaved:
+        per_head = array.reshape(len(array), shape.heads, 3, shape.head_dim)
+        return {name: per_head[:, :, part].reshape(len(array), shape.q_width) for part, name in enumerate(names)}
+    if module == QKV:
+        cuts = [shape.q_width, shape.q_width + shape.kv_width]
+    else:
+        cuts = [shape.ffn] if module == UP_GATE else []
+    return dict(zip(names, np.split(array, cuts, axis=1), strict=True))
+
+
+def join_columns(module: str, parts: Mapping[str, Array], shape: ModelShape) -> Array:
+    """Fuse projections into ERNIEKit's columns: the inverse of `split_columns`."""
+    arrays = [parts[name] for name in PARTS[module]]
+    if module == QKV and shape.interleaved:
+        heads = [array.reshape(len(array), shape.heads, shape.head_dim) for array in arrays]
+        return np.stack(heads, axis=2).reshape(len(arrays[0]), 3 * shape.q_width)
+    return np.concatenate(arrays, axis=1)
+
+
+def base_to_hugging_face(tensors: Mapping[str, Array], shape: ModelShape) -> dict[str, Array]:
+    """Turn a base model's tensors from ERNIEKit's layout into that of `Ernie4_5ForCausalLM`.
+
+    Args:
+        tensors: name and array of every tensor, of any dtype.
+        shape: the model's sizes.
+
+    Returns:
+        Hugging Face's names and arrays, of the same dtypes; arrays may be views that are not contiguous.
+
+    Raises:
+        AdapterError: a tensor is missing, has another shape, or has no place in the result; all problems at once.
+    """
+    problems = list(_tied_head_problems(tensors, shape))
+    if shape.tied:  # a head that is stored all the same equals the embedding, which stands for both
+        tensors = {name: array for name, array in tensors.items() if name != _HEAD}
+    if problems := problems + _mismatches(tensors, base_shapes(shape)):
+        raise AdapterError(problems)
+    converted: dict[str, Array] = {}
+    for name, array in tensors.items():
+        prefix, module = _layer_and_module(name.removesuffix(".weight"))
+        if module in PARTS:
+            parts = split_columns(module, array, shape)
+            converted |= {f"{prefix}.{part}.weight": value.T for part, value in parts.items()}
+        else:
+            converted[_renamed(name)] = array.T if name == _HEAD else array
+    return converted
+
+
+def lora_to_peft(tensors: Mapping[str, Array], shape: ModelShape, lora_config: Mapping[str, Any]) -> dict[str, Array]:
+    """Turn a native LoRA adapter's tensors into PEFT's.
+
+    A fused projection has one `lora_A`; each projection cut from it gets that same A and its own columns of `lora_B`.
+
+    Args:
+        tensors: ERNIEKit's names with `lora_A` (in, r) and `lora_B` (r, out), of any dtype.
+        shape: the base model's sizes.
+        lora_config: the content of lora_config.json.
+
+    Returns:
+        PEFT's names with `lora_A` (r, in) and `lora_B` (out, r); arrays may be views that are not contiguous.
+
+    Raises:
+        AdapterError: the adapter is not plain LoRA, or a tensor is missing, has another shape or has no place in the
+            result; all problems at once.
+    """
+    if problems := list(lora_config_problems(lora_config)):
+        raise AdapterError(problems)
+    modules = {key.rpartition(".")[0].split(".", 3)[-1] for key in tensors if key.startswith("ernie.layers.")}
+    expected = _lora_shapes([module for module in PARTS if module in modules], shape, lora_config["r"])
+    if problems := _mismatches(tensors, expected):
+        raise AdapterError(problems)
+    if not tensors:
+        raise fail("adapter", "has no tensors")
+    converted: dict[str, Array] = {}
+    for name, array in tensors.items():
+        stem, _, kind = name.rpartition(".")
+        prefix, module = _layer_and_module(stem)
+        parts = dict.fromkeys(PARTS[module], array) if kind == "lora_A" else split_columns(module, array, shape)
+        for part, value in parts.items():
+            converted[f"base_model.model.{prefix}.{part}.{kind}.weight"] = value.T
+    return converted
+
+
+def peft_config(lora_config: Mapping[str, Any], tensors: Mapping[str, Array], base_model_name: str) -> dict[str, Any]:
+    """PEFT's adapter_config.json for what `lora_to_peft` returned as `tensors`."""
+    return {
+        "base_model_name_or_path": base_model_name,
+        "bias": "none",
+        "inference_mode": True,
+        "lora_alpha": lora_config["lora_alpha"],
+        "lora_dropout": lora_config["lora_dropout"],
+        "peft_type": "LORA",
+        "r": lora_config["r"],
+        "target_modules": sorted({name.split(".")[-3] for name in tensors}),
+        "task_type": "CAUSAL_LM",
+        "use_rslora": lora_config["rslora"],
+    }
+
+
+def lora_config_problems(lora_config: Mapping[str, Any]) -> Iterator[Problem]:
+    """What in a lora_config.json is missing, or cannot be said in PEFT's plain LoRA."""
+    for key in ("r", "lora_alpha", "rslora", "lora_dropout"):
+        if lora_config.get(key) is None:
+            yield Problem(f"lora_config.json {key}", "missing")
+    rank = lora_config.get("r")
+    if rank is not None and not _is_positive(rank):
+        yield Problem("lora_config.json r", f"{rank!r} is not a positive whole number")
+    alpha = lora_config.get("lora_alpha")
+    if alpha is not None and (isinstance(alpha, bool) or not isinstance(alpha, (int, float))):
+        yield Problem("lora_config.json lora_alpha", f"{alpha!r} is not a number")
+    for key in _NOT_PLAIN_LORA:
+        if lora_config.get(key) not in (None, False, "none", []):
+            remedy = "train without it, or export the merged model"
+            yield Problem(f"lora_config.json {key}", f"{lora_config[key]!r} has no counterpart in PEFT's LoRA", remedy)
+    degree = lora_config.get("tensor_parallel_degree")
+    if isinstance(degree, int) and degree > 1:
+        what = f"{degree}: the columns of fused projections are ordered by rank, and cannot be told apart for certain"
+        yield Problem("lora_config.json tensor_parallel_degree", what, "train with tensor_parallel_degree 1")
+
+
+def lora_scaling(lora_config: Mapping[str, Any]) -> float:
+    """The factor on A·B: alpha over the rank, or over its square root with rank-stabilised LoRA."""
+    rank = lora_config["r"]
+    return float(lora_config["lora_alpha"] / (math.sqrt(rank) if lora_config["rslora"] else rank))
+
+
+def merged_weight(base: Array, lora_a: Array, lora_b: Array, scaling: float) -> npt.NDArray[np.float32]:
+    """A base weight (in, out) with its LoRA, A (in, r) and B (r, out), added: (in, out) in float32.
+
+    The arrays are of numpy's own float types; the product is scaled by `scaling`.
+    """
+    merged: npt.NDArray[np.float32] = lora_a.astype(np.float32) @ lora_b.astype(np.float32)
+    merged *= np.float32(scaling)
+    merged += base.astype(np.float32)
+    return merged
+
+
+def _lora_shapes(modules: list[str], shape: ModelShape, rank: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(shape.layers):
+        for module in modules:
+            width_in, width_out = linear_shapes(shape)[module]
+            shapes[f"ernie.layers.{layer}.{module}.lora_A"] = (width_in, rank)
+            shapes[f"ernie.layers.{layer}.{module}.lora_B"] = (rank, width_out)
+    return shapes
+
+
+def _layer_and_module(stem: str) -> tuple[str, str]:
+    """`ernie.layers.3.mlp.down_proj` is (`model.layers.3`, `mlp.down_proj`); outside the layers the module is empty."""
+    if not stem.startswith("ernie.layers."):
+        return _renamed(stem), ""
+    _, _, number, module = stem.split(".", 3)
+    return f"model.layers.{number}", module
+
+
+def _renamed(name: str) -> str:
+    return "model." + name.removeprefix("ernie.") if name.startswith("ernie.") else name
+
+
+def _tied_head_problems(tensors: Mapping[str, Array], shape: ModelShape) -> Iterator[Problem]:
+    if shape.tied and _HEAD in tensors and not np.array_equal(tensors[_HEAD], tensors.get(_EMBEDDING, np.empty(0))):
+        yield Problem(_HEAD, "differs from the embedding, and config.json says that the two are tied")
+
+
+def _mismatches(tensors: Mapping[str, Array], expected: Mapping[str, tuple[int, ...]]) -> list[Problem]:
+    problems = _refusals([name for name in tensors if name not in expected])
+    for name, wanted in expected.items():
+        if name not in tensors:
+            problems.append(Problem(name, "missing", "the folder is incomplete, or its config.json is another model's"))
+        elif tensors[name].shape != wanted:
+            problems.append(Problem(name, f"has shape {tensors[name].shape}, expected {wanted}"))
+    return problems
+
+
+def _refusals(names: list[str]) -> list[Problem]:
+    """One problem per reason, since a mixture-of-experts model would otherwise fill pages; other tensors one by one."""
+    other_layout = [name for name in names if name.startswith("model.")]
+    experts = [name for name in names if name.startswith("ernie.") and ("expert" in name or ".mlp.gate." in name)]
+    problems = []
+    if other_layout:
+        what = "this is PaddleFormers' layout (`model.`), which is not converted yet"
+        problems.append(Problem(_listed(other_layout), what, "train with the backend ERNIEKit"))
+    if experts:
+        what = "mixture-of-experts tensors are not converted yet"
+        problems.append(Problem(_listed(experts), what, "serve the native form"))
+    for name in sorted(set(names) - {*other_layout, *experts}):
+        bias = name.endswith(".bias")
+        what = "a bias has no place in the Hugging Face layout" if bias else "is not a tensor of this model"
+        problems.append(Problem(name, what))
+    return problems
+
+
+def _listed(names: list[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")

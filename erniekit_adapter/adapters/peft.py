@@ -1,0 +1,139 @@
+"""From ERNIEKit's folders to Hugging Face's: a native LoRA adapter to PEFT's form, a base model to transformers'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from erniekit_adapter.adapters.layouts import (
+    Array,
+    ModelShape,
+    base_to_hugging_face,
+    lora_to_peft,
+    peft_config,
+)
+from erniekit_adapter.adapters.tensor_files import BFLOAT16, read_indexed, read_tensors, write_tensors
+from erniekit_adapter.errors import AdapterError, Problem, fail
+from erniekit_adapter.files import read_bytes, read_json, write_bytes, write_json, writing_folder
+
+NATIVE_INDEX = "peft_model.safetensors.index.json"
+_TOKENIZER_BYTES = 64 * 1024 * 1024
+# What Hugging Face's class takes over from ERNIEKit's config.json under the same name.
+_SAME_KEYS = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    *("num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "rope_theta"),
+    *("tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id"),
+)
+# What it computes in one way only.
+_FIXED = {"compression_ratio": 1.0, "use_bias": False, "use_rmsnorm": True, "hidden_act": "silu", "rope_scaling": None}
+
+
+def read_native(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Read a native adapter's tensors, mapped into memory, and its lora_config.json.
+
+    Raises:
+        AdapterError: the adapter is a pickle, or a file is missing or damaged.
+    """
+    if not (folder / NATIVE_INDEX).is_file():
+        pickles = sorted(path.name for path in folder.glob("*.pdparams"))
+        found = f" but {', '.join(pickles)}, a pickle, which is not opened" if pickles else ""
+        raise fail(folder, f"has no {NATIVE_INDEX}{found}", "train with unified_checkpoint: true")
+    config = read_json(folder / "lora_config.json")
+    if not isinstance(config, dict):
+        raise fail(folder / "lora_config.json", "is not an object")
+    return read_indexed(folder / NATIVE_INDEX), config
+
+
+def write_peft(native: Path, base_config: dict[str, Any], output: Path, base_model_name: str) -> None:
+    """Write a native adapter in PEFT's form, whole or not at all; the same input gives the same bytes.
+
+    Args:
+        native: the adapter's folder as ERNIEKit wrote it.
+        base_config: the content of the base model's config.json.
+        output: the folder to write.
+        base_model_name: what PEFT shall look for as base model.
+
+    Raises:
+        AdapterError: the adapter cannot be represented exactly; all reasons at once.
+    """
+    tensors, lora_config = read_native(native)
+    converted = lora_to_peft(tensors, ModelShape.from_config(base_config), lora_config)
+    with writing_folder(output) as folder:
+        write_json(folder / "adapter_config.json", peft_config(lora_config, converted, base_model_name))
+        write_tensors(folder / "adapter_model.safetensors", converted)
+
+
+def read_base(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Read a base model's tensors, mapped into memory, and its config.json.
+
+    Raises:
+        AdapterError: a file is missing or damaged.
+    """
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise fail(folder / "config.json", "is not an object")
+    index = folder / "model.safetensors.index.json"
+    return read_indexed(index) if index.is_file() else read_tensors(folder / "model.safetensors"), config
+
+
+def write_hf_base(model: Path, output: Path) -> None:
+    """Write a base model of ERNIEKit's layout as transformers' `Ernie4_5ForCausalLM` loads it, whole or not at all.
+
+    Raises:
+        AdapterError: the model cannot be represented exactly; all reasons at once.
+    """
+    tensors, config = read_base(model)
+    converted = base_to_hugging_face(tensors, ModelShape.from_config(config))
+    settings = hf_config(config, _torch_dtype(converted))
+    ends = {key: settings[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    with writing_folder(output) as folder:
+        write_json(folder / "config.json", settings)
+        write_json(folder / "generation_config.json", {"do_sample": False, **ends})
+        write_json(folder / "tokenizer_config.json", hf_tokenizer_config(read_json(model / "tokenizer_config.json")))
+        write_bytes(folder / "tokenizer.model", read_bytes(model / "tokenizer.model", _TOKENIZER_BYTES))
+        write_tensors(folder / "model.safetensors", converted)
+
+
+def hf_config(config: Mapping[str, Any], torch_dtype: str) -> dict[str, Any]:
+    """The config.json of `Ernie4_5ForCausalLM` for ERNIEKit's; every size is said, as the two sides' defaults differ.
+
+    Raises:
+        AdapterError: a key is missing, or says what the Hugging Face class does not compute; all of them at once.
+    """
+    problems = [Problem(f"config.json {key}", "missing") for key in _SAME_KEYS if config.get(key) is None]
+    for key, value in _FIXED.items():
+        if key in config and config[key] != value:
+            problems.append(Problem(f"config.json {key}", f"{config[key]!r}; transformers' class knows {value!r} only"))
+    if problems:
+        raise AdapterError(problems)
+    return {
+        "architectures": ["Ernie4_5ForCausalLM"],
+        "hidden_act": "silu",
+        "model_type": "ernie4_5",
+        "torch_dtype": torch_dtype,
+        "use_bias": False,
+        "use_cache": True,
+        **{key: config[key] for key in _SAME_KEYS},
+    }
+
+
+def hf_tokenizer_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The tokenizer_config.json with which transformers reads ERNIEKit's tokenizer.model to the same token ids."""
+    return {
+        **{key: value for key, value in config.items() if key.endswith("_token") or key == "chat_template"},
+        "add_bos_token": False,
+        "add_eos_token": False,
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": False,
+        "legacy": False,
+        "tokenizer_class": "LlamaTokenizerFast",
+    }
+
+
+def _torch_dtype(tensors: Mapping[str, Array]) -> str:
+    dtypes = {array.dtype for array in tensors.values()}
+    if len(dtypes) > 1:
+        raise fail("model.safetensors", f"mixes the types {sorted(map(str, dtypes))}")
+    dtype = dtypes.pop()
+    return "bfloat16" if dtype == BFLOAT16 else dtype.name

@@ -1,0 +1,120 @@
+"""A model, its tokenizer and its prompts inside ERNIEKit's environment (erniekit 1.0.1)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+BEGIN_PIECE = "<|begin_of_sentence|>"
+_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+_ADAPTER_INDEX = "peft_model.safetensors.index.json"
+# Kernels that CPUs lack, or that take a mask in another form than generation here gives it.
+_FUSED = ("use_flash_attention", "use_sparse_flash_attn", "fuse_rms_norm", "fuse_swiglu", "fuse_rope", "fuse_linear")
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Load the model's tokenizer.
+
+    Raises:
+        SystemExit: it lacks the piece that ERNIEKit puts in front of every training sequence.
+    """
+    from ernie.tokenizer import Ernie4_5_Tokenizer
+
+    tokenizer = Ernie4_5_Tokenizer.from_pretrained(str(folder))
+    if tokenizer.sp_model.id_to_piece(tokenizer.sp_model.piece_to_id(BEGIN_PIECE)) != BEGIN_PIECE:
+        raise SystemExit(f"{folder}: the tokenizer has no piece {BEGIN_PIECE}, which training puts in front")
+    return tokenizer
+
+
+def load_model(folder: Path, adapter: Path | None, device: str) -> Any:
+    """Load a base model, and a native LoRA adapter onto it, ready to answer: float32 on the CPU, bfloat16 on a GPU.
+
+    Raises:
+        SystemExit: a tensor of the files has no place in the model, or one of the model's is in no file.
+    """
+    import paddle
+    from ernie.configuration import Ernie4_5_MoeConfig
+    from ernie.modeling_moe import Ernie4_5_MoeForCausalLM
+
+    paddle.set_device(device)
+    dtype = "float32" if device == "cpu" else "bfloat16"
+    config = Ernie4_5_MoeConfig.from_pretrained(str(folder), dtype=dtype)
+    config.moe_group = "dummy"
+    config.tensor_parallel_degree = 1
+    if getattr(config, "scale_qk_coeff", None) is None:
+        config.scale_qk_coeff = 1.0  # attention without flash kernels divides by it and multiplies with it again
+    for key in _FUSED:
+        setattr(config, key, False)
+    model = Ernie4_5_MoeForCausalLM.from_pretrained(str(folder), config=config, dtype=dtype)
+    tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
+    _check_tensors(folder, set(model.state_dict()), set(_stored_types(folder, "model")), tied)
+    if adapter is not None:
+        _add_adapter(model, adapter, dtype)
+    model.eval()
+    return model
+
+
+def _add_adapter(model: Any, adapter: Path, dtype: str) -> None:
+    """Put the adapter's layers into `model` itself; the wrapper around it is not needed."""
+    from paddleformers.peft import LoRAConfig, LoRAModel
+
+    if not (adapter / _ADAPTER_INDEX).is_file():
+        # Without it the toolkit looks for a pickle, and without that goes on with a random adapter.
+        raise SystemExit(f"{adapter}: no {_ADAPTER_INDEX}; train with unified_checkpoint: true")
+    stored = _stored_types(adapter, "peft_model")
+    if len(set(stored.values())) != 1 or not set(stored.values()) <= set(_DTYPES):
+        raise SystemExit(f"{adapter}: its tensors have to be all of one type, float32 or bfloat16 or float16")
+    config = LoRAConfig.from_pretrained(str(adapter))
+    config.dtype = _DTYPES[next(iter(stored.values()))]  # the toolkit loads into this type only
+    wrapped = LoRAModel.from_pretrained(model, str(adapter), lora_config=config)
+    _check_tensors(adapter, set(wrapped.get_trainable_state_dict()), set(stored), set())
+    wrapped.to(dtype=dtype)
+    wrapped.eval()
+
+
+def _check_tensors(folder: Path, wanted: set[str], stored: set[str], optional: set[str]) -> None:
+    """The toolkit only logs what it could not place or had to invent."""
+    missing, unused = sorted(wanted - stored - optional), sorted(stored - wanted)
+    if missing or unused:
+        raise SystemExit(f"{folder}: tensors missing: {missing or 'none'}; tensors without a place: {unused or 'none'}")
+
+
+def _stored_types(folder: Path, stem: str) -> dict[str, str]:
+    """The names of all tensors in a folder's files, each with its type as safetensors calls it."""
+    from safetensors import safe_open
+
+    index = folder / f"{stem}.safetensors.index.json"
+    files = {f"{stem}.safetensors"}
+    if index.is_file():
+        files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    types: dict[str, str] = {}
+    for name in files:
+        with safe_open(str(folder / name), framework="np") as tensors:
+            types |= {tensor: tensors.get_slice(tensor).get_dtype() for tensor in tensors.keys()}  # noqa: SIM118
+    return types
+
+
+def prompt_token_ids(tokenizer: Any, request: str, system: str | None) -> list[int]:
+    """The token ids of a prompt: exactly those that training puts before an answer to the same request.
+
+    Raises:
+        SystemExit: the toolkit's own reader would give others.
+    """
+    messages = [] if system is None else [{"role": "system", "content": system}]
+    messages.append({"role": "user", "content": request.strip()})  # as the toolkit's reader does
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    ids = _with_begin(tokenizer, tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text)))
+    pair = [*messages, {"role": "assistant", "content": "."}]
+    trained = _with_begin(tokenizer, tokenizer.encode_chat_inputs({"messages": pair})[0][0])
+    if ids != trained:
+        raise SystemExit(
+            f"the prompt's tokens are not those of training: {len(ids)} against {len(trained)}; "
+            "the chat template has to render the same prompt with and without an answer behind it"
+        )
+    return ids
+
+
+def _with_begin(tokenizer: Any, ids: list[int]) -> list[int]:
+    begin = tokenizer.sp_model.piece_to_id(BEGIN_PIECE)
+    return list(ids) if ids[:1] == [begin] else [begin, *ids]

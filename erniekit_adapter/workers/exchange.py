@@ -1,0 +1,212 @@
+"""How a worker takes requests and gives answers: the files, the order of work, the progress lines.
+
+Runs inside every toolkit's environment, so it needs nothing but the standard library and numpy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Logits = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of the file.
+
+    Attributes:
+        id: its name, unique in the file.
+        request: the user's text.
+        system: the system text, if any.
+        prompt_ids: the prompt's token ids, if they are given.
+    """
+
+    id: str
+    request: str
+    system: str | None = None
+    prompt_ids: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The tokens that came back for one prompt.
+
+    Attributes:
+        ids: the answer's token ids, without the one that ended it.
+        finished: whether the model ended the answer; False means that the limit cut it.
+    """
+
+    ids: list[int]
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a toolkit does for this module.
+
+    Attributes:
+        prompt_ids: the token ids of a request's prompt.
+        generate: greedy answers to a batch of prompts, each of at most the given number of tokens.
+        logits: for each prompt of a batch its logits, float32 (tokens, vocabulary).
+        decode: the text of token ids.
+        max_tokens: the most tokens that a prompt and its answer may have together.
+    """
+
+    prompt_ids: Callable[[Request], list[int]]
+    generate: Callable[[list[list[int]], int], list[Generated]]
+    logits: Callable[[list[list[int]]], list[Logits]]
+    decode: Callable[[list[int]], str]
+    max_tokens: int
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options that every answering worker has."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--model", type=Path, required=True, help="folder of the base model")
+    options.add_argument("--adapter", type=Path, help="folder of a LoRA adapter for it")
+    options.add_argument("--requests", type=Path, required=True, help="JSON lines: id, request[, system, prompt_ids]")
+    options.add_argument("--answers", type=Path, required=True, help="JSON lines to write, in the requests' order")
+    options.add_argument("--max-new-tokens", type=_positive, required=True, help="where a long answer is cut")
+    options.add_argument("--batch-size", type=_positive, default=1, help="prompts answered together")
+    options.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    options.add_argument("--logits", type=Path, help="also write the prompts' logits to this .npz")
+    return options
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not positive")
+    return number
+
+
+def read_requests(path: Path) -> list[Request]:
+    """Read the requests; any line that is not one stops the worker with all such lines named.
+
+    Raises:
+        SystemExit: with the message to print.
+    """
+    requests: list[Request] = []
+    problems: list[str] = []
+    seen: set[str] = set()
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                request = _request(json.loads(line))
+            except ValueError as error:
+                problems.append(f"{path}:{number}: {error}")
+                continue
+            if request.id in seen:
+                problems.append(f"{path}:{number}: id {request.id!r} appears twice")
+            seen.add(request.id)
+            requests.append(request)
+    if problems:
+        raise SystemExit("\n".join(problems))
+    return requests
+
+
+def _request(fields: Any) -> Request:
+    if not isinstance(fields, dict):
+        raise ValueError("not a JSON object")
+    if unknown := sorted(set(fields) - {"id", "request", "system", "prompt_ids"}):
+        raise ValueError(f"unknown keys {unknown}")
+    system, prompt_ids = fields.get("system"), fields.get("prompt_ids")
+    texts = (fields.get("id"), fields.get("request"), "" if system is None else system)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("id, request and system have to be texts")
+    if not fields["request"].strip():
+        raise ValueError("the request is empty")
+    if prompt_ids is not None and not (prompt_ids and all(isinstance(token, int) for token in prompt_ids)):
+        raise ValueError("prompt_ids has to be a list of token ids")
+    return Request(fields["id"], fields["request"], system, prompt_ids)
+
+
+def answer_all(engine: Engine, options: argparse.Namespace) -> None:
+    """Answer every request of a file: print a line of progress per batch, and write the answers whole or not at all.
+
+    Raises:
+        SystemExit: a request is malformed or too long; the message names it.
+    """
+    requests = read_requests(options.requests)
+    prompts = [engine.prompt_ids(request) for request in requests]
+    _check_lengths(requests, prompts, options.max_new_tokens, engine.max_tokens)
+    generated: dict[int, Generated] = {}
+    logits: dict[str, Any] = {}
+    for batch in by_length(prompts, options.batch_size):
+        batch_prompts = [prompts[index] for index in batch]
+        generated |= dict(zip(batch, engine.generate(batch_prompts, options.max_new_tokens), strict=True))
+        if options.logits:
+            for index, values in zip(batch, engine.logits(batch_prompts), strict=True):
+                logits[requests[index].id] = values
+                logits[f"{requests[index].id}:prompt_ids"] = np.array(prompts[index], dtype=np.int64)
+        print(json.dumps({"done": len(generated), "total": len(requests)}), flush=True)
+    if options.logits:
+        with whole(options.logits) as partial, partial.open("wb") as stream:
+            np.savez(stream, **logits)
+    with whole(options.answers) as partial, partial.open("w", encoding="utf-8") as stream:
+        for index, request in enumerate(requests):
+            fields = _answer(request, prompts[index], generated[index], engine.decode)
+            stream.write(json.dumps(fields, ensure_ascii=False) + "\n")
+
+
+def _check_lengths(requests: list[Request], prompts: list[list[int]], new_tokens: int, max_tokens: int) -> None:
+    problems = [
+        f"request {request.id}: {len(prompt):,} prompt tokens and {new_tokens:,} new ones "
+        f"are more than the model's {max_tokens:,}"
+        for request, prompt in zip(requests, prompts, strict=True)
+        if len(prompt) + new_tokens > max_tokens
+    ]
+    if problems:
+        raise SystemExit("\n".join(problems))
+
+
+def _answer(request: Request, prompt: list[int], generated: Generated, decode: Callable[[list[int]], str]) -> Any:
+    return {
+        "id": request.id,
+        "answer": decode(generated.ids),
+        "prompt_tokens": len(prompt),
+        "answer_tokens": len(generated.ids),
+        "finished": generated.finished,
+        "prompt_ids": prompt,
+        "answer_ids": generated.ids,
+    }
+
+
+def by_length(prompts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
+    """Indices of the prompts in batches of like lengths, so that little of a batch is padding."""
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a temporary sibling of a file or folder; it takes that name only when the block ends well."""
+    partial = path.with_name(f".{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove(partial)
+    try:
+        yield partial
+        if partial.is_dir():
+            _remove(path)  # a folder cannot take the name of one that is not empty
+        partial.replace(path)
+    finally:
+        _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,311 @@
+"""Laws of the tensor layouts, and what is refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from erniekit_adapter.adapters.layouts import (
+    PARTS,
+    QKV,
+    UP_GATE,
+    Array,
+    ModelShape,
+    base_shapes,
+    base_to_hugging_face,
+    join_columns,
+    linear_shapes,
+    lora_scaling,
+    lora_to_peft,
+    merged_weight,
+    split_columns,
+)
+from erniekit_adapter.adapters.peft import hf_config, write_peft
+from erniekit_adapter.adapters.tensor_files import BFLOAT16, read_tensors, write_tensors
+from erniekit_adapter.errors import AdapterError
+
+GROUPED = ModelShape(layers=2, hidden=8, heads=4, kv_heads=2, head_dim=4, ffn=6, vocab=11, tied=True)
+EQUAL = replace(GROUPED, kv_heads=4, tied=False)
+LORA_CONFIG = {"r": 3, "lora_alpha": 6, "rslora": False, "lora_dropout": 0.0, "tensor_parallel_degree": -1}
+CONFIG: dict[str, Any] = {
+    "num_hidden_layers": 2,
+    "hidden_size": 8,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 4,
+    "intermediate_size": 6,
+    "vocab_size": 11,
+    "tie_word_embeddings": True,
+}
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> ModelShape:
+    kv_heads, group = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    sizes = {name: draw(st.integers(1, 6)) for name in ("layers", "hidden", "head_dim", "ffn", "vocab")}
+    return ModelShape(heads=kv_heads * group, kv_heads=kv_heads, tied=draw(st.booleans()), **sizes)
+
+
+def numbered(sizes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
+    """Tensors in which no two numbers are equal, so that a wrong place shows."""
+    start, tensors = 0, {}
+    for name, size in sizes.items():
+        count = int(np.prod(size))
+        tensors[name] = np.arange(start, start + count, dtype=np.float32).reshape(size)
+        start += count
+    return tensors
+
+
+def lora_tensors(shape: ModelShape, modules: tuple[str, ...] = tuple(PARTS), rank: int = 3) -> dict[str, Array]:
+    sizes: dict[str, tuple[int, ...]] = {}
+    for layer in range(shape.layers):
+        for module in modules:
+            width_in, width_out = linear_shapes(shape)[module]
+            sizes[f"ernie.layers.{layer}.{module}.lora_A"] = (width_in, rank)
+            sizes[f"ernie.layers.{layer}.{module}.lora_B"] = (rank, width_out)
+    return numbered(sizes)
+
+
+def problems_of(error: pytest.ExceptionInfo[AdapterError]) -> str:
+    return str(error.value)
+
+
+@given(shape=shapes(), module=st.sampled_from(sorted(PARTS)), rows=st.integers(1, 5))
+def test_joining_what_was_split_gives_it_back(shape: ModelShape, module: str, rows: int) -> None:
+    width = linear_shapes(shape)[module][1]
+    array = np.arange(rows * width).reshape(rows, width)
+    parts = split_columns(module, array, shape)
+    assert tuple(parts) == PARTS[module]
+    np.testing.assert_array_equal(join_columns(module, parts, shape), array)
+
+
+@given(shape=shapes())
+def test_every_number_of_a_base_model_arrives_once(shape: ModelShape) -> None:
+    tensors = numbered(base_shapes(shape))
+    converted = base_to_hugging_face(tensors, shape)
+    assert len(converted) == 2 + 9 * shape.layers + (not shape.tied)
+    numbers = np.concatenate([array.ravel() for array in converted.values()])
+    np.testing.assert_array_equal(np.sort(numbers), np.arange(len(numbers)))
+
+
+@given(shape=shapes(), rank=st.integers(1, 4))
+def test_merging_and_splitting_commute(shape: ModelShape, rank: int) -> None:
+    """W + A·B split as a weight is each part's W + its own A·B: what makes the shared A right."""
+    numbers = np.random.default_rng(0)
+    base = {name: numbers.normal(size=size) for name, size in base_shapes(shape).items()}
+    lora = {name: numbers.normal(size=array.shape) for name, array in lora_tensors(shape, rank=rank).items()}
+    merged: dict[str, Array] = dict(base)
+    for name in lora:
+        stem = name.removesuffix(".lora_A")
+        if stem != name:
+            weight = f"{stem}.weight"
+            merged[weight] = merged_weight(base[weight], lora[name], lora[f"{stem}.lora_B"], 0.5)
+    peft = lora_to_peft(lora, shape, LORA_CONFIG | {"r": rank})
+    split_base, split_merged = base_to_hugging_face(base, shape), base_to_hugging_face(merged, shape)
+    assert len(peft) == 2 * 7 * shape.layers
+    for name in peft:
+        if name.endswith(".lora_B.weight"):
+            weight = name.removeprefix("base_model.model.").replace(".lora_B.", ".")
+            product = peft[name] @ peft[name.replace("lora_B", "lora_A")]
+            np.testing.assert_allclose(split_base[weight] + 0.5 * product, split_merged[weight], rtol=1e-4, atol=1e-5)
+
+
+def test_grouped_heads_lie_one_kind_after_the_other() -> None:
+    columns = np.arange(GROUPED.q_width + 2 * GROUPED.kv_width)[None]
+    parts = split_columns(QKV, columns, GROUPED)
+    assert [part[0].tolist() for part in parts.values()] == [[*range(16)], [*range(16, 24)], [*range(24, 32)]]
+
+
+def test_equal_heads_interleave() -> None:
+    parts = split_columns(QKV, np.arange(48)[None], EQUAL)
+    assert parts["self_attn.q_proj"][0].tolist() == [0, 1, 2, 3, 12, 13, 14, 15, 24, 25, 26, 27, 36, 37, 38, 39]
+    assert parts["self_attn.v_proj"][0].tolist() == [8, 9, 10, 11, 20, 21, 22, 23, 32, 33, 34, 35, 44, 45, 46, 47]
+
+
+def test_the_first_half_is_the_gate() -> None:
+    assert split_columns(UP_GATE, np.arange(12)[None], GROUPED)["mlp.gate_proj"][0].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_scaling() -> None:
+    assert lora_scaling({"r": 4, "lora_alpha": 8, "rslora": False}) == 2
+    assert lora_scaling({"r": 4, "lora_alpha": 8, "rslora": True}) == 4
+
+
+def test_shape_is_read_and_never_guessed() -> None:
+    assert ModelShape.from_config(CONFIG) == GROUPED
+    with pytest.raises(AdapterError) as error:
+        ModelShape.from_config({"hidden_size": 0, "vocab_size": 11, "tie_word_embeddings": "no"})
+    for key in ("num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"):
+        assert f"config.json {key}: missing" in problems_of(error)
+    assert "hidden_size: 0 is not a positive whole number" in problems_of(error)
+    assert "tie_word_embeddings: 'no' is not true or false" in problems_of(error)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"moe_num_experts": 64}, "moe_num_experts"),
+        ({"moe_num_experts": [64, 64]}, "moe_num_experts"),
+        ({"use_bias": True}, "use_bias"),
+        ({"num_key_value_heads": 3}, "num_key_value_heads"),
+    ],
+)
+def test_models_that_are_not_converted(change: dict[str, Any], named: str) -> None:
+    with pytest.raises(AdapterError, match=named):
+        ModelShape.from_config(CONFIG | change)
+
+
+def test_a_dense_model_may_say_that_it_has_no_experts() -> None:
+    assert ModelShape.from_config(CONFIG | {"moe_num_experts": 0}) == GROUPED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pissa": True},
+        {"loraga": True},
+        {"use_mora": True},
+        {"lora_use_mixer": True},
+        {"lora_bias": "all"},
+        {"trainable_bias": "lora"},
+        {"trainable_modules": [".*norm.*"]},
+        {"tensor_parallel_degree": 2},
+        {"rslora": None},
+        {"r": 0},
+        {"lora_alpha": "8"},
+    ],
+)
+def test_adapters_that_are_no_plain_lora(change: dict[str, Any]) -> None:
+    with pytest.raises(AdapterError, match=f"lora_config.json {next(iter(change))}"):
+        lora_to_peft(lora_tensors(GROUPED), GROUPED, LORA_CONFIG | change)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("lm_head.bias", "a bias has no place"),
+        ("ernie.layers.0.self_attn.qkv_proj.bias", "a bias has no place"),
+        ("ernie.layers.1.mlp.experts.0.up_gate_proj.weight", "mixture-of-experts"),
+        ("ernie.layers.1.mlp.gate.weight", "mixture-of-experts"),
+        ("model.layers.0.self_attn.q_proj.weight", "PaddleFormers' layout"),
+        ("ernie.layers.2.mlp.down_proj.weight", "is not a tensor of this model"),
+        ("lm_head.weight", "differs from the embedding"),
+    ],
+)
+def test_base_tensors_without_a_place_are_named(name: str, reason: str) -> None:
+    tensors = numbered(base_shapes(GROUPED)) | {name: np.zeros(3, np.float32)}
+    with pytest.raises(AdapterError) as error:
+        base_to_hugging_face(tensors, GROUPED)
+    assert f"{name}: " in problems_of(error)
+    assert reason in problems_of(error)
+
+
+def test_a_tied_head_that_is_stored_too_is_the_embedding() -> None:
+    tensors = numbered(base_shapes(GROUPED))
+    both = tensors | {"lm_head.weight": tensors["ernie.embed_tokens.weight"].copy()}
+    assert base_to_hugging_face(both, GROUPED).keys() == base_to_hugging_face(tensors, GROUPED).keys()
+
+
+def test_all_problems_come_at_once() -> None:
+    tensors = lora_tensors(GROUPED)
+    del tensors["ernie.layers.0.mlp.down_proj.lora_B"]
+    tensors["ernie.layers.1.self_attn.o_proj.lora_A"] = np.zeros((3, 16), np.float32)
+    tensors["ernie.layers.0.mlp.experts.5.down_proj.lora_A"] = np.zeros((6, 3), np.float32)
+    tensors["ernie.layers.7.mlp.down_proj.lora_A"] = np.zeros((6, 3), np.float32)
+    with pytest.raises(AdapterError) as error:
+        lora_to_peft(tensors, GROUPED, LORA_CONFIG)
+    assert len(error.value.problems) == 4
+    assert "ernie.layers.0.mlp.down_proj.lora_B: missing" in problems_of(error)
+    assert "ernie.layers.1.self_attn.o_proj.lora_A: has shape (3, 16), expected (16, 3)" in problems_of(error)
+
+
+def test_an_adapter_of_some_modules_keeps_to_them() -> None:
+    converted = lora_to_peft(lora_tensors(EQUAL, (QKV,)), EQUAL, LORA_CONFIG)
+    assert {name.split(".")[-3] for name in converted} == {"q_proj", "k_proj", "v_proj"}
+    assert len(converted) == 2 * 3 * EQUAL.layers
+
+
+def test_an_empty_adapter_is_refused() -> None:
+    with pytest.raises(AdapterError, match="has no tensors"):
+        lora_to_peft({}, GROUPED, LORA_CONFIG)
+
+
+def native_folder(folder: Path, tensors: dict[str, Array]) -> Path:
+    folder.mkdir()
+    shard = "peft_model-00001-of-00001.safetensors"
+    write_tensors(folder / shard, tensors)
+    index = {"weight_map": dict.fromkeys(tensors, shard)}
+    (folder / "peft_model.safetensors.index.json").write_bytes(orjson.dumps(index))
+    (folder / "lora_config.json").write_bytes(orjson.dumps(LORA_CONFIG))
+    return folder
+
+
+def test_bfloat16_survives_bit_for_bit_and_bytes_repeat(tmp_path: Path) -> None:
+    bits = {name: array.astype(np.uint16) for name, array in lora_tensors(EQUAL).items()}
+    native = native_folder(tmp_path / "native", {name: array.view(BFLOAT16) for name, array in bits.items()})
+    config = CONFIG | {"num_key_value_heads": 4, "tie_word_embeddings": False}
+    for name in ("one", "two"):
+        write_peft(native, config, tmp_path / name, "base")
+    written = (tmp_path / "one" / "adapter_model.safetensors").read_bytes()
+    assert written == (tmp_path / "two" / "adapter_model.safetensors").read_bytes()
+    stored = read_tensors(tmp_path / "one" / "adapter_model.safetensors")
+    for name, array in lora_to_peft(bits, EQUAL, LORA_CONFIG).items():
+        assert stored[name].dtype == BFLOAT16
+        np.testing.assert_array_equal(stored[name].view(np.uint16), array)
+    config_written = orjson.loads((tmp_path / "one" / "adapter_config.json").read_bytes())
+    assert config_written["target_modules"] == [
+        *("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj")
+    ]
+
+
+def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "lora_model_state.pdparams").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    with pytest.raises(AdapterError, match=r"lora_model_state\.pdparams, a pickle, which is not opened"):
+        write_peft(tmp_path, CONFIG, tmp_path / "out", "base")
+
+
+def test_an_index_that_disagrees_with_its_file_is_refused(tmp_path: Path) -> None:
+    native = native_folder(tmp_path / "native", lora_tensors(GROUPED))
+    index = native / "peft_model.safetensors.index.json"
+    content = orjson.loads(index.read_bytes())
+    name, shard = content["weight_map"].popitem()
+    index.write_bytes(orjson.dumps(content))
+    with pytest.raises(AdapterError, match=f"{name}: is not in the index"):
+        write_peft(native, CONFIG, tmp_path / "out", "base")
+    index.write_bytes(orjson.dumps({"weight_map": {name: f"../{shard}"}}))
+    with pytest.raises(AdapterError, match="names files outside its folder"):
+        write_peft(native, CONFIG, tmp_path / "out", "base")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff" * 16, b"\x02\0\0\0\0\0\0\0[]", b"\x02\0\0\0\0\0\0\0{", b'\x09\0\0\0\0\0\0\0{"a": {}}']
+)
+def test_damaged_files_are_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(AdapterError, match=r"damaged\.safetensors"):
+        read_tensors(path)
+
+
+def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cut.safetensors"
+    write_tensors(path, numbered(base_shapes(GROUPED)))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(AdapterError, match="its data is not where the header says"):
+        read_tensors(path)
+
+
+def test_hugging_face_config_refuses_what_its_class_does_not_compute() -> None:
+    config = CONFIG | {"compression_ratio": 2.0, "rope_theta": 1e4, "max_position_embeddings": 64}
+    with pytest.raises(AdapterError) as error:
+        hf_config(config, "float32")
+    assert "config.json compression_ratio: 2.0" in problems_of(error)
+    assert "config.json rms_norm_eps: missing" in problems_of(error)

@@ -1,0 +1,275 @@
+"""ERNIEKit and Hugging Face compute the same from the same weights, with and without an adapter.
+
+Largest differences in logits seen on CPU in float32, on a scale of 10: base 2.2e-5, with an adapter 4.3e-5, a prompt in
+a batch against the same prompt alone 1.2e-5. Wrong layouts are loud: 10.3 with gate and up swapped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pytest
+
+from erniekit_adapter.adapters.layouts import PARTS, ModelShape, base_shapes, linear_shapes
+from erniekit_adapter.adapters.peft import write_hf_base, write_peft
+from erniekit_adapter.adapters.tensor_files import BFLOAT16, Array, read_tensors, write_tensors
+
+pytestmark = pytest.mark.toolkit
+
+WORKERS = "erniekit_adapter.workers"
+TOLERANCE = 1e-4
+NEW_TOKENS = 40
+REQUESTS: list[dict[str, Any]] = [
+    {"id": "short", "request": "Total?"},
+    {"id": "system", "request": "Total?", "system": "You read invoices.\n  Answer in JSON. "},
+    {"id": "spaces", "request": "  Vendor:  Acme Corp\n\n\tqty 7 \n"},
+    {"id": "unicode", "request": "Müller GmbH, 12,50 € – naïve 发票 \U0001f9fe"},
+    {"id": "digits", "request": "Analyze this invoice. Vendor: Globex qty 9 price 1234567.89 total 0.07"},
+    {"id": "pieces", "request": "a <|end_of_sentence|> b </s> c <mask:1>"},
+    {"id": "long", "request": "Vendor: Initech qty 3 price 20.00 total 60.00\n" * 6},
+    {"id": "longer", "request": "Analyze this invoice. qty 1 price 99.99 " * 12, "system": "Be exact."},
+]
+
+
+@dataclass(frozen=True)
+class Answers:
+    by_id: dict[str, dict[str, Any]]
+    logits: dict[str, npt.NDArray[np.float32]]
+    progress: list[dict[str, int]]
+
+
+@dataclass
+class Folders:
+    """One tiny model in all its forms, and the answers got from them."""
+
+    root: Path
+    run: Callable[..., str]
+    erniekit: Path
+    transformers: Path
+
+    def build(self, name: str, *sizes: object) -> None:
+        options = ["--corpus", self.root / "corpus.txt", "--output", self.root / name, "--vocab-size", 400]
+        self.run(self.erniekit, "-m", f"{WORKERS}.erniekit_tiny_model", *options, "--layers", 3, *sizes)
+
+    def ask_erniekit(self, name: str, *, model: str = "model", adapter: str | None = None, batch: int = 4) -> Answers:
+        lines = [json.dumps(request) for request in REQUESTS]
+        return self._ask(name, self.erniekit, "erniekit_generate", lines, model, adapter, batch)
+
+    def ask_transformers(self, name: str, like: Answers, *, model: str = "hf", adapter: str | None = None) -> Answers:
+        """Ask Hugging Face with exactly the prompt tokens that ERNIEKit used."""
+        lines = [json.dumps(r | {"prompt_ids": like.by_id[r["id"]]["prompt_ids"]}) for r in REQUESTS]
+        return self._ask(name, self.transformers, "transformers_generate", lines, model, adapter, 4)
+
+    def _ask(
+        self, name: str, python: Path, worker: str, lines: list[str], model: str, adapter: str | None, batch: int
+    ) -> Answers:
+        requests, answers, logits = (self.root / f"{name}.{end}" for end in ("requests.jsonl", "jsonl", "npz"))
+        requests.write_text("\n".join(lines), encoding="utf-8")
+        options: list[object] = ["--model", self.root / model, "--requests", requests, "--answers", answers]
+        options += ["--max-new-tokens", NEW_TOKENS, "--batch-size", batch, "--logits", logits]
+        options += ["--adapter", self.root / adapter] if adapter else []
+        printed = self.run(python, "-m", f"{WORKERS}.{worker}", *options)
+        given = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
+        assert [answer["id"] for answer in given] == [request["id"] for request in REQUESTS]
+        with np.load(logits) as arrays:
+            return Answers(
+                {answer["id"]: answer for answer in given},
+                {request["id"]: arrays[request["id"]] for request in REQUESTS},
+                [json.loads(line) for line in printed.splitlines()],
+            )
+
+
+def corpus() -> str:
+    numbers = np.random.default_rng(0)
+    vendors = ["Acme Corp", "Globex", "Müller GmbH", "Initech", "Stark Industries"]
+    lines = []
+    for _ in range(600):
+        quantity, price = numbers.integers(1, 10), numbers.integers(100, 10_000) / 100
+        vendor, total = numbers.choice(vendors), f"{quantity * price:.2f}"
+        lines.append(
+            f"Analyze this invoice. Vendor: {vendor} qty {quantity} price {price} total {total} "
+            f'{{"vendor": "{vendor}", "total": "{total}"}} User: Assistant: '
+        )
+    return "\n".join(lines)
+
+
+def louder_weights(shape: ModelShape) -> dict[str, Array]:
+    """Weights with which a wrong place shows: norms that differ, logits of tens, an end token that is often likely."""
+    numbers = np.random.default_rng(1)
+    weights: dict[str, Array] = {}
+    for name, size in base_shapes(shape).items():
+        drawn = numbers.normal(0, 1.5 / np.sqrt(shape.hidden), size) if len(size) > 1 else numbers.normal(1, 0.3, size)
+        weights[name] = drawn.astype(np.float32)
+    if shape.tied:
+        weights["ernie.embed_tokens.weight"][2] *= 2
+    else:
+        weights["lm_head.weight"][:, 2] *= 2
+    return weights
+
+
+def as_bfloat16(tensors: dict[str, Array]) -> dict[str, Array]:
+    """Cut float32 down to bfloat16, which is its upper half."""
+    return {name: (array.view(np.uint32) >> 16).astype("<u2").view(BFLOAT16) for name, array in tensors.items()}
+
+
+def write_native_adapter(folder: Path, shape: ModelShape, dtype: str, rslora: bool) -> None:
+    """A random adapter with no zeros in it, in the form in which ERNIEKit saves one."""
+    numbers = np.random.default_rng(2)
+    tensors: dict[str, Array] = {}
+    for layer in range(shape.layers):
+        for module in PARTS:
+            width_in, width_out = linear_shapes(shape)[module]
+            tensors[f"ernie.layers.{layer}.{module}.lora_A"] = numbers.normal(0, 0.1, (width_in, 4))
+            tensors[f"ernie.layers.{layer}.{module}.lora_B"] = numbers.normal(0, 0.1, (4, width_out))
+    tensors = {name: array.astype(np.float32) for name, array in tensors.items()}
+    tensors = as_bfloat16(tensors) if dtype == "bfloat16" else tensors
+    folder.mkdir()
+    shard = "peft_model-00001-of-00001.safetensors"
+    write_tensors(folder / shard, tensors, form="np")
+    index = {"metadata": {"total_size": 0}, "weight_map": dict.fromkeys(tensors, shard)}
+    (folder / "peft_model.safetensors.index.json").write_bytes(orjson.dumps(index))
+    config = {
+        "r": 4,
+        "lora_alpha": 8,
+        "rslora": rslora,
+        "lora_dropout": 0.0,
+        "dtype": dtype,
+        "target_modules": [".*qkv_proj.*", ".*o_proj.*", ".*up_gate_proj.*", ".*down_proj.*"],
+        "tensor_parallel_degree": -1,
+    }
+    (folder / "lora_config.json").write_bytes(orjson.dumps(config))
+
+
+MODELS = {
+    "grouped-tied": ["--heads", 6, "--kv-heads", 2],
+    "equal-untied": ["--heads", 4, "--kv-heads", 4, "--untied"],
+}
+
+
+@pytest.fixture(scope="session", params=list(MODELS))
+def folders(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    run_python: Callable[..., str],
+    erniekit_python: Path,
+    transformers_python: Path,
+) -> Folders:
+    root = tmp_path_factory.mktemp(request.param)
+    (root / "corpus.txt").write_text(corpus(), encoding="utf-8")
+    folders = Folders(root, run_python, erniekit_python, transformers_python)
+    folders.build("model", *MODELS[request.param])
+    config = orjson.loads((root / "model" / "config.json").read_bytes())
+    shape = ModelShape.from_config(config)
+    weights, grouped = louder_weights(shape), shape.kv_heads < shape.heads
+    write_tensors(root / "model" / "model.safetensors", weights if grouped else as_bfloat16(weights), form="np")
+    write_native_adapter(root / "native", shape, "float32" if grouped else "bfloat16", rslora=not grouped)
+    write_hf_base(root / "model", root / "hf")
+    write_peft(root / "native", config, root / "peft", str(root / "hf"))
+    return folders
+
+
+@pytest.fixture(scope="session")
+def base(folders: Folders) -> Answers:
+    return folders.ask_erniekit("base")
+
+
+@pytest.fixture(scope="session")
+def adapted(folders: Folders) -> Answers:
+    return folders.ask_erniekit("adapted", adapter="native")
+
+
+@pytest.fixture(scope="session")
+def hf_base(folders: Folders, base: Answers) -> Answers:
+    return folders.ask_transformers("hf-base", base)
+
+
+def difference(left: Answers, right: Answers) -> float:
+    return max(float(np.abs(left.logits[name] - right.logits[name]).max()) for name in left.logits)
+
+
+def assert_same(left: Answers, right: Answers, what: str) -> None:
+    largest = difference(left, right)
+    scale = max(float(np.abs(logits).max()) for logits in left.logits.values())
+    print(f"{what}: logits differ by {largest:.1e} on a scale of {scale:.0f}")
+    assert largest < TOLERANCE
+    for name, answer in left.by_id.items():
+        for key in ("prompt_ids", "answer_ids", "finished"):
+            assert answer[key] == right.by_id[name][key], (what, name, key)
+        if "\ufffd" not in answer["answer"]:  # the two tokenizers show broken UTF-8 differently
+            assert answer["answer"] == right.by_id[name]["answer"]
+
+
+def test_base_model(base: Answers, hf_base: Answers) -> None:
+    assert_same(base, hf_base, "base")
+    assert base.progress == [{"done": 4, "total": 8}, {"done": 8, "total": 8}]
+
+
+def test_adapter(folders: Folders, base: Answers, adapted: Answers) -> None:
+    assert difference(base, adapted) > 1, "the adapter has to change the answers for this to prove anything"
+    assert_same(adapted, folders.ask_transformers("hf-adapted", adapted, adapter="peft"), "adapter")
+
+
+def test_answers_end_by_themselves_and_by_the_limit(base: Answers, adapted: Answers) -> None:
+    answers = [*base.by_id.values(), *adapted.by_id.values()]
+    assert {answer["finished"] for answer in answers} == {True, False}
+    assert all(answer["answer_tokens"] == NEW_TOKENS for answer in answers if not answer["finished"])
+    assert len({str(answer["answer_ids"]) for answer in answers}) > len(answers) / 2
+
+
+def test_company_does_not_change_an_answer(folders: Folders, adapted: Answers) -> None:
+    alone = folders.ask_erniekit("alone", adapter="native", batch=1)
+    assert_same(alone, adapted, "batched")
+
+
+def test_prompts_are_those_of_training(folders: Folders, base: Answers) -> None:
+    script = Path(__file__).with_name("training_prompts.py")
+    printed = folders.run(folders.erniekit, script, folders.root / "model", folders.root / "base.requests.jsonl")
+    assert json.loads(printed) == {name: answer["prompt_ids"] for name, answer in base.by_id.items()}
+
+
+def test_swapped_gate_and_up_are_caught(folders: Folders, base: Answers) -> None:
+    swapped = folders.root / "swapped"
+    swapped.mkdir(exist_ok=True)
+    for path in (folders.root / "hf").iterdir():
+        (swapped / path.name).write_bytes(path.read_bytes())
+    other = {"gate_proj": "up_proj", "up_proj": "gate_proj"}
+    tensors = {
+        ".".join(other.get(part, part) for part in name.split(".")): array
+        for name, array in read_tensors(folders.root / "hf" / "model.safetensors").items()
+    }
+    write_tensors(swapped / "model.safetensors", tensors)
+    largest = difference(base, folders.ask_transformers("swapped", base, model="swapped"))
+    print(f"swapped: logits differ by {largest:.1f}")
+    assert largest > 1
+
+
+def test_a_tiny_model_repeats_byte_for_byte(folders: Folders) -> None:
+    for name in ("one", "two"):
+        folders.build(name)
+    files = sorted(path.name for path in (folders.root / "one").iterdir())
+    assert "tokenizer.model" in files
+    for name in files:
+        assert (folders.root / "one" / name).read_bytes() == (folders.root / "two" / name).read_bytes(), name
+
+
+def test_an_incomplete_adapter_is_refused(folders: Folders) -> None:
+    """The toolkit alone would go on with what it could not place left out."""
+    native = folders.root / "native"
+    strange = folders.root / "strange"
+    strange.mkdir()
+    shard = "peft_model-00001-of-00001.safetensors"
+    tensors = read_tensors(native / shard)
+    tensors["ernie.layers.9.mlp.down_proj.lora_A"] = tensors["ernie.layers.0.mlp.down_proj.lora_A"]
+    write_tensors(strange / shard, tensors, form="np")
+    index = {"metadata": {"total_size": 0}, "weight_map": dict.fromkeys(tensors, shard)}
+    (strange / "peft_model.safetensors.index.json").write_bytes(orjson.dumps(index))
+    (strange / "lora_config.json").write_bytes((native / "lora_config.json").read_bytes())
+    with pytest.raises(pytest.fail.Exception, match=r"without a place: \['ernie\.layers\.9\.mlp\.down_proj\.lora_A'\]"):
+        folders.ask_erniekit("strange", adapter="strange")
