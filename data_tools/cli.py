@@ -1,0 +1,195 @@
+"""The verbs of data-tools: parse arguments, call one function, print a table. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from erniekit_adapter.errors import AdapterError, misuse
+
+if TYPE_CHECKING:
+    from data_tools.data_manifest import DataManifest
+    from data_tools.pipeline import Source
+
+_PROGRESS_AFTER_S = 2.0
+_PROGRESS_EVERY_S = 0.2
+_SHOWN_CHARACTERS = 160
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="From documents to training lines."
+)
+
+
+def main() -> None:
+    """Run the command line; an error is printed without a traceback and becomes the exit code."""
+    try:
+        app()
+    except AdapterError as error:
+        print(_printable(str(error)), file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+@app.command("build")
+def build_command(
+    project: Annotated[Path, typer.Option(help="the project file")],
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed")] = None,
+) -> None:
+    """Write train, eval and test lines with their manifest into the project's data folder."""
+    from data_tools.data_manifest import settings_of
+    from data_tools.pipeline import build
+    from erniekit_adapter.project.loading import load_project
+
+    loaded = load_project(project, overrides or [])
+    with _progress() as on_record:
+        manifest = build(loaded.sources, loaded.data_dir, settings_of(loaded), on_record)
+    _print_manifest(manifest, loaded.data_dir)
+
+
+@app.command("prepare")
+def prepare_command(
+    output: Annotated[Path, typer.Option(help="the file of interchange lines to write")],
+    active_learning_file: Annotated[Path | None, typer.Option(help="a log of corrections")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="a manifest of documents")] = None,
+    images_dir: Annotated[Path | None, typer.Option(help="where the manifest's images lie")] = None,
+    ground_truth_dir: Annotated[Path | None, typer.Option(help="where the manifest's ground truth lies")] = None,
+    arithmetic: Annotated[str, typer.Option(help="error or warn: what a broken rule does to a record")] = "error",
+) -> None:
+    """Write one source as interchange lines, with its rejections and its manifest beside them."""
+    from data_tools.data_manifest import BuildSettings
+    from data_tools.pipeline import prepare
+
+    source = _one_source(active_learning_file, manifest, images_dir, ground_truth_dir)
+    if arithmetic not in ("error", "warn"):
+        raise misuse("--arithmetic", f"{arithmetic!r} is neither error nor warn")
+    settings = BuildSettings(arithmetic="warn" if arithmetic == "warn" else "error")
+    with _progress() as on_record:
+        found = prepare(source, output, settings, on_record)
+    _print_manifest(found, output)
+
+
+def _one_source(log: Path | None, manifest: Path | None, images: Path | None, truth: Path | None) -> Source:
+    from erniekit_adapter.project.schema import ActiveLearningSource, ManifestSource
+
+    if (log is None) == (manifest is None):
+        raise misuse("prepare", "expected one of --active-learning-file and --manifest")
+    if manifest is not None:
+        return ManifestSource(kind="manifest", path=manifest, images_dir=images, ground_truth_dir=truth)
+    if images is not None or truth is not None or log is None:
+        raise misuse("prepare", "--images-dir and --ground-truth-dir belong to --manifest")
+    return ActiveLearningSource(kind="active_learning", path=log)
+
+
+@app.command("synthesize")
+def synthesize_command(
+    output: Annotated[Path, typer.Option(help="the folder to write")],
+    count: Annotated[int, typer.Option(help="number of invoices")],
+    seed: Annotated[int, typer.Option(help="names the series: equal arguments give equal bytes")],
+    fault_share: Annotated[float, typer.Option(help="share with one printed amount wrong")] = 0.1,
+    correction_share: Annotated[float, typer.Option(help="share that goes to the log of corrections")] = 0.2,
+) -> None:
+    """Write a corpus of synthetic invoices: pages, ground truth, OCR, and a log of corrections."""
+    from data_tools.synthesize.writing import write_corpus
+
+    summary = write_corpus(output, count, seed, fault_share, correction_share)
+    _print_table(str(output), ("what", "count"), [(name, str(n)) for name, n in summary["counts"].items()])
+
+
+@app.command("rejected")
+def rejected_command(
+    output_dir: Annotated[Path, typer.Option(help="a data folder, a project's output_dir, or a rejected.jsonl")],
+    gate: Annotated[str | None, typer.Option(help="only what this gate refused")] = None,
+) -> None:
+    """List what was not trained on, each with its place and the reason."""
+    counts: dict[str, int] = {}
+    for rejection in _rejections(output_dir):
+        name = str(rejection.get("gate"))
+        counts[name] = counts.get(name, 0) + 1
+        if gate in (None, name):
+            place = f"{rejection.get('source')}:{rejection.get('line') or ''}".rstrip(":")
+            print(_printable(f"{name}  {place}  {rejection.get('document_id') or ''}"))
+            print(_printable(f"    {rejection.get('reason')}"))
+    if gate is not None and gate not in counts:
+        print(f"nothing was refused by {gate}; the gates that refused something: {', '.join(sorted(counts)) or 'none'}")
+    _print_table("refused", ("gate", "count"), [(name, str(counts[name])) for name in sorted(counts)])
+
+
+def _rejections(place: Path) -> Iterator[dict[str, Any]]:
+    import orjson
+
+    from data_tools.data_manifest import REJECTED
+    from erniekit_adapter.files import read_lines
+
+    choices = (place, place / REJECTED, place / "data" / REJECTED)
+    path = next((choice for choice in choices if choice.is_file()), None)
+    if path is None:
+        raise misuse(place, f"holds no {REJECTED}", "run data-tools build first, or name its folder")
+    for number, raw in read_lines(path):
+        try:
+            value = orjson.loads(raw or b"")
+        except orjson.JSONDecodeError as error:
+            raise misuse(f"{path}:{number}", f"not JSON: {error}", "name a file that data-tools wrote") from error
+        if isinstance(value, dict):
+            yield value
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], None] | None]:
+    """A counter on the terminal for work that takes longer than two seconds; None where nobody watches."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    started = shown = time.monotonic()
+    status = Console(stderr=True).status("reading …")
+
+    def on_record(read: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - started > _PROGRESS_AFTER_S and now - shown > _PROGRESS_EVERY_S:
+            shown = now
+            status.update(f"{read:,} records read, {read / (now - started):,.0f}/s")
+            status.start()
+
+    try:
+        yield on_record
+    finally:
+        status.stop()
+
+
+def _printable(text: str) -> str:
+    """The text without what would steer a terminal: documents decide what stands in a reason."""
+    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+
+
+def _print_manifest(manifest: DataManifest, output: Path) -> None:
+    rows = [
+        ("read", str(manifest.read), ""),
+        ("written", str(manifest.written), ", ".join(f"{name} {count}" for name, count in manifest.by_split.items())),
+        ("rejected", str(manifest.rejected), ""),
+        ("duplicates", str(manifest.duplicates), ""),
+    ]
+    reasons = manifest.first_reasons
+    rows += [(f"  {gate}", str(count), reasons.get(gate, "")) for gate, count in manifest.by_gate.items()]
+    _print_table(str(output), ("", "records", "first reason"), rows)
+    for warning in manifest.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place == 1 else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_printable(cell[:_SHOWN_CHARACTERS])) for cell in row))
+    Console().print(table)

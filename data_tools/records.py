@@ -1,0 +1,63 @@
+"""What a reader gives for each document it finds: a record, or a rejection that says why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from erniekit_adapter.invoice.answer import Answer
+
+
+@dataclass(frozen=True)
+class DocumentRecord:
+    """One document with what is known of it.
+
+    Attributes:
+        document_id: the name that the source gives it; not unique, because documents are logged again and again.
+        source: path of the file it came from.
+        line: line or entry number in that file, from 1; None where the whole file is one document.
+        images: its pages in order; none where there is no usable image.
+        ocr: what the OCR engine gave, any JSON value; None where there is nothing.
+        answer: what the document really says; None where nobody said it.
+        reviewed: whether a person confirmed the answer.
+        group: what must stay on one side of a split: the document with its augmented copies; empty where the source
+            gives it no name.
+        request: the request word for word, of ready-made lines only.
+        declared_fault: why the printed amounts do not add up, where the source says that they must not.
+        unused_keys: keys of the source that have no place in a record, to be named in the manifest.
+    """
+
+    document_id: str
+    source: str
+    line: int | None
+    images: tuple[Path, ...]
+    ocr: Any
+    answer: Answer | None
+    reviewed: bool
+    group: str
+    request: str | None = None
+    declared_fault: str | None = None
+    unused_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a document is not trained on.
+
+    Attributes:
+        source: path of the file it came from.
+        line: line or entry number in that file, from 1; None where the whole file is meant.
+        document_id: the document's name, as far as it is known.
+        gate: what refused it: a gate's name, or `source` and `image` for what could not be read.
+        reason: what was found, and what would have been accepted.
+    """
+
+    source: str
+    line: int | None
+    document_id: str | None
+    gate: str
+    reason: str
+
+
+Reading = DocumentRecord | Rejection

@@ -1,0 +1,24 @@
+"""Text for a tokenizer: requests and answers of synthetic invoices, one pair a paragraph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data_tools.synthesize.content import make_invoice
+from data_tools.synthesize.corrections import canonical_answer, ocr_tokens
+from erniekit_adapter.files import writing
+from erniekit_adapter.invoice.jsontext import compose
+from erniekit_adapter.invoice.prompts import analysis_request
+
+
+def write_corpus_text(output: Path, count: int, seed: int) -> None:
+    """Write `count` invoices' requests and answers as one UTF-8 text file; the same arguments give the same bytes.
+
+    Raises:
+        AdapterError: the file cannot be written.
+    """
+    with writing(output) as stream:
+        for index in range(count):
+            invoice = make_invoice(seed, index, fault_share=0.1)
+            request = analysis_request(ocr_tokens(invoice), with_image=False)
+            stream.write(f"{request}\n{compose(canonical_answer(invoice))}\n".encode())

@@ -1,0 +1,165 @@
+"""One invoice in every form that a source may give it, for the tests of data_tools."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import simplejson
+
+from data_tools.records import DocumentRecord
+from erniekit_adapter.invoice import jsontext
+from erniekit_adapter.invoice.answer import read_answer
+
+OCR = {"tokens": ["Acme GmbH", "RE-1", "2 x 50.00 100.00", "MwSt 19% 19.00", "Gesamt EUR 119.00", "Tel +49 30 1234"]}
+
+
+def answer(**summary: Any) -> dict[str, Any]:
+    """A canonical answer that adds up; keywords change its financial summary."""
+    return jsontext.parse(
+        simplejson.dumps(
+            {
+                "structured_data": {
+                    "vendor_block": {"name": "Acme GmbH", "address": "Weg 1, 10115 Berlin, DE"},
+                    "client_info": {
+                        "name": "Beta AG",
+                        "invoice_number": "RE-1",
+                        "invoice_date": "2025-01-15",
+                        "due_date": "2025-02-14",
+                    },
+                    "line_items": [{"description": "Stuhl", "quantity": 2, "unit_price": 50, "total": 100}],
+                    "financial_summary": {
+                        "subtotal": 100,
+                        "taxes": [{"rate": 0.19, "amount": 19}],
+                        "grand_total": 119,
+                        "currency": "EUR",
+                        **summary,
+                    },
+                }
+            }
+        )
+    )
+
+
+def ground_truth(**changes: Any) -> dict[str, Any]:
+    """The same invoice as synthetic ground truth."""
+    party = {"name": "Acme GmbH", "address": "Weg 1", "city": "Berlin", "country": "DE", "postal_code": "10115"}
+    return {
+        "invoice_id": "RE-1",
+        "issue_date": "2025-01-15",
+        "due_date": "2025-02-14",
+        "currency": "EUR",
+        "language": "de",
+        "layout_type": "classic",
+        "vendor": {**party, "phone": "+49 30 1234", "email": "unseen@acme.example"},
+        "client": {**party, "name": "Beta AG"},
+        "items": [{"description": "Stuhl", "quantity": 2, "unit_price": 50.0, "tax_rate": 19.0, "discount": 0}],
+        "payment_terms": "30 Tage",
+        "subtotal": 100.0,
+        "tax_total": 19.0,
+        "discount_total": 0,
+        "grand_total": 119.0,
+        **changes,
+    }
+
+
+def correction(document_id: str = "doc-1", **changes: Any) -> dict[str, Any]:
+    """Shape 3: a reviewed answer with its OCR."""
+    return {
+        "document_id": document_id,
+        "timestamp": "2025-01-15T10:00:00",
+        "type": "correction",
+        "prompt": "…",
+        "completion": simplejson.dumps(answer()),
+        "metadata": {"user_id": "u1", "image_path": "missing.png"},
+        "original_output": "{}",
+        "corrected_output": simplejson.dumps(answer()),
+        "ocr_context": {"raw_ocr": "Acme", "structured_ocr": OCR},
+        **changes,
+    }
+
+
+def flat_correction(document_id: str = "doc-1", **correction_fields: Any) -> dict[str, Any]:
+    """Shape 1: extracted fields, the vendor's name misread, and what a person made of it."""
+    extracted = {
+        "vendor_name": "Acne GmbH",
+        "invoice_number": "RE-1",
+        "invoice_date": "15.01.2025",
+        "currency": "€",
+        "subtotal": "100.00",
+        "tax_rate": "19%",
+        "tax_amount": "€ 19",
+        "total": "119.00",
+    }
+    return {
+        "document_id": document_id,
+        "source_file": "scan.png",
+        "extracted_data": [{"field_name": k, "value": v, "confidence": 0.9} for k, v in extracted.items()],
+        "correction": {"vendor_name": "Acme GmbH", **correction_fields},
+        "timestamp": "2025-01-15T10:00:00",
+    }
+
+
+def automatic_log(document_id: str = "doc-1") -> dict[str, Any]:
+    """Shape 2: sure of itself, off by 1000, and seen by nobody."""
+    return {
+        "document_id": document_id,
+        "source_file": "scan.png",
+        "timestamp": "2025-01-15T10:00:00",
+        "model_output": answer(grand_total=1119),
+        "validation": {"is_valid": True, "errors": []},
+        "needs_review": False,
+    }
+
+
+def interchange(**changes: Any) -> dict[str, Any]:
+    """A ready-made line."""
+    return {
+        "image": "page.png",
+        "conversations": [
+            {"role": "human", "content": "What does it say?"},
+            {"role": "assistant", "content": simplejson.dumps(answer())},
+        ],
+        **changes,
+    }
+
+
+def record(**changes: Any) -> DocumentRecord:
+    """A record that passes every gate."""
+    values: dict[str, Any] = {
+        "document_id": "doc-1",
+        "source": "log.jsonl",
+        "line": 1,
+        "images": (),
+        "ocr": OCR,
+        "answer": read_answer(answer()),
+        "reviewed": True,
+        "group": "doc-1",
+    }
+    return DocumentRecord(**{**values, **changes})
+
+
+def numbered(value: dict[str, Any], number: int) -> dict[str, Any]:
+    """The same correction for another document: its own id, invoice number and OCR."""
+    found = copy.deepcopy(value) | {"document_id": f"doc-{number}"}
+    written = found["corrected_output"]
+    reviewed = jsontext.parse(written) if isinstance(written, str) else written
+    reviewed["structured_data"]["client_info"]["invoice_number"] = f"RE-{number}"
+    found["corrected_output"] = jsontext.compose(reviewed)
+    found["ocr_context"] = {"structured_ocr": {"tokens": [*OCR["tokens"], f"RE-{number}"]}}
+    return found
+
+
+def write_lines(path: Path, values: list[Any]) -> Path:
+    """Write a file of JSON lines; bytes go in as they are."""
+    lines = [value if isinstance(value, bytes) else simplejson.dumps(value).encode() for value in values]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write a JSON file, and the folders it lies in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(simplejson.dumps(value))
+    return path

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from data_examples import answer, ground_truth
+
+from data_tools.sources.ground_truth import read_ground_truth
+from erniekit_adapter.invoice.answer import Answer
+
+
+def read(truth: Any) -> Answer:
+    return read_ground_truth(truth)[0]
+
+
+def item(quantity: Any, unit_price: Any, discount: Any = 0, tax_rate: Any = 19) -> dict[str, Any]:
+    return {
+        "description": "x",
+        "quantity": quantity,
+        "unit_price": unit_price,
+        "discount": discount,
+        "tax_rate": tax_rate,
+    }
+
+
+def totals(found: Answer) -> list[Decimal | None]:
+    return [line.total for line in found.lines]
+
+
+def test_every_block_of_the_answer_is_filled() -> None:
+    data = read(ground_truth()).structured_data
+    assert data.vendor_block
+    assert data.client_info
+    assert data.payment_terms
+    assert data.vendor_block.name == "Acme GmbH"
+    assert data.vendor_block.address == "Weg 1, 10115 Berlin, DE"
+    assert data.client_info.name == "Beta AG"
+    assert data.client_info.invoice_number == "RE-1"
+    assert str(data.client_info.due_date) == str(data.payment_terms.due_date) == "2025-02-14"
+    assert data.payment_terms.notes == "30 Tage"
+
+
+def test_a_rate_in_percent_becomes_a_fraction() -> None:
+    (tax,) = read(ground_truth()).summary.taxes or []
+    assert (tax.rate, tax.amount) == (Decimal("0.19"), 19)
+
+
+def test_a_line_total_is_quantity_times_unit_price_in_minor_units() -> None:
+    truth = ground_truth(items=[item(Decimal("1.5"), Decimal("3.333"))], subtotal=5, tax_total=0, grand_total=5)
+    assert totals(read(truth)) == [Decimal("5.00")]
+
+
+def test_amounts_of_yen_have_no_decimals() -> None:
+    truth = ground_truth(currency="JPY", items=[item("1.5", 333)], subtotal=500, tax_total=0, grand_total=500)
+    assert str(totals(read(truth))[0]) == "500"
+
+
+@pytest.mark.parametrize(
+    ("discounts", "subtotal", "discount_total", "expected"),
+    [
+        ((5, 0), 235, 0, ["195.00", "40.00"]),
+        ((5, 0), 230, 0, ["190.00", "40.00"]),
+        ((5, 0), 240, 5, ["200.00", "40.00"]),
+        ((0, 0), 240, 0, ["200.00", "40.00"]),
+    ],
+    ids=["an amount", "a percentage", "taken off the total", "none"],
+)
+def test_the_subtotal_tells_what_a_discount_means(
+    discounts: tuple[int, int], subtotal: int, discount_total: int, expected: list[str]
+) -> None:
+    items = [item(2, 100, discounts[0]), item(1, 40, discounts[1])]
+    truth = ground_truth(items=items, subtotal=subtotal, discount_total=discount_total)
+    assert [str(total) for total in totals(read(truth))] == expected
+
+
+def test_discounts_that_no_reading_explains_are_refused_with_every_sum() -> None:
+    truth = ground_truth(items=[item(2, 100, 5)], subtotal=150)
+    with pytest.raises(ValueError, match=r"no reading.*150.*an amount: 195.*a percentage: 190"):
+        read(truth)
+
+
+def test_discounts_with_two_readings_are_refused() -> None:
+    # 50 and 150 less 10 each are 40 + 140, less 10 % each 45 + 135: 180 both times, with other line totals.
+    items = [item(1, 50, 10), item(1, 150, 10)]
+    with pytest.raises(ValueError, match="an amount or a percentage"):
+        read(ground_truth(items=items, subtotal=180))
+
+
+def test_two_readings_with_the_same_line_totals_are_one() -> None:
+    assert totals(read(ground_truth(items=[item(1, 100, 10)], subtotal=90))) == [Decimal(90)]
+
+
+def test_a_discount_total_that_the_lines_hold_already_is_not_taken_off_again() -> None:
+    truth = ground_truth(items=[item(2, 50, 10)], subtotal=90, discount_total=10, tax_total=17.1, grand_total=107.1)
+    assert read(truth).summary.discounts is None
+
+
+def test_a_discount_of_the_document_is_listed() -> None:
+    truth = ground_truth(discount_total=10, tax_total=17.1, grand_total=107.1)
+    (discount,) = read(truth).summary.discounts or []
+    assert discount.amount == 10
+
+
+def test_several_rates_give_a_row_each_when_the_rows_add_up() -> None:
+    truth = ground_truth(items=[item(1, 100), item(1, 100, tax_rate=7)], subtotal=200, tax_total=26, grand_total=226)
+    rows = [(tax.rate, tax.amount) for tax in read(truth).summary.taxes or []]
+    assert rows == [(Decimal("0.07"), Decimal("7.00")), (Decimal("0.19"), Decimal("19.00"))]
+
+
+def test_several_rates_that_do_not_add_up_give_the_printed_tax_alone() -> None:
+    truth = ground_truth(items=[item(1, 100), item(1, 100, tax_rate=7)], subtotal=200, tax_total=30, grand_total=230)
+    assert [(tax.rate, tax.amount) for tax in read(truth).summary.taxes or []] == [(None, 30)]
+
+
+def test_a_declared_fault_takes_the_totals_as_printed() -> None:
+    found, fault, _ = read_ground_truth(ground_truth(items=[item(2, 50, 7)], subtotal=555, fault="subtotal"))
+    assert fault == "subtotal"
+    assert found.summary.subtotal == 555
+    assert totals(found) == [Decimal("100.00")]
+
+
+@pytest.mark.parametrize("value", [None, False, ""])
+def test_an_empty_fault_declares_nothing(value: Any) -> None:
+    assert read_ground_truth(ground_truth(fault=value))[1] is None
+
+
+def test_canonical_ground_truth_is_taken_as_it_is() -> None:
+    found, fault, unused = read_ground_truth({**answer(), "fault": "grand_total"})
+    assert (found.summary.grand_total, fault, unused) == (119, "grand_total", ())
+
+
+def test_a_key_without_a_place_is_named() -> None:
+    assert read_ground_truth(ground_truth(warehouse="B7", hs_codes=["1"]))[2] == ("warehouse",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grand_total": "1,234"}, "grand_total: '1,234' is ambiguous"),
+        ({"issue_date": "03/04/2025"}, "issue_date: '03/04/2025' is ambiguous"),
+        ({"currency": "¥"}, "currency: '¥' is ambiguous"),
+        ({"items": "none"}, "items: 'none' is no list"),
+        ({"items": [7]}, "is no list of objects"),
+        ({"vendor": {"name": ["x"]}}, r"vendor\.name"),
+        ({"items": [{"quantity": 10**17, "unit_price": 10**17}]}, "is no amount of money"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_refused_by_its_name(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read(ground_truth(**changes))
+
+
+@pytest.mark.parametrize("value", [None, [], "text", {}, {"foo": 1}])
+def test_what_is_no_ground_truth_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"no ground truth|no object"):
+        read(value)
+
+
+def test_text_amounts_and_dates_are_read() -> None:
+    truth = ground_truth(
+        subtotal="€ 1.100,00",
+        items=[item(1, "1,100.00")],
+        tax_total="209,00",
+        grand_total="1 309,00",
+        issue_date="15.01.2025",
+    )
+    found = read(truth)
+    assert (found.summary.subtotal, found.summary.grand_total) == (1100, 1309)

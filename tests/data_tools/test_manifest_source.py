@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_examples import OCR, ground_truth, write_json
+
+from data_tools.records import DocumentRecord, Reading, Rejection
+from data_tools.sources.manifest import read_manifest
+from erniekit_adapter.errors import AdapterError
+
+
+def make_files(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"png")
+
+
+def row(number: int = 1, **changes: Any) -> dict[str, Any]:
+    return {
+        "invoice_id": "RE-1",
+        "pdf_path": "pdf/RE-1.pdf",
+        "image_path": f"images/{number}.png",
+        "ground_truth_path": "truth/RE-1.json",
+        "page_num": number,
+        "is_augmented": False,
+        **changes,
+    }
+
+
+def read(folder: Path, rows: Any, **folders: Path) -> list[Reading]:
+    return list(read_manifest(write_json(folder / "training_manifest.json", rows), **folders))
+
+
+def read_record(folder: Path, rows: Any, **folders: Path) -> DocumentRecord:
+    (found,) = read(folder, rows, **folders)
+    assert isinstance(found, DocumentRecord), found
+    return found
+
+
+def read_rejection(folder: Path, rows: Any) -> Rejection:
+    (found,) = read(folder, rows)
+    assert isinstance(found, Rejection), found
+    return found
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    make_files(tmp_path, "images/1.png", "images/2.png", "images/3.png")
+    write_json(tmp_path / "truth/RE-1.json", ground_truth())
+    write_json(tmp_path / "ocr/1.json", OCR)
+    write_json(tmp_path / "ocr/2.json", ["page 2"])
+    return tmp_path
+
+
+def test_an_entry_becomes_a_reviewed_record_with_its_answer(corpus: Path) -> None:
+    found = read_record(corpus, [row()])
+    assert (found.document_id, found.reviewed, found.line) == ("RE-1", True, 1)
+    assert found.images == (corpus / "images/1.png",)
+    assert found.answer
+    assert found.answer.summary.grand_total == 119
+
+
+def test_an_older_manifest_names_files_in_given_folders(corpus: Path) -> None:
+    rows = [{"image": "1.png", "ground_truth": "RE-1.json"}]
+    found = read_record(corpus, rows, images_dir=corpus / "images", ground_truth_dir=corpus / "truth")
+    assert found.images == (corpus / "images/1.png",)
+
+
+def test_a_path_in_a_folder_that_was_moved_is_found_by_its_name(corpus: Path) -> None:
+    found = read_record(
+        corpus, [row(image_path="old/1.png")], images_dir=corpus / "images", ground_truth_dir=corpus / "truth"
+    )
+    assert found.images == (corpus / "images/1.png",)
+
+
+def test_the_pages_of_one_invoice_are_one_record_in_order(corpus: Path) -> None:
+    found = read_record(corpus, [row(2), row(3), row(1)])
+    assert [image.name for image in found.images] == ["1.png", "2.png", "3.png"]
+
+
+def test_pages_that_share_a_ground_truth_are_one_record_whatever_their_ids(corpus: Path) -> None:
+    found = read_record(corpus, [row(1, invoice_id="RE-1_p1"), row(2, invoice_id="RE-1_p2")])
+    assert len(found.images) == 2
+
+
+def test_pages_without_numbers_are_taken_in_their_order(corpus: Path) -> None:
+    rows = [{"image": f"images/{n}.png", "ground_truth": "truth/RE-1.json"} for n in (2, 1)]
+    assert [image.name for image in read_record(corpus, rows).images] == ["2.png", "1.png"]
+
+
+def test_a_missing_page_rejects_the_document(corpus: Path) -> None:
+    found = read_rejection(corpus, [row(1), row(3)])
+    assert (found.gate, found.reason) == ("image", "pages 1, 3 of 2 listed: one is missing")
+
+
+def test_augmented_copies_are_records_of_their_own_in_the_original_s_group(corpus: Path) -> None:
+    found = read(corpus, [row(1), row(1, image_path="images/2.png", is_augmented=True), row(1, is_augmented=True)])
+    assert [reading.document_id for reading in found] == ["RE-1", "RE-1#augmented-1", "RE-1#augmented-2"]
+    assert {reading.group for reading in found if isinstance(reading, DocumentRecord)} == {"RE-1"}
+
+
+def test_a_copy_with_its_own_id_shares_the_group_through_its_ground_truth(corpus: Path) -> None:
+    found = read(corpus, [row(1), row(1, invoice_id="RE-1_noise", is_augmented=True)])
+    assert len({reading.group for reading in found if isinstance(reading, DocumentRecord)}) == 1
+
+
+def test_ocr_goes_along(corpus: Path) -> None:
+    assert read_record(corpus, [row(ocr_path="ocr/1.json")]).ocr == OCR
+
+
+def test_the_ocr_of_several_pages_is_a_list_in_their_order(corpus: Path) -> None:
+    rows = [row(2, ocr_path="ocr/2.json"), row(1, ocr_path="ocr/1.json")]
+    assert read_record(corpus, rows).ocr == [OCR, ["page 2"]]
+
+
+def test_ocr_alone_is_enough_for_a_text_model(corpus: Path) -> None:
+    assert read_record(corpus, [row(image_path=None, ocr_path="ocr/1.json")]).images == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "gate", "reason"),
+    [
+        ({"image_path": "images/gone.png"}, "image", "no such file"),
+        ({"image_path": "images"}, "image", "no such file"),
+        ({"image_path": "../../../../etc/passwd"}, "image", "leaves the folder"),
+        ({"image_path": "/etc/passwd"}, "image", "leaves the folder"),
+        ({"image_path": "https://a.example/1.png"}, "image", "is a URL"),
+        ({"image_path": "data:image/png;base64,AA"}, "image", "is a URL"),
+        ({"image_path": "a\0b"}, "image", "no usable path"),
+        ({"image_path": "x" * 5000}, "image", "no usable path"),
+        ({"image_path": 7}, "image", "is no path"),
+        ({"image_path": None}, "image", "a pdf has to be rendered"),
+        ({"ground_truth_path": "truth/gone.json"}, "source", "no such file"),
+        ({"ground_truth_path": "../x.json"}, "source", "leaves the folder"),
+        ({"ground_truth_path": None}, "source", "no ground_truth_path"),
+        ({"ocr_path": "ocr/gone.json"}, "source", "OCR"),
+        ({"ocr_path": "images/1.png"}, "source", "OCR: not JSON"),
+        ({"page_num": "one"}, "source", "no whole number"),
+    ],
+)
+def test_a_file_that_cannot_be_used_rejects_the_document(
+    corpus: Path, changes: dict[str, Any], gate: str, reason: str
+) -> None:
+    found = read_rejection(corpus, [row(**changes)])
+    assert found.gate == gate
+    assert reason in found.reason
+
+
+def test_pages_with_ocr_and_pages_without_are_rejected(corpus: Path) -> None:
+    assert "some of its pages" in read_rejection(corpus, [row(1, ocr_path="ocr/1.json"), row(2)]).reason
+
+
+def test_pages_with_different_ground_truths_are_rejected(corpus: Path) -> None:
+    found = read_rejection(corpus, [row(1), row(2, ground_truth_path="truth/other.json")])
+    assert "several ground truths" in found.reason
+
+
+def test_ground_truth_that_cannot_be_read_is_no_answer(corpus: Path) -> None:
+    write_json(corpus / "truth/RE-1.json", ground_truth(currency="¥"))
+    assert read_rejection(corpus, [row()]).gate == "canonical"
+
+
+def test_a_link_out_of_the_folder_is_rejected(corpus: Path) -> None:
+    (corpus / "images/link.png").symlink_to("/etc/passwd")
+    assert read_rejection(corpus, [row(image_path="images/link.png")]).gate == "image"
+
+
+def test_entries_that_are_no_objects_are_rejected_one_by_one(corpus: Path) -> None:
+    found = read(corpus, [1, "x", None, row()])
+    assert [type(reading) for reading in found] == [Rejection, Rejection, Rejection, DocumentRecord]
+
+
+@pytest.mark.parametrize("text", ["", "not json", "{}", "null", '"x"'])
+def test_what_is_no_list_of_entries_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "m.json").write_text(text)
+    with pytest.raises(AdapterError, match=r"m\.json"):
+        list(read_manifest(tmp_path / "m.json"))
+
+
+def test_keys_without_a_place_are_named(corpus: Path) -> None:
+    write_json(corpus / "truth/RE-1.json", ground_truth(warehouse="B7"))
+    assert read_record(corpus, [row(camera="x")]).unused_keys == ("camera", "ground truth warehouse")

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_examples import (
+    answer,
+    automatic_log,
+    correction,
+    flat_correction,
+    ground_truth,
+    numbered,
+    write_json,
+    write_lines,
+)
+
+from data_tools.data_manifest import BuildSettings, DataManifest, check_counts
+from data_tools.pipeline import Source, build, prepare
+from erniekit_adapter.errors import AdapterError, UsageError
+from erniekit_adapter.files import sha256
+from erniekit_adapter.project.schema import ActiveLearningSource, LinesSource, ManifestSource
+
+TRAIN_ONLY = BuildSettings(eval_ratio=0, test_ratio=0)
+FILES = {"train.jsonl", "eval.jsonl", "test.jsonl", "rejected.jsonl", "manifest.json"}
+
+
+def log(folder: Path, *values: Any) -> ActiveLearningSource:
+    return ActiveLearningSource(kind="active_learning", path=write_lines(folder / "log.jsonl", list(values)))
+
+
+def many(count: int) -> list[dict[str, Any]]:
+    return [numbered(correction(), number) for number in range(count)]
+
+
+def rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_build_writes_every_split_and_adds_up(tmp_path: Path) -> None:
+    found = build(
+        [log(tmp_path, *many(60), automatic_log(), b"{", correction("again"))], tmp_path / "out", BuildSettings()
+    )
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert found.read == 63
+    assert found.read == found.written + found.rejected + found.duplicates
+    assert {name: len(rows(tmp_path / "out", name)) for name in found.by_split} == found.by_split
+    assert min(found.by_split.values()) > 0
+
+
+def test_the_manifest_names_settings_sources_and_hashes(tmp_path: Path) -> None:
+    source = log(tmp_path, *many(5), automatic_log())
+    build([source], tmp_path / "out", TRAIN_ONLY)
+    told = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert told["made_by"].startswith("data_tools ")
+    assert told["settings"]["seed"] == 42
+    assert told["inputs"] == [
+        {
+            "kind": "active_learning",
+            "path": str(source.path),
+            "sha256": sha256(source.path),
+            "read": 6,
+            "accepted": 5,
+            "rejected": 1,
+            "duplicates": 0,
+        }
+    ]
+    assert told["files"]["train.jsonl"] == {"lines": 5, "sha256": sha256(tmp_path / "out" / "train.jsonl")}
+    assert told["by_gate"] == {"reviewed": 1}
+
+
+def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
+    source = log(tmp_path, *many(20))
+    build([source], tmp_path / "a", BuildSettings())
+    build([source], tmp_path / "b", BuildSettings())
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_the_same_content_under_another_id_is_a_duplicate_and_tells_the_first_place(tmp_path: Path) -> None:
+    source = log(tmp_path, correction("doc-1"), correction("doc-2", timestamp="later"))
+    found = build([source], tmp_path / "out", TRAIN_ONLY)
+    assert (found.written, found.duplicates, found.rejected) == (1, 1, 0)
+    (rejected,) = rows(tmp_path / "out", "rejected")
+    assert (rejected["gate"], rejected["document_id"]) == ("duplicate", "doc-2")
+    assert f"{source.path}:1" in rejected["reason"]
+
+
+def test_every_rejection_tells_its_place_gate_and_reason(tmp_path: Path) -> None:
+    build([log(tmp_path, *many(2), automatic_log("doc-x"))], tmp_path / "out", TRAIN_ONLY)
+    (rejected,) = rows(tmp_path / "out", "rejected")
+    assert rejected["source"].endswith("log.jsonl")
+    assert (rejected["line"], rejected["document_id"], rejected["gate"]) == (3, "doc-x", "reviewed")
+    assert rejected["reason"]
+
+
+def test_all_lines_of_one_document_are_in_one_split(tmp_path: Path) -> None:
+    again = [
+        {**value, "document_id": f"{value['document_id']}-again", "ocr_context": {"raw_ocr": f"copy {index}"}}
+        for index, value in enumerate(many(40))
+    ]
+    build([log(tmp_path, *many(40), *again)], tmp_path / "out", BuildSettings(0.3, 0.3))
+    numbers: dict[str, set[str]] = {}
+    for name in ("train", "eval", "test"):
+        for row in rows(tmp_path / "out", name):
+            number = json.loads(row["tgt"][0])["structured_data"]["client_info"]["invoice_number"]
+            numbers.setdefault(number, set()).add(name)
+    assert len(numbers) == 40
+    assert all(len(names) == 1 for names in numbers.values())
+
+
+def test_new_documents_move_no_old_one(tmp_path: Path) -> None:
+    build([log(tmp_path, *many(30))], tmp_path / "small", BuildSettings(0.3, 0.3))
+    build([log(tmp_path, *many(60))], tmp_path / "large", BuildSettings(0.3, 0.3))
+    for name in ("train", "eval", "test"):
+        small, large = ({row["tgt"][0] for row in rows(tmp_path / size, name)} for size in ("small", "large"))
+        assert small <= large
+
+
+def test_test_lines_have_ids_and_no_two_are_alike(tmp_path: Path) -> None:
+    twice = [correction("doc-1"), {**correction("doc-1"), "ocr_context": {"raw_ocr": "another reading"}}]
+    write_lines(tmp_path / "log.jsonl", [*twice, *many(30)])
+    source = ActiveLearningSource(kind="active_learning", path=tmp_path / "log.jsonl")
+    build([source], tmp_path / "out", BuildSettings(0, 0.99))
+    ids = [row["id"] for row in rows(tmp_path / "out", "test")]
+    assert len(ids) == len(set(ids)) > 2
+    assert "doc-1#2" in ids
+
+
+def test_max_samples_keeps_so_many_documents_and_lists_the_others(tmp_path: Path) -> None:
+    settings = replace(TRAIN_ONLY, max_samples=4)
+    found = build([log(tmp_path, *many(10))], tmp_path / "out", settings)
+    assert (found.written, found.documents) == (4, 4)
+    assert found.by_gate == {"max_samples": 6}
+    assert found.inputs[0]["rejected"] == 6
+
+
+def test_a_larger_max_samples_keeps_what_the_smaller_kept(tmp_path: Path) -> None:
+    source = log(tmp_path, *many(20))
+    kept = []
+    for count in (5, 10):
+        build([source], tmp_path / str(count), replace(TRAIN_ONLY, max_samples=count))
+        kept.append({row["tgt"][0] for row in rows(tmp_path / str(count), "train")})
+    assert kept[0] < kept[1]
+
+
+def test_nothing_accepted_is_an_error_that_names_each_gate(tmp_path: Path) -> None:
+    source = log(tmp_path, automatic_log(), automatic_log(), b"{", flat_correction())
+    with pytest.raises(AdapterError, match=r"none of 4 records.*reviewed 2") as caught:
+        build([source], tmp_path / "out", BuildSettings())
+    assert caught.value.exit_code == 1
+    assert all(gate in str(caught.value) for gate in ("source 1", "visible 1", "log.jsonl:1"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_source_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match="no record at all"):
+        build([log(tmp_path)], tmp_path / "out", BuildSettings())
+
+
+def test_an_empty_split_is_a_warning(tmp_path: Path) -> None:
+    found = build([log(tmp_path, *many(1))], tmp_path / "out", BuildSettings(0.01, 0.01))
+    assert [warning[:20] for warning in found.warnings[:2]] == ["the eval split is em", "the test split is em"]
+
+
+def test_two_answers_to_one_request_are_a_warning(tmp_path: Path) -> None:
+    source = log(tmp_path, correction(), correction(corrected_output=answer(subtotal=None)))
+    assert any("another answer" in warning for warning in build([source], tmp_path / "out", TRAIN_ONLY).warnings)
+
+
+def test_unchecked_lengths_are_a_warning(tmp_path: Path) -> None:
+    found = build([log(tmp_path, correction())], tmp_path / "out", TRAIN_ONLY)
+    assert any("lengths were not checked" in warning for warning in found.warnings)
+
+
+def test_arithmetic_that_only_warns_keeps_the_record_and_says_so_in_its_answer(tmp_path: Path) -> None:
+    source = log(tmp_path, correction(corrected_output=answer(grand_total=1119)))
+    build([source], tmp_path / "out", replace(TRAIN_ONLY, arithmetic="warn"))
+    (row,) = rows(tmp_path / "out", "train")
+    summary = json.loads(row["tgt"][0])["validation_summary"]
+    assert (summary["is_valid"], summary["math_verified"]) == (False, False)
+    assert "1119" in summary["issues"][0]
+
+
+def test_a_failed_build_leaves_the_earlier_one_as_it_was(tmp_path: Path) -> None:
+    build([log(tmp_path, *many(3))], tmp_path / "out", TRAIN_ONLY)
+    before = contents(tmp_path / "out")
+    with pytest.raises(AdapterError):
+        build([log(tmp_path, automatic_log())], tmp_path / "out", TRAIN_ONLY)
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_build_replaces_an_earlier_one(tmp_path: Path) -> None:
+    build([log(tmp_path, *many(3))], tmp_path / "out", TRAIN_ONLY)
+    assert build([log(tmp_path, *many(2))], tmp_path / "out", TRAIN_ONLY).written == 2
+    assert len(rows(tmp_path / "out", "train")) == 2
+
+
+def test_a_folder_that_holds_something_else_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="no earlier build"):
+        build([log(tmp_path, *many(1))], tmp_path / "mine", TRAIN_ONLY)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_source_in_the_output_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="would be overwritten"):
+        build([log(tmp_path, *many(1))], tmp_path, TRAIN_ONLY)
+
+
+def test_every_missing_source_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    sources: list[Source] = [
+        LinesSource(kind="lines", path=tmp_path / "gone.jsonl"),
+        ManifestSource(kind="manifest", path=tmp_path / "folder"),
+    ]
+    with pytest.raises(UsageError, match=r"(?s)gone\.jsonl: no such file.*folder: is no regular file"):
+        build(sources, tmp_path / "out", TRAIN_ONLY)
+
+
+@pytest.mark.parametrize("twice", [True, False])
+def test_no_source_and_a_source_given_twice_are_refused(tmp_path: Path, twice: bool) -> None:
+    sources = [log(tmp_path, *many(1))] * 2 if twice else []
+    with pytest.raises(UsageError, match="given twice" if twice else "no source"):
+        build(sources, tmp_path / "out", TRAIN_ONLY)
+
+
+def test_counts_that_do_not_add_up_are_never_written(tmp_path: Path) -> None:
+    found = build([log(tmp_path, *many(3))], tmp_path / "out", TRAIN_ONLY)
+    check_counts(found)
+    with pytest.raises(AdapterError, match="read: 4, written"):
+        check_counts(replace(found, read=4))
+
+
+def test_progress_is_told_record_by_record(tmp_path: Path) -> None:
+    told: list[int] = []
+    build([log(tmp_path, *many(3))], tmp_path / "out", TRAIN_ONLY, told.append)
+    assert told == [1, 2, 3]
+
+
+def test_unused_keys_and_left_out_fields_are_counted(tmp_path: Path) -> None:
+    value = answer()
+    value["structured_data"]["vendor_block"]["email"] = "unseen@acme.example"
+    found = build([log(tmp_path, correction(corrected_output=value, tenant=1))], tmp_path / "out", TRAIN_ONLY)
+    assert (found.unused_keys, found.left_out) == ({"tenant": 1}, {"vendor_block.email": 1})
+
+
+def prepared(tmp_path: Path, source: Source) -> DataManifest:
+    return prepare(source, tmp_path / "lines.jsonl", TRAIN_ONLY)
+
+
+def test_prepared_lines_build_to_the_same_pairs(tmp_path: Path) -> None:
+    fault = {"is_valid": False, "math_verified": False, "issues": ["BR-CO-15"]}
+    wrong = numbered(correction(corrected_output={**answer(grand_total=1119), "validation_summary": fault}), 99)
+    source = log(tmp_path, *many(5), wrong)
+    build([source], tmp_path / "direct", TRAIN_ONLY)
+    prepared(tmp_path, source)
+    build([LinesSource(kind="lines", path=tmp_path / "lines.jsonl")], tmp_path / "again", TRAIN_ONLY)
+    assert rows(tmp_path / "direct", "train") == rows(tmp_path / "again", "train")
+
+
+def test_prepared_lines_build_to_the_same_splits(tmp_path: Path) -> None:
+    source = log(tmp_path, *many(30))
+    build([source], tmp_path / "direct", BuildSettings(0.3, 0.3))
+    prepared(tmp_path, source)
+    build([LinesSource(kind="lines", path=tmp_path / "lines.jsonl")], tmp_path / "again", BuildSettings(0.3, 0.3))
+    assert rows(tmp_path / "direct", "eval") == rows(tmp_path / "again", "eval")
+
+
+def test_prepare_writes_rejections_and_a_manifest_beside_its_lines(tmp_path: Path) -> None:
+    found = prepared(tmp_path, log(tmp_path, correction(), automatic_log()))
+    assert (found.read, found.written, found.rejected) == (2, 1, 1)
+    (line,) = rows(tmp_path, "lines")
+    assert [turn["role"] for turn in line["conversations"]] == ["human", "assistant"]
+    assert rows(tmp_path, "lines.jsonl.rejected")[0]["gate"] == "reviewed"
+    assert json.loads((tmp_path / "lines.jsonl.manifest.json").read_text())["written"] == 1
+
+
+def test_prepare_of_a_manifest_names_the_image_relative_to_the_lines(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(b"png")
+    write_json(tmp_path / "truth.json", ground_truth())
+    write_json(tmp_path / "ocr.json", ["Acme"])
+    row = {"invoice_id": "RE-1", "image_path": "1.png", "ground_truth_path": "truth.json", "ocr_path": "ocr.json"}
+    prepared(tmp_path, ManifestSource(kind="manifest", path=write_json(tmp_path / "m.json", [row])))
+    assert rows(tmp_path, "lines")[0]["image"] == "1.png"
+
+
+def test_prepare_never_overwrites_its_source(tmp_path: Path) -> None:
+    source = log(tmp_path, correction())
+    with pytest.raises(UsageError, match="would be overwritten"):
+        prepare(source, source.path, TRAIN_ONLY)
+
+
+def test_prepare_that_fails_writes_nothing(tmp_path: Path) -> None:
+    source = log(tmp_path, automatic_log())
+    with pytest.raises(AdapterError):
+        prepared(tmp_path, source)
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_tools.split import Groups, choose_groups, split_name
+
+NAMES = [f"document-{number}" for number in range(2000)]
+
+
+def test_the_shares_are_those_asked_for() -> None:
+    counts = Counter(split_name(name, seed=1, eval_ratio=0.1, test_ratio=0.2) for name in NAMES)
+    assert 0.16 < counts["test"] / len(NAMES) < 0.24
+    assert 0.07 < counts["eval"] / len(NAMES) < 0.13
+
+
+def test_without_shares_everything_is_trained_on() -> None:
+    assert {split_name(name, seed=1, eval_ratio=0, test_ratio=0) for name in NAMES} == {"train"}
+
+
+def test_another_seed_gives_another_split() -> None:
+    assert any(
+        split_name(name, seed=1, eval_ratio=0.1, test_ratio=0.1)
+        != split_name(name, seed=2, eval_ratio=0.1, test_ratio=0.1)
+        for name in NAMES
+    )
+
+
+def test_a_choice_has_the_size_asked_for() -> None:
+    assert len(choose_groups(NAMES, seed=1, count=7)) == 7
+    assert choose_groups(NAMES[:3], seed=1, count=7) == frozenset(NAMES[:3])
+
+
+def test_a_larger_choice_holds_the_smaller() -> None:
+    assert choose_groups(NAMES, seed=1, count=10) < choose_groups(NAMES, seed=1, count=20)
+
+
+def test_a_choice_does_not_tilt_the_splits() -> None:
+    chosen = choose_groups(NAMES, seed=1, count=1000)
+    counts = Counter(split_name(name, seed=1, eval_ratio=0, test_ratio=0.5) for name in chosen)
+    assert 400 < counts["test"] < 600
+
+
+def test_records_that_share_a_key_are_of_one_group_even_through_others() -> None:
+    groups = Groups()
+    first, second = groups.add([b"a", b"b"]), groups.add([b"c", b"d"])
+    assert groups.name(first) != groups.name(second)
+    groups.add([b"b", b"c"])
+    assert groups.name(first) == groups.name(second) == b"a".hex()
+    assert groups.names() == [b"a".hex()]
+
+
+@given(st.lists(st.lists(st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f"]), min_size=1, max_size=3), max_size=12))
+def test_groups_do_not_depend_on_the_order_of_records(records: list[list[bytes]]) -> None:
+    def named(order: list[int]) -> dict[int, str]:
+        groups = Groups()
+        places = {index: groups.add(records[index]) for index in order}
+        return {index: groups.name(place) for index, place in places.items()}
+
+    order = list(range(len(records)))
+    assert named(order) == named(order[::-1])

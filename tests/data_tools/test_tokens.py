@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from data_examples import correction, numbered, write_lines
+
+from data_tools.data_manifest import BuildSettings
+from data_tools.pipeline import build
+from data_tools.tokens import histogram, token_counter
+from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.project.schema import ActiveLearningSource
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import sentencepiece
+
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "text.txt").write_text("the lines sum to the subtotal and the taxes to the total\n" * 20)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "text.txt"),
+        model_prefix=str(folder / "tokenizer"),
+        vocab_size=40,
+        model_type="bpe",
+        byte_fallback=False,
+        minloglevel=2,
+    )
+    return folder / "tokenizer.model"
+
+
+def test_tokens_are_those_of_the_model_s_tokenizer(tokenizer: Path) -> None:
+    count = token_counter(tokenizer)
+    assert 0 < count("the lines") < count("the lines sum to the total")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no model"])
+def test_what_is_no_tokenizer_is_an_error(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "tokenizer.model"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(AdapterError, match=r"tokenizer\.model"):
+        token_counter(path)("text")
+
+
+def test_a_line_that_is_too_long_is_rejected_and_never_cut(tokenizer: Path, tmp_path: Path) -> None:
+    long = numbered(correction(), 2)
+    long["ocr_context"] = {"raw_ocr": "the total " * 5000}
+    path = write_lines(tmp_path / "log.jsonl", [correction(), long])
+    settings = BuildSettings(0, 0, max_seq_length=4096, tokenizer=tokenizer)
+    found = build([ActiveLearningSource(kind="active_learning", path=path)], tmp_path / "out", settings)
+    assert found.by_gate == {"length": 1}
+    assert "more than max_seq_length 4096" in found.first_reasons["length"]
+    assert sum(found.tokens.values()) == 1
+    assert found.settings["tokenizer"]["sha256"]
+
+
+def test_the_histogram_counts_lines_up_to_powers_of_two() -> None:
+    assert histogram({1: 2, 256: 1, 257: 3, 3000: 1}) == {"up to 256": 3, "up to 512": 3, "up to 4096": 1}
+    assert histogram({}) == {}
