@@ -1,0 +1,120 @@
+"""The export stage: from a trained adapter to a bundle, each form checked before the bundle gets its name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from erniekit_adapter import __version__
+from erniekit_adapter.adapters.card import model_card
+from erniekit_adapter.adapters.merge_check import check_adapter_changes_something
+from erniekit_adapter.adapters.merging import merge_with_erniekit
+from erniekit_adapter.adapters.peft import read_native, write_peft
+from erniekit_adapter.backends.erniekit import local_model_dir
+from erniekit_adapter.errors import misuse
+from erniekit_adapter.files import read_json, sha256, write_json, write_text, writing_folder
+from erniekit_adapter.project.schema import Project
+
+SCHEMA_VERSION = 1
+
+
+def export(project: Project, console: Console) -> dict[str, Any]:
+    """Write the bundle of a trained project, whole or not at all, and return its manifest.
+
+    Raises:
+        UsageError: nothing was trained yet, or nothing that a bundle can hold.
+        AdapterError: the adapter changes nothing, cannot be represented, was merged wrongly, or a file is missing.
+    """
+    training = trained(project)
+    source, base_dir = project.training_dir / training["adapter"], local_model_dir(project)
+    adapter, lora_config = read_native(source)
+    check_adapter_changes_something(adapter)
+    name, forms = project.model.model_name_or_path, project.export.forms
+    checks: dict[str, Any] = {"lora_changes_the_base": True}
+    with writing_folder(project.bundle_dir) as bundle:
+        if "native" in forms:
+            _copy_native(source, bundle / "native", lora_config, name)
+        if "peft" in forms:
+            console.print("peft: splitting and transposing the adapter", highlight=False)
+            write_peft(source, read_json(base_dir / "config.json"), bundle / "peft", name)
+        if "merged" in forms:
+            console.print("merged: erniekit export, then base + adapter held against it", highlight=False)
+            log = project.training_dir / "export.log"
+            check = merge_with_erniekit(source, base_dir, bundle / "merged", log, project.training.device)
+            checks["merge"] = asdict(check)
+        manifest = _manifest(project, training, lora_config, checks)
+        write_text(bundle / "README.md", model_card(manifest))
+        write_json(bundle / "manifest.json", {**manifest, "files": dict(_files(bundle))})
+    console.print(f"bundle: {project.bundle_dir}", highlight=False)
+    return manifest
+
+
+def trained(project: Project) -> dict[str, Any]:
+    """The manifest of the train stage.
+
+    Raises:
+        UsageError: training has not been finished, or trained no adapter.
+    """
+    path = project.training_dir / "manifest.json"
+    if not path.is_file():
+        raise misuse(project.training_dir, "holds no finished training", "run make train first")
+    manifest: dict[str, Any] = read_json(path)
+    if manifest["adapter"] is None:
+        raise misuse(
+            "lora.enabled",
+            "found false: all weights were trained and there is no adapter to export",
+            f"serve {project.training_dir / 'output'} itself",
+        )
+    return manifest
+
+
+def _copy_native(source: Path, target: Path, lora_config: dict[str, Any], base_name: str) -> None:
+    """ERNIEKit's adapter without its pickles (`training_args.bin`), naming the base model and not a folder of ours."""
+    target.mkdir()
+    for file in sorted(source.glob("peft_model*")):
+        if file.name.endswith((".safetensors", ".safetensors.index.json")):
+            shutil.copyfile(file, target / file.name)
+    write_json(target / "lora_config.json", {**lora_config, "base_model_name_or_path": base_name})
+
+
+def _manifest(
+    project: Project, training: dict[str, Any], lora_config: dict[str, Any], checks: dict[str, Any]
+) -> dict[str, Any]:
+    kept = ("toolkit", "steps", "first_loss", "last_loss", "last_eval_loss", "trainable_parameters")
+    settings = {key: value for key, value in training["settings"].items() if key not in _FOLDERS}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "made_by": f"erniekit-adapter {__version__}",
+        "run_name": project.run_name,
+        "base_model": {"name": project.model.model_name_or_path, "fingerprint": training["base_model"]},
+        "data_fingerprint": training["data"],
+        "forms": list(project.export.forms),
+        "lora": {key: lora_config[name] for key, name in _LORA_KEYS.items()},
+        "training": {**{key: training[key] for key in kept}, "settings": settings},
+        "checks": checks,
+    }
+
+
+_LORA_KEYS = {
+    "rank": "r",
+    "alpha": "lora_alpha",
+    "rslora": "rslora",
+    "dropout": "lora_dropout",
+    "targets": "target_modules",
+}
+
+
+# Where things lay on the machine that trained; a bundle made elsewhere from the same inputs has the same bytes.
+_FOLDERS = ("model_name_or_path", "lora_path")
+
+
+def _files(bundle: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted(bundle.rglob("*")):
+        if path.is_file():
+            size_bytes = path.stat().st_size
+            yield path.relative_to(bundle).as_posix(), {"size_bytes": size_bytes, "sha256": sha256(path)}

@@ -1,0 +1,16 @@
+"""The bundle's README.md: a model card in the Hub's form, from the manifest alone."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+
+def model_card(manifest: dict[str, Any]) -> str:
+    """The card's text; every figure in it stands in the manifest."""
+    import jinja2
+
+    text = resources.files(__package__).joinpath("model_card.md.jinja").read_text()
+    # Markdown, not HTML: what is put in comes from our own manifest.
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)  # noqa: S701
+    return environment.from_string(text).render(manifest=manifest)

@@ -1,0 +1,1 @@
+"""Predictors: a request in, an answer out."""

@@ -1,0 +1,1 @@
+"""The evaluate stage: metrics, results, and the summary of a run."""

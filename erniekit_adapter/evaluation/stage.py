@@ -1,0 +1,153 @@
+"""The evaluate stage: the test lines answered by base and tuned model, scored, compared, and written down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from erniekit_adapter import __version__
+from erniekit_adapter.answering.toolkit import GenerationSettings, Reply, Request, answer_in_toolkit
+from erniekit_adapter.backends.erniekit import local_model_dir
+from erniekit_adapter.backends.installed import Toolkit, find_erniekit
+from erniekit_adapter.errors import misuse
+from erniekit_adapter.evaluation.comparison import compare
+from erniekit_adapter.evaluation.metrics import SampleScore, score_sample, summarize
+from erniekit_adapter.files import read_json, read_lines, sha256, write_bytes, write_json
+from erniekit_adapter.invoice import jsontext
+from erniekit_adapter.invoice.answer import Answer, read_answer
+from erniekit_adapter.project.schema import Project
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TestSample:
+    """A test line: what is asked, and what the answer has to say."""
+
+    id: str
+    request: str
+    expected: Answer
+
+
+def evaluate(project: Project, console: Console) -> dict[str, Any]:
+    """Answer the test lines with the base and with the tuned model, and return the results.
+
+    Raises:
+        UsageError: there are no test lines, no bundle, or no toolkit to answer in.
+        AdapterError: generation failed.
+    """
+    adapter, base_dir = native_adapter(project), local_model_dir(project)
+    samples = read_test_samples(project)
+    toolkit, folder = find_erniekit(), project.evaluation_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    scores, replies = {}, {}
+    for name, used in (("base", None), ("tuned", adapter)):
+        replies[name] = _answers(project, toolkit, samples, base_dir, used, folder / f"{name}.jsonl", console)
+        scores[name] = _scores(samples, replies[name])
+    results = {
+        "schema_version": SCHEMA_VERSION,
+        "made_by": f"erniekit-adapter {__version__}",
+        "samples": len(samples),
+        "base": _figures(scores["base"], replies["base"]),
+        "tuned": _figures(scores["tuned"], replies["tuned"]),
+        "comparison": asdict(compare(scores["base"], scores["tuned"])),
+        "test_lines": sha256(project.data_dir / "test.jsonl"),
+        "bundle": sha256(project.bundle_dir / "manifest.json"),
+        "toolkit": {"name": "erniekit", "version": toolkit.version},
+        "settings": project.evaluate.model_dump(),
+    }
+    write_json(folder / "results.json", results)
+    _write_samples(folder / "samples.jsonl", samples, replies, scores)
+    console.print(f"results: {folder / 'results.json'}", highlight=False)
+    return results
+
+
+def native_adapter(project: Project) -> Path:
+    """The bundle's native adapter.
+
+    Raises:
+        UsageError: there is none.
+    """
+    adapter = project.bundle_dir / "native"
+    if not (adapter / "lora_config.json").is_file():
+        remedy = "run make export first" if not project.bundle_dir.exists() else "add native to export.forms"
+        raise misuse(adapter, "no adapter to evaluate", remedy)
+    return adapter
+
+
+def read_test_samples(project: Project) -> list[TestSample]:
+    """The test lines of the data stage, at most `evaluate.max_samples` of them, in the file's order.
+
+    Raises:
+        UsageError: there are none, or they are not what the data stage wrote.
+    """
+    path, manifest = project.data_dir / "test.jsonl", project.data_dir / "manifest.json"
+    if not path.is_file() or not manifest.is_file():
+        raise misuse(path, "there are no test lines", "run make data first")
+    if sha256(path) != read_json(manifest)["files"]["test.jsonl"]["sha256"]:
+        raise misuse(path, "is not what the data stage wrote", "run make data again")
+    samples = [_sample(line) for _, line in read_lines(path) if line][: project.evaluate.max_samples]
+    if not samples:
+        raise misuse(path, "holds no sample to evaluate", "add documents, or raise data.test_split_ratio")
+    return samples
+
+
+def _sample(line: bytes) -> TestSample:
+    found = orjson.loads(line)
+    return TestSample(found["id"], found["src"][-1], read_answer(jsontext.parse(found["tgt"][-1])))
+
+
+def _answers(
+    project: Project,
+    toolkit: Toolkit,
+    samples: Sequence[TestSample],
+    base_dir: Path,
+    adapter: Path | None,
+    answers: Path,
+    console: Console,
+) -> list[Reply]:
+    settings = GenerationSettings(project.evaluate.max_new_tokens, project.evaluate.batch_size, project.training.device)
+    requests = [Request(sample.id, sample.request) for sample in samples]
+    with console.status(f"{answers.stem}: loading the model") as status:
+
+        def show(done: int, total: int) -> None:
+            status.update(f"{answers.stem}: {done} of {total} answered")
+
+        replies = answer_in_toolkit(requests, toolkit, base_dir, adapter, settings, answers, show)
+    ended = sum(reply.finished for reply in replies)
+    console.print(f"{answers.stem}: {len(replies)} answered, {ended} of them ended by the model", highlight=False)
+    return replies
+
+
+def _scores(samples: Sequence[TestSample], replies: Sequence[Reply]) -> list[SampleScore]:
+    return [
+        score_sample(sample.expected, reply.text, sample=sample.id)
+        for sample, reply in zip(samples, replies, strict=True)
+    ]
+
+
+def _figures(scores: Sequence[SampleScore], replies: Sequence[Reply]) -> dict[str, Any]:
+    tokens = sum(reply.answer_tokens for reply in replies)
+    return {
+        **asdict(summarize(scores)),
+        "finished": sum(reply.finished for reply in replies) / len(replies),
+        "mean_answer_tokens": tokens / len(replies),
+    }
+
+
+def _write_samples(
+    path: Path, samples: Sequence[TestSample], replies: dict[str, list[Reply]], scores: dict[str, list[SampleScore]]
+) -> None:
+    """One JSON line a sample, for whoever wants to see what was asked, expected and answered."""
+    lines = []
+    for index, sample in enumerate(samples):
+        line: dict[str, Any] = {"id": sample.id, "expected": sample.expected.model_dump(mode="json", exclude_none=True)}
+        for name in ("base", "tuned"):
+            line[name] = {"answer": replies[name][index].text, "score": asdict(scores[name][index])}
+        lines.append(orjson.dumps(line, default=str) + b"\n")
+    write_bytes(path, b"".join(lines))

@@ -1,0 +1,88 @@
+"""A whole run on one screen: what went in, what was learnt, whether the tuned model is better, where the bundle is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+from erniekit_adapter.errors import misuse
+from erniekit_adapter.files import read_json
+from erniekit_adapter.project.schema import Project
+
+_FIGURES = (
+    ("strict_json", "JSON validity"),
+    ("schema_valid", "schema valid"),
+    ("field_f1", "field F1"),
+    ("line_item_f1", "line item F1"),
+    ("rule_compliant", "rule compliance"),
+    ("arithmetic_verified", "arithmetic rate"),
+)
+
+
+def print_summary(project: Project, console: Console) -> None:
+    """Print the tables of a finished run; every figure comes from the stages' manifests.
+
+    Raises:
+        UsageError: a stage has not been run.
+    """
+    data = _manifest(project, "data", "manifest.json")
+    training = _manifest(project, "training", "manifest.json")
+    results = _manifest(project, "evaluation", "results.json")
+    console.print(Group(_data_table(data), _training_table(training), _results_table(results)))
+    console.print(f"bundle: {project.bundle_dir}", highlight=False)
+
+
+def print_results(results: dict[str, Any], console: Console) -> None:
+    """Print the table of an evaluation."""
+    console.print(_results_table(results))
+
+
+def _manifest(project: Project, stage: str, name: str) -> dict[str, Any]:
+    path = project.output_dir / stage / name
+    if not path.is_file():
+        verb = {"data": "data", "training": "train", "evaluation": "evaluate"}[stage]
+        raise misuse(path, "is not there yet", f"run make {verb} first")
+    manifest: dict[str, Any] = read_json(path)
+    return manifest
+
+
+def _data_table(data: dict[str, Any]) -> RenderableType:
+    table = Table(title="data", title_justify="left", show_header=False)
+    table.add_row("records read", f"{data['read']:,}")
+    splits = ", ".join(f"{name} {data['by_split'][name]:,}" for name in ("train", "eval", "test"))
+    table.add_row("written", f"{data['written']:,} ({splits})")
+    reasons = ", ".join(f"{gate} {count:,}" for gate, count in sorted(data["by_gate"].items()) if gate != "duplicate")
+    table.add_row("rejected", f"{data['rejected']:,}" + (f" ({reasons})" if reasons else ""))
+    table.add_row("duplicates", f"{data['duplicates']:,}")
+    return table
+
+
+def _training_table(training: dict[str, Any]) -> RenderableType:
+    table = Table(title="training", title_justify="left", show_header=False)
+    table.add_row("steps", f"{training['steps']:,} in {training['seconds']:,.0f} s")
+    table.add_row("loss, first → last", f"{training['first_loss']:.3f} → {training['last_loss']:.3f}")
+    if training["last_eval_loss"] is not None:
+        table.add_row("evaluation loss", f"{training['last_eval_loss']:.3f}")
+    return table
+
+
+def _results_table(results: dict[str, Any]) -> RenderableType:
+    title = f"evaluation on {results['samples']} test documents (95 % intervals)"
+    table = Table("", "base", "tuned", "difference", title=title, title_justify="left")
+    for key, name in _FIGURES:
+        compared = results["comparison"].get(key)
+        verdict = f"{_signed(compared['difference'])} {compared['verdict']}" if compared else ""
+        table.add_row(name, _estimate(results["base"][key]), _estimate(results["tuned"][key]), verdict)
+    return table
+
+
+def _estimate(estimate: dict[str, float | None]) -> str:
+    if estimate["value"] is None:
+        return "no support"
+    return f"{estimate['value']:.3f} [{estimate['low']:.2f}, {estimate['high']:.2f}]"
+
+
+def _signed(difference: float | None) -> str:
+    return "" if difference is None else f"{difference:+.3f}"

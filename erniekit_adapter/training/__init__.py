@@ -1,0 +1,1 @@
+"""The train stage: start the toolkit, follow its log, resume."""

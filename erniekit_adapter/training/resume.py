@@ -1,0 +1,92 @@
+"""Where a run begins: from nothing, from a checkpoint, from an earlier part's adapter, or not at all."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from erniekit_adapter.files import read_json
+
+TOOLKIT_DIR = "output"
+EARLIER = "earlier-"
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins.
+
+    Attributes:
+        kind: `new`; `resume` lets ERNIEKit go on from its newest checkpoint, optimizer and schedule included; `go_on`
+            starts a new part from the checkpoint's adapter.
+        checkpoint: the checkpoint's folder; None for `new`.
+        done_steps: optimizer steps done so far, earlier parts included.
+        total_steps: what the run was to do in all, when a checkpoint tells.
+    """
+
+    kind: Literal["new", "resume", "go_on"]
+    checkpoint: Path | None = None
+    done_steps: int = 0
+    total_steps: int | None = None
+
+    @property
+    def remaining_steps(self) -> int | None:
+        """Steps that are left, when the total is known."""
+        return None if self.total_steps is None else max(self.total_steps - self.done_steps, 0)
+
+
+def begin(training_dir: Path, *, with_initial_adapter: bool) -> Start:
+    """Find where a run begins and, when it goes on in a new part, set the current part aside.
+
+    When ERNIEKit resumes from a checkpoint it ignores `lora_path` and wraps all linear layers again without dropout, so
+    a run with targets of its own would silently train more. Such a run goes on from the checkpoint's adapter instead.
+    Killed at any point and called again, this gives the same answer.
+    """
+    start = find_start(training_dir, with_initial_adapter=with_initial_adapter)
+    output = training_dir / TOOLKIT_DIR
+    if start.kind == "go_on" and start.checkpoint and start.checkpoint.parent == output:
+        output.rename(training_dir / f"{EARLIER}{len(earlier_parts(training_dir)) + 1}")
+        return find_start(training_dir, with_initial_adapter=with_initial_adapter)
+    return start
+
+
+def find_start(training_dir: Path, *, with_initial_adapter: bool) -> Start:
+    """Look for an unfinished run's newest checkpoint; changes nothing."""
+    parts = [*earlier_parts(training_dir), training_dir / TOOLKIT_DIR]
+    found = [checkpoint for part in parts if (checkpoint := newest_checkpoint(part))]
+    if not found:
+        return Start("new")
+    newest, planned = found[-1], _planned_steps(found[-1])
+    before = sum(step_of(checkpoint) for checkpoint in found[:-1])
+    kind: Literal["resume", "go_on"] = "resume"
+    if with_initial_adapter or newest.parent.name.startswith(EARLIER):
+        kind = "go_on"
+    return Start(kind, newest, before + step_of(newest), None if planned is None else before + planned)
+
+
+def earlier_parts(training_dir: Path) -> list[Path]:
+    """The folders of earlier parts of a run that went on, oldest first."""
+    found = training_dir.glob(f"{EARLIER}*")
+    return sorted(found, key=lambda folder: int(folder.name.removeprefix(EARLIER)))
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The whole checkpoint with the highest step; one that was cut off while it was written does not count."""
+    whole = [
+        path
+        for path in folder.glob("checkpoint-*")
+        if _CHECKPOINT.fullmatch(path.name) and (path / "trainer_state.json").is_file()
+    ]
+    return max(whole, key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step in a checkpoint folder's name."""
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def _planned_steps(checkpoint: Path) -> int | None:
+    steps = read_json(checkpoint / "trainer_state.json").get("max_steps")
+    return steps if isinstance(steps, int) and steps > 0 else None

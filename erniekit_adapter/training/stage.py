@@ -1,0 +1,253 @@
+"""The train stage: settings and folders made ready, ERNIEKit run and followed, and what came of it written down."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from erniekit_adapter import __version__
+from erniekit_adapter.backends.erniekit import (
+    RunFacts,
+    Settings,
+    derived_by_erniekit,
+    local_model_dir,
+    needs_initial_adapter,
+    train_settings,
+    values,
+)
+from erniekit_adapter.backends.failures import cause_of_failure
+from erniekit_adapter.backends.installed import Toolkit, find_erniekit
+from erniekit_adapter.backends.process import Outcome, run_logged
+from erniekit_adapter.errors import fail, misuse
+from erniekit_adapter.files import fingerprint, read_json, sha256, write_json
+from erniekit_adapter.project.loading import read_mapping
+from erniekit_adapter.project.schema import Project
+from erniekit_adapter.training.following import Follower, keep_until, read_metrics
+from erniekit_adapter.training.initial_adapter import INDEX_FILE, write_initial_adapter
+from erniekit_adapter.training.model_folder import check_model_dir, model_fingerprint, usable_model_dir
+from erniekit_adapter.training.resume import TOOLKIT_DIR, Start, begin, find_start
+from erniekit_adapter.training.settings_file import write_settings
+
+DEFAULT_STALL_MINUTES = 30.0
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What the command line adds to a project.
+
+    Attributes:
+        restart: throw away an earlier run instead of going on with it.
+        stall_minutes: end the toolkit when its log is silent for so long.
+    """
+
+    restart: bool = False
+    stall_minutes: float = DEFAULT_STALL_MINUTES
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run made ready: everything that starting the toolkit needs."""
+
+    project: Project
+    folder: Path
+    toolkit: Toolkit
+    start: Start
+    settings: Settings
+    identity: dict[str, Any]
+
+
+def train(project: Project, options: TrainOptions, console: Console) -> dict[str, Any]:
+    """Run or finish the training that a project asks for, and return the stage's manifest.
+
+    Raises:
+        UsageError: the project, its data, its model or the toolkit is not as training needs it.
+        AdapterError: the toolkit failed; the error has the cause in one line and the place of the log.
+    """
+    folder = project.training_dir
+    data = read_data_manifest(project)
+    toolkit = find_erniekit()
+    base_model = local_model_dir(project)
+    check_model_dir(base_model, project.model.model_name_or_path)
+    facts = RunFacts(
+        model_dir=str(usable_model_dir(base_model.resolve(), folder / "model", project.training.device)),
+        train_lines=data["by_split"]["train"],
+        eval_lines=data["by_split"]["eval"],
+        version=toolkit.version,
+    )
+    identity = _identity(project, facts, data, base_model)
+    if options.restart:
+        _throw_away(folder)
+    elif finished := _finished(folder, identity):
+        console.print(f"already trained: {folder} (--restart trains anew)", highlight=False)
+        return finished
+    start = begin(folder, with_initial_adapter=needs_initial_adapter(project.lora))
+    settings = train_settings(project, _facts_from(start, facts, project), extra_settings(project))
+    run = _Run(project, folder, toolkit, start, settings, identity)
+    _say_start(run, console)
+    outcome, follower = _follow(run, options, console)
+    _refuse_failure(outcome, folder, options)
+    return _write_manifest(run, follower, outcome)
+
+
+def read_data_manifest(project: Project) -> dict[str, Any]:
+    """The manifest of the data stage.
+
+    Raises:
+        UsageError: the stage has not been run, or its lines are not the ones it wrote, or none is for training.
+    """
+    path = project.data_dir / "manifest.json"
+    if not path.is_file():
+        raise misuse(project.data_dir, "there are no lines here yet", "run make data first")
+    manifest: dict[str, Any] = read_json(path)
+    for name in ("train.jsonl", "eval.jsonl"):
+        lines = project.data_dir / name
+        if not lines.is_file() or sha256(lines) != manifest["files"][name]["sha256"]:
+            raise misuse(lines, "is not what the data stage wrote", "run make data again")
+    if manifest["by_split"]["train"] == 0:
+        raise misuse(path, "no document fell to training: the toolkit would wait for ever", "add documents")
+    return manifest
+
+
+def extra_settings(project: Project) -> dict[str, Any]:
+    """The user's own ERNIEKit keys, from `erniekit.erniekit_config_path`; none where that is not set."""
+    path = project.erniekit.erniekit_config_path
+    return read_mapping(path) if path else {}
+
+
+def _identity(project: Project, facts: RunFacts, data: dict[str, Any], base_model: Path) -> dict[str, Any]:
+    """What makes a run this run: with another model, other data or other settings it is another."""
+    asked = values(train_settings(project, facts, extra_settings(project)))
+    asked |= {"lora targets": sorted(project.lora.modules), "lora dropout": project.lora.lora_dropout}
+    del asked["model_name_or_path"]
+    lines = {name: file["sha256"] for name, file in data["files"].items() if name in ("train.jsonl", "eval.jsonl")}
+    return {"settings": asked, "data": fingerprint(lines), "base_model": model_fingerprint(base_model)}
+
+
+def _throw_away(folder: Path) -> None:
+    # The folder of links to the model was just made and is needed.
+    for part in folder.glob("*"):
+        if part.name == "model":
+            continue
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
+
+
+def _finished(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """The manifest of this very run when it is done already.
+
+    Raises:
+        UsageError: the folder holds work of another run, finished or not; it names what differs.
+    """
+    done, started = folder / "manifest.json", folder / "run.json"
+    has_work = done.is_file() or find_start(folder, with_initial_adapter=False).kind != "new"
+    if has_work and started.is_file() and (changed := _changes(read_json(started), identity)):
+        remedy = "train anew with --restart, or set another output_dir"
+        raise misuse(folder, f"holds a run with other {'; '.join(changed)}", remedy)
+    return read_json(done) if done.is_file() else None
+
+
+def _changes(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    changed = [part.replace("_", " ") for part in ("data", "base_model") if was.get(part) != now[part]]
+    before, after = was.get("settings", {}), now["settings"]
+    keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    return changed + [f"{key} ({before.get(key)!r}, now {after.get(key)!r})" for key in keys]
+
+
+def _facts_from(start: Start, facts: RunFacts, project: Project) -> RunFacts:
+    """The facts with what follows from where the run begins; a new run's initial adapter is written here."""
+    folder = project.training_dir
+    if start.kind == "go_on" and start.checkpoint:
+        adapter = str(start.checkpoint.resolve())
+        return replace(facts, initial_adapter_dir=adapter, remaining_steps=max(start.remaining_steps or 0, 1))
+    if start.kind == "new":
+        shutil.rmtree(folder / TOOLKIT_DIR, ignore_errors=True)
+    if start.kind == "resume" or not needs_initial_adapter(project.lora):
+        return facts
+    adapter_dir = folder / "initial_adapter"
+    write_initial_adapter(project.lora, Path(facts.model_dir), adapter_dir, project.training.seed)
+    return replace(facts, initial_adapter_dir=str(adapter_dir.resolve()))
+
+
+def _say_start(run: _Run, console: Console) -> None:
+    toolkit, start = run.toolkit, run.start
+    console.print(f"ERNIEKit {toolkit.version} ({toolkit.found_by}), log: {run.folder / 'train.log'}", highlight=False)
+    if start.kind == "resume":
+        console.print(f"resuming from {start.checkpoint}", highlight=False)
+    if start.kind == "go_on":
+        console.print(
+            f"going on from the adapter of {start.checkpoint}, {start.done_steps} of {start.total_steps} steps done: "
+            "optimizer and learning rate schedule start anew, as ERNIEKit would otherwise train other modules",
+            highlight=False,
+        )
+
+
+def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome, Follower]:
+    folder = run.folder
+    write_json(folder / "run.json", run.identity)
+    write_settings(folder / "settings.yaml", run.settings, derived_by_erniekit(run.project))
+    if run.start.kind == "new":
+        (folder / "train.log").unlink(missing_ok=True)
+    metrics = folder / "metrics.jsonl"
+    keep_until(metrics, run.start.done_steps)
+    earlier_steps = run.start.done_steps if run.start.kind == "go_on" else 0
+    with Follower(metrics, earlier_steps, console) as follower:
+        outcome = run_logged(
+            run.toolkit.command("train", "settings.yaml"),
+            folder=folder,
+            environment=run.toolkit.environment(on_cpu=run.project.training.device == "cpu"),
+            log=folder / "train.log",
+            on_line=follower.take,
+            stall_s=options.stall_minutes * 60,
+        )
+    return outcome, follower
+
+
+def _refuse_failure(outcome: Outcome, folder: Path, options: TrainOptions) -> None:
+    log = folder / "train.log"
+    if outcome.stalled:
+        raise fail(
+            "erniekit train",
+            f"said nothing for {options.stall_minutes:g} minutes and was ended",
+            f"the whole log is {log}; --stall-minutes allows more",
+        )
+    if outcome.exit_code != 0:
+        cause = cause_of_failure(outcome.last_lines)
+        raise fail("erniekit train", f"exit code {outcome.exit_code}: {cause}", f"the whole log is {log}")
+    if not (folder / TOOLKIT_DIR / INDEX_FILE).is_file() and not list(
+        (folder / TOOLKIT_DIR).glob("model*.safetensors")
+    ):
+        raise fail("erniekit train", "ended well and wrote no weights", f"the whole log is {log}")
+
+
+def _write_manifest(run: _Run, follower: Follower, outcome: Outcome) -> dict[str, Any]:
+    measured = read_metrics(run.folder / "metrics.jsonl")
+    losses = [(found["step"], found["loss"]) for found in measured if "loss" in found]
+    if not losses or not all(math.isfinite(loss) for _, loss in losses):
+        worst = "no loss was logged" if not losses else "the loss became nan or infinite"
+        raise fail("erniekit train", worst, "lower training.learning_rate, and see metrics.jsonl in the run's folder")
+    evaluated = [found["eval_loss"] for found in measured if "eval_loss" in found]
+    manifest = {
+        "made_by": f"erniekit-adapter {__version__}",
+        "toolkit": {"name": "erniekit", "version": run.toolkit.version, "distributions": dict(run.toolkit.versions)},
+        "steps": int(losses[-1][0]),
+        "seconds": round(outcome.seconds, 1),
+        "first_loss": losses[0][1],
+        "last_loss": losses[-1][1],
+        "last_eval_loss": evaluated[-1] if evaluated else None,
+        "trainable_parameters": follower.trainable,
+        "adapter": TOOLKIT_DIR if run.project.lora.enabled else None,
+        "started": run.start.kind,
+        "identity": fingerprint(run.identity),
+        "settings": values(run.settings),
+        "data": run.identity["data"],
+        "base_model": run.identity["base_model"],
+    }
+    write_json(run.folder / "manifest.json", manifest)
+    return manifest
