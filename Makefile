@@ -1,0 +1,88 @@
+# Every target takes CONFIG=configs/NAME.yaml and passes ARGS="…" on to the command behind it.
+CONFIG ?= configs/demo-cpu.yaml
+ARGS ?=
+
+# The first interpreter from 3.10 to 3.12 that can make environments.
+PYTHON ?= $(shell for name in python3 python3.12 python3.11 python3.10; do \
+	$$name -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+	&& echo $$name && break; done)
+
+BIN := .venv/bin
+ADAPTER := $(BIN)/python -m erniekit_adapter
+DATA := $(BIN)/python -m data_tools
+DEMO := runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-erniekit setup-transformers data train export evaluate check plan doctor demo test bench lint \
+	clean requirements
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## make .venv with the project's own packages
+setup-erniekit: .venvs/erniekit/.ready ## make .venvs/erniekit: ERNIEKit and PaddlePaddle on CPU (2.6 GB)
+setup-transformers: .venvs/transformers/.ready ## make .venvs/transformers: torch and PEFT, for tests of the PEFT form
+
+.venv/.ready: requirements/project.txt
+	$(call environment,.venv,requirements/project.txt)
+
+.venvs/%/.ready: requirements/%.txt
+	$(call environment,.venvs/$*,requirements/$*.txt)
+
+define environment
+	@test -n "$(PYTHON)" || { echo "no Python 3.10 to 3.12 with venv found: install one, or set PYTHON=…"; exit 2; }
+	$(PYTHON) -m venv --clear $(1)
+	$(1)/bin/python -m pip install --disable-pip-version-check --progress-bar on -r $(2)
+	@touch $(1)/.ready
+endef
+
+data: setup ## documents to training lines
+	$(DATA) build --project $(CONFIG) $(ARGS)
+
+train: setup ## lines to an adapter, with erniekit train
+	$(ADAPTER) train $(CONFIG) $(ARGS)
+
+export: setup ## an adapter to a bundle: native, peft, merged
+	$(ADAPTER) export $(CONFIG) $(ARGS)
+
+evaluate: setup ## is the tuned model better, on what, how sure
+	$(ADAPTER) evaluate $(CONFIG) $(ARGS)
+
+check: setup ## say everything that is wrong with a project file
+	$(ADAPTER) check $(CONFIG) $(ARGS)
+
+plan: setup ## memory and steps, before a device is taken
+	$(ADAPTER) plan $(CONFIG) $(ARGS)
+
+doctor: setup ## is this machine ready for the project
+	$(ADAPTER) doctor $(CONFIG) $(ARGS)
+
+demo: setup setup-erniekit ## the whole way on CPU: documents, tiny model, data, train, export, evaluate
+	rm -rf $(DEMO)
+	$(DATA) synthesize --output $(DEMO)/documents --count 420 --seed 7 --fault-share 0.1 --correction-share 0.2
+	$(DATA) corpus --output $(DEMO)/corpus.txt --count 300 --seed 1
+	$(ADAPTER) tiny-model --corpus $(DEMO)/corpus.txt --output $(DEMO)/tiny-ernie
+	$(DATA) build --project configs/demo-cpu.yaml
+	$(ADAPTER) train configs/demo-cpu.yaml $(ARGS)
+	$(ADAPTER) export configs/demo-cpu.yaml
+	$(ADAPTER) evaluate configs/demo-cpu.yaml
+	$(ADAPTER) summary configs/demo-cpu.yaml
+
+test: setup setup-erniekit setup-transformers ## every test, those with the real toolkits included
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: setup setup-erniekit ## print the benchmarks' figures
+	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/train_overhead.py $(ARGS)
+
+lint: setup ## ruff, import-linter, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+requirements: setup ## compile requirements/*.in to exact versions (needs uv)
+	$(BIN)/python requirements/compile.py
+
+clean: ## remove environments, runs and caches
+	rm -rf .venv .venvs runs build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

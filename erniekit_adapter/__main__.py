@@ -1,0 +1,5 @@
+"""`python -m erniekit_adapter`."""
+
+from erniekit_adapter.cli import main
+
+main()

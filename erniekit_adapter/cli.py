@@ -1,0 +1,159 @@
+"""The verbs: parse arguments, call one function, print. Whatever is heavy is imported inside the verb that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from erniekit_adapter.errors import AdapterError, Problem, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    help="From a project file to a fine-tuned ERNIE 4.5 adapter in service.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ProjectFile = Annotated[Path, typer.Argument(help="project file (YAML)", show_default=False)]
+Overrides = Annotated[
+    list[str], typer.Option("--set", help="override a key: training.max_steps=10", show_default=False)
+]
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(help="project files", show_default=False)], overrides: Overrides = []
+) -> None:
+    """Say everything that is wrong with project files, before anything runs."""
+    from erniekit_adapter.backends.erniekit import facts_before_training, train_settings
+    from erniekit_adapter.project.loading import load_project, read_mapping
+
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            project = load_project(file, overrides)
+            extra = project.erniekit.erniekit_config_path
+            train_settings(project, facts_before_training(project), read_mapping(extra) if extra else None)
+            typer.echo(f"✓ {file}")
+        except AdapterError as error:
+            typer.echo(f"✗ {file}")
+            problems += error.problems
+    if problems:
+        raise UsageError(problems)
+
+
+@app.command()
+def translate(file: ProjectFile, overrides: Overrides = []) -> None:
+    """Print the settings that ERNIEKit would be given, each with where it comes from."""
+    from erniekit_adapter.backends.erniekit import derived_by_erniekit, facts_before_training, train_settings
+    from erniekit_adapter.project.loading import load_project
+    from erniekit_adapter.training.settings_file import settings_text
+    from erniekit_adapter.training.stage import extra_settings
+
+    project = load_project(file, overrides)
+    settings = train_settings(project, facts_before_training(project), extra_settings(project))
+    typer.echo(settings_text(settings, derived_by_erniekit(project)), nl=False)
+
+
+@app.command()
+def train(
+    file: ProjectFile,
+    overrides: Overrides = [],
+    restart: Annotated[bool, typer.Option(help="throw an earlier run away instead of going on with it")] = False,
+    stall_minutes: Annotated[float, typer.Option(min=0.1, help="end the toolkit when its log is silent so long")] = 30,
+) -> None:
+    """Train with ERNIEKit; a run that was interrupted goes on."""
+    from erniekit_adapter.project.loading import load_project
+    from erniekit_adapter.training.stage import TrainOptions, train
+
+    manifest = train(load_project(file, overrides), TrainOptions(restart, stall_minutes), _console())
+    typer.echo(f"trained {manifest['steps']} steps: loss {manifest['first_loss']:.3f} → {manifest['last_loss']:.3f}")
+
+
+@app.command()
+def export(file: ProjectFile, overrides: Overrides = []) -> None:
+    """Write the bundle: native, PEFT and merged form, each checked."""
+    from erniekit_adapter.adapters.bundle import export
+    from erniekit_adapter.project.loading import load_project
+
+    export(load_project(file, overrides), _console())
+
+
+@app.command()
+def evaluate(file: ProjectFile, overrides: Overrides = []) -> None:
+    """Answer the test lines with base and tuned model, and say whether the tuned one is better."""
+    from erniekit_adapter.evaluation.stage import evaluate
+    from erniekit_adapter.evaluation.summary import print_results
+    from erniekit_adapter.project.loading import load_project
+
+    print_results(evaluate(load_project(file, overrides), _console()), _console(stderr=False))
+
+
+@app.command()
+def summary(file: ProjectFile, overrides: Overrides = []) -> None:
+    """Print what a finished run did, on one screen."""
+    from erniekit_adapter.evaluation.summary import print_summary
+    from erniekit_adapter.project.loading import load_project
+
+    print_summary(load_project(file, overrides), _console(stderr=False))
+
+
+@app.command()
+def plan(file: ProjectFile, overrides: Overrides = []) -> None:
+    """Estimate memory and steps before a device is taken."""
+    from erniekit_adapter.planning.report import print_plan
+    from erniekit_adapter.project.loading import load_project
+
+    print_plan(load_project(file, overrides), _console(stderr=False))
+
+
+@app.command()
+def doctor(file: ProjectFile, overrides: Overrides = []) -> None:
+    """Say whether this machine is ready for the project: ✓ ready, ✗ not, ⊘ not to be judged yet."""
+    from erniekit_adapter.doctor import examine
+    from erniekit_adapter.project.loading import load_project
+
+    wrong = 0
+    for found in examine(load_project(file, overrides)):
+        typer.echo(str(found))
+        wrong += found.state == "wrong"
+    raise typer.Exit(1 if wrong else 0)
+
+
+@app.command()
+def tiny_model(
+    corpus: Annotated[Path, typer.Option(help="text that its tokenizer is made for", show_default=False)],
+    output: Annotated[Path, typer.Option(help="folder to write", show_default=False)],
+    seed: Annotated[int, typer.Option(help="of the random weights")] = 0,
+) -> None:
+    """Build a tiny ERNIE 4.5 with random weights, to try every stage on a CPU."""
+    from erniekit_adapter.backends.tiny_model import build_tiny_model
+
+    build_tiny_model(corpus, output, seed)
+    typer.echo(f"tiny ERNIE 4.5: {output}")
+
+
+def _console(*, stderr: bool = True) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def main() -> None:
+    """Run the command line; what went wrong is said without a traceback, and its kind is the exit code."""
+    try:
+        app()
+    except AdapterError as error:
+        for problem in error.problems:
+            typer.echo(str(problem), err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
