@@ -100,6 +100,19 @@ def synthesize_command(
     _print_table(str(output), ("what", "count"), [(name, str(n)) for name, n in summary["counts"].items()])
 
 
+@app.command("corpus")
+def corpus_command(
+    output: Annotated[Path, typer.Option(help="the text file to write")],
+    count: Annotated[int, typer.Option(min=1, help="number of invoices")],
+    seed: Annotated[int, typer.Option(help="names the series: another one than that of the documents")],
+) -> None:
+    """Write requests and answers of synthetic invoices as text, for a tiny model's tokenizer."""
+    from data_tools.synthesize.corpus import write_corpus_text
+
+    write_corpus_text(output, count, seed)
+    print(f"{output}: {count} requests and answers")
+
+
 @app.command("rejected")
 def rejected_command(
     output_dir: Annotated[Path, typer.Option(help="a data folder, a project's output_dir, or a rejected.jsonl")],

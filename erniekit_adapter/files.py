@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -65,14 +66,22 @@ def write_json(path: Path, value: object, default: Callable[[Any], Any] = str) -
 
 @contextmanager
 def writing_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary sibling of `folder` to fill; it takes the place of `folder` only when the block ends well."""
-    partial = folder.with_name(f".{folder.name}.partial")
+    """Give a temporary sibling of `folder` to fill; it takes the place of `folder` only when the block ends well.
+
+    A process that was killed between putting the old folder away and the new one in place left the old one under
+    another name; the next call puts it back first.
+    """
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     retired = folder.with_name(f".{folder.name}.retired")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
+        if retired.exists() and not folder.exists():
+            retired.rename(folder)
+        for abandoned in folder.parent.glob(f".{folder.name}.*.partial"):
+            if not _is_running(abandoned.name.split(".")[-2]):
+                shutil.rmtree(abandoned)
+        shutil.rmtree(retired, ignore_errors=True)
         partial.mkdir(parents=True)
         yield partial
-        shutil.rmtree(retired, ignore_errors=True)
         if folder.exists():
             folder.rename(retired)
         partial.rename(folder)
@@ -81,6 +90,10 @@ def writing_folder(folder: Path) -> Iterator[Path]:
         raise _cannot_write(folder, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_running(process_id: str) -> bool:
+    return process_id.isdigit() and Path("/proc", process_id).exists()
 
 
 def read_bytes(path: Path, limit_bytes: int = MAX_JSON_BYTES) -> bytes:
@@ -148,7 +161,7 @@ def sha256(path: Path) -> str:
 
 def fingerprint(value: object) -> str:
     """The SHA-256 of a JSON value with its keys sorted: equal values, equal fingerprints."""
-    return hashlib.sha256(orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()
 
 
 def is_inside(folder: Path, path: Path) -> bool:

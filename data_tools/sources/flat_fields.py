@@ -34,9 +34,10 @@ def parse_rate(value: object) -> Decimal:
     Raises:
         ValueError: no number.
     """
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return plain(parse_amount(value.strip().removesuffix("%")) / 100)
     rate = parse_amount(value)
-    in_percent = rate > 1 or (isinstance(value, str) and value.strip().endswith("%"))
-    return plain(rate / 100) if in_percent else rate
+    return plain(rate / 100) if rate > 1 else rate
 
 
 def plain(number: Decimal) -> Decimal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -22,6 +22,8 @@ _ABOUT = frozenset({
     "language", "layout_type", "invoice_type", "challenge_category", "notes", "hs_codes", "incoterms",
     "country_of_origin", "customs_value", "industry", "contract_number", "project_code",
 })  # fmt: skip
+_PARTY_USED = frozenset({"name", "address", "city", "country", "postal_code"})
+_ITEM_USED = frozenset({"description", "quantity", "unit_price", "tax_rate", "discount"})
 # Languages that write the postal code behind the city; the others put it first.
 _CITY_FIRST_LANGUAGES = frozenset({"en"})
 
@@ -49,7 +51,19 @@ def read_ground_truth(value: object) -> tuple[Answer, str | None, tuple[str, ...
         return read_answer({key: part for key, part in value.items() if key != "fault"}), fault, ()
     if not _USED & value.keys() - {"fault"}:
         raise ValueError(f"no ground truth of an invoice: its keys are {shown(sorted(value))}")
-    return read_answer({"structured_data": _structured(value, fault)}), fault, unused(value, _USED | _ABOUT)
+    return read_answer({"structured_data": _structured(value, fault)}), fault, tuple(_unused_keys(value))
+
+
+def _unused_keys(truth: dict[str, Any]) -> Iterator[str]:
+    """Keys that hold something and find no place in the answer, those of parties and items included."""
+    yield from unused(truth, _USED | _ABOUT)
+    for name in ("vendor", "client"):
+        if isinstance(party := truth.get(name), dict):
+            # Only the vendor's phone and e-mail have a place.
+            used = _PARTY_USED | ({"phone", "email"} if name == "vendor" else set())
+            yield from (f"{name}.{key}" for key in unused(party, used))
+    items = [item for item in truth.get("items") or [] if isinstance(item, dict)]
+    yield from sorted({f"items[].{key}" for item in items for key in unused(item, _ITEM_USED)})
 
 
 def _fault(value: object) -> str | None:

@@ -8,10 +8,27 @@ from functools import cache
 
 # An amount beyond this is a misread; it also keeps Decimal("1e999999999") from filling memory.
 MAX_DIGITS = 18
+MAX_TEXT_CHARACTERS = 64
 
-_SIGNED_NUMBER = re.compile(r"^([-−–+]?)\s*([0-9][0-9.,'’  ]*)$")
-_GROUP_MARKS = re.compile(r"['’  ]")
-_SYMBOLS = {"€": "EUR", "£": "GBP", "$": "USD", "US$": "USD", "CA$": "CAD", "A$": "AUD", "₩": "KRW", "₹": "INR"}
+# Blanks and apostrophes group thousands and nothing else: "10 12.50" is two numbers.
+_DIGITS = r"\d{1,3}(?:['’\u00a0\u202f ]\d{3})+(?:[.,]\d+)?|\d[\d.,]*|[.,]\d+"
+_AMOUNT = re.compile(
+    rf"(?P<open>\()?\s*(?P<sign>[-−–])?\s*(?P<before>[^\d\s.,()+−–-]{{1,4}})?\s*(?P<inner_sign>[-−–])?\+?"
+    rf"(?P<digits>{_DIGITS})(?P<end_sign>[-−–])?\s*(?P<after>[^\d\s.,()+−–-]{{1,4}})?\s*(?P<close>\))?$"
+)
+_GROUP_MARKS = re.compile(r"['’\u00a0\u202f ]")
+_SYMBOLS = {
+    "€": "EUR",
+    "£": "GBP",
+    "$": "USD",
+    "US$": "USD",
+    "CA$": "CAD",
+    "A$": "AUD",
+    "₩": "KRW",
+    "₹": "INR",
+    "円": "JPY",
+    "元": "CNY",
+}
 
 
 def parse_amount(value: object) -> Decimal:
@@ -29,18 +46,20 @@ def parse_amount(value: object) -> Decimal:
         value = Decimal(repr(value))
     if isinstance(value, Decimal):
         return _within_limits(value)
-    if not isinstance(value, str) or len(value) > 64:
-        raise ValueError(f"{str(value)[:64]!r} is not an amount")
-    text = value.strip()
-    negative = text.startswith("(") and text.endswith(")")
-    bare = re.sub(r"^[^\d(+\-−–]+|[^\d)]+$", "", text.strip("()")).strip()
-    sign = "-" if re.match(r"^[-−–]", text) else ""
-    match = _SIGNED_NUMBER.match(bare)
-    if not match:
+    text = value.strip() if isinstance(value, str) and len(value) <= MAX_TEXT_CHARACTERS else ""
+    match = _AMOUNT.match(text)
+    if match is None or not _is_unit(match["before"]) or not _is_unit(match["after"]):
+        raise ValueError(f"{str(value)[:MAX_TEXT_CHARACTERS]!r} is not an amount")
+    negatives = sum(match[part] is not None for part in ("open", "sign", "inner_sign", "end_sign"))
+    if negatives > 1 or bool(match["open"]) != bool(match["close"]):
         raise ValueError(f"{value!r} is not an amount")
-    digits = _with_decimal_point(_GROUP_MARKS.sub("", match[2]), value)
-    number = Decimal(digits)
-    return _within_limits(-number if negative or sign or (match[1] in "-−–" and match[1]) else number)
+    number = _within_limits(Decimal(_with_decimal_point(_GROUP_MARKS.sub("", match["digits"]), text)))
+    return -number if negatives else number
+
+
+def _is_unit(text: str | None) -> bool:
+    """Whether what stands beside the digits is nothing, a currency's symbol or its code."""
+    return not text or text in _SYMBOLS or text in "¥￥" or is_currency(text.upper())
 
 
 def _with_decimal_point(digits: str, original: str) -> str:

@@ -79,7 +79,9 @@ def arithmetic_coverage(findings: Iterable[Finding]) -> float:
 def summarize(findings: Iterable[Finding]) -> ValidationSummary:
     """The validation summary that an answer with these findings must carry."""
     found = tuple(findings)
-    issues = [str(finding) for finding in (*failures(found), *failures(found, "warn"))]
+    # An invoice whose total cannot be checked is not valid, and the reason has to be among the issues.
+    unchecked = (finding for finding in found if finding.rule == "BR-CO-15" and finding.status == "not checkable")
+    issues = [str(finding) for finding in (*failures(found), *unchecked, *failures(found, "warn"))]
     return ValidationSummary(is_valid=is_compliant(found), math_verified=is_arithmetic_verified(found), issues=issues)
 
 

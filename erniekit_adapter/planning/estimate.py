@@ -96,7 +96,7 @@ class Plan:
     Attributes:
         parameters, trainable: numbers of weights.
         weight_bytes, optimizer_bytes, activation_bytes: on the device; optimizer includes gradients and LoRA weights.
-        steps: optimizer steps, None while the lines are not known.
+        steps: optimizer steps at most: packing lines together makes them fewer; None while the lines are not known.
         tokens_per_step: at most, with full packs.
     """
 
@@ -114,13 +114,13 @@ class Plan:
         return self.weight_bytes + self.optimizer_bytes + self.activation_bytes
 
 
-def plan(project: Project, shape: DenseShape, packs: int | None) -> Plan:
+def plan(project: Project, shape: DenseShape, lines: int | None) -> Plan:
     """What a project needs on one device.
 
     Args:
         project: the project file.
         shape: the base model's.
-        packs: packs of `training.max_seq_length` tokens in an epoch, when the lines are known.
+        lines: training lines, when the data stage has made them; every pack holds at least one.
     """
     training = project.training
     trainable = trainable_parameters(project, shape)
@@ -130,8 +130,8 @@ def plan(project: Project, shape: DenseShape, packs: int | None) -> Plan:
     per_trained_weight = width + width + 4 + 4 + (0 if width == 4 else 4)
     global_batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
     steps = training.max_steps
-    if steps is None and packs is not None:
-        steps = math.ceil(packs * training.num_train_epochs / global_batch)
+    if steps is None and lines is not None:
+        steps = math.ceil(lines * training.num_train_epochs / global_batch)
     return Plan(
         parameters=shape.parameters,
         trainable=trainable,

@@ -21,7 +21,7 @@ def print_plan(project: Project, console: Console) -> None:
         UsageError: the model is not known and no folder.
         AdapterError: the model is a mixture of experts.
     """
-    found = plan(project, model_shape(project), _packs(project))
+    found = plan(project, model_shape(project), _lines(project))
     table = Table(title=f"{project.run_name}: one device", title_justify="left", show_header=False)
     table.add_row("parameters", f"{found.parameters:,}")
     table.add_row("trainable", f"{found.trainable:,} ({found.trainable / found.parameters:.2%})")
@@ -30,7 +30,7 @@ def print_plan(project: Project, console: Console) -> None:
     table.add_row("activations and logits (estimate)", _size(found.activation_bytes))
     table.add_row("together", _size(found.device_bytes))
     table.add_row("tokens a step, at most", f"{found.tokens_per_step:,}")
-    table.add_row("steps", f"{found.steps:,}" if found.steps is not None else "known after make data")
+    table.add_row("steps, at most", f"{found.steps:,}" if found.steps is not None else "known after make data")
     console.print(table)
     console.print("Not counted: the framework itself and fragmentation; leave some gigabytes free.", highlight=False)
 
@@ -46,13 +46,10 @@ def model_shape(project: Project) -> DenseShape:
     return shape_of_catalogue(known)
 
 
-def _packs(project: Project) -> int | None:
-    """Packs of an epoch from the data stage's token count; None while there are no lines or nothing counted them."""
+def _lines(project: Project) -> int | None:
+    """Training lines of the data stage; None while it has not run."""
     path = project.data_dir / "manifest.json"
-    if not path.is_file():
-        return None
-    tokens = read_json(path).get("tokens", {}).get("train")
-    return -(-int(tokens) // project.training.max_seq_length) if tokens else None
+    return int(read_json(path)["by_split"]["train"]) if path.is_file() else None
 
 
 def _size(size_bytes: int) -> str:
