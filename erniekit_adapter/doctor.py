@@ -77,7 +77,7 @@ def _project(project: Project) -> Iterator[Check]:
 
 
 def _model(project: Project) -> Check:
-    from erniekit_adapter.training.model_folder import check_model_dir
+    from erniekit_adapter.project.model_folder import check_model_dir
 
     folder, name = local_model_dir(project), project.model.model_name_or_path
     try:

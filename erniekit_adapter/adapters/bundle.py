@@ -18,6 +18,7 @@ from erniekit_adapter.adapters.peft import read_native, write_peft
 from erniekit_adapter.backends.erniekit import local_model_dir
 from erniekit_adapter.errors import misuse
 from erniekit_adapter.files import read_json, sha256, write_json, write_text, writing_folder
+from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
 
 SCHEMA_VERSION = 1
@@ -27,11 +28,13 @@ def export(project: Project, console: Console) -> dict[str, Any]:
     """Write the bundle of a trained project, whole or not at all, and return its manifest.
 
     Raises:
-        UsageError: nothing was trained yet, or nothing that a bundle can hold.
+        UsageError: nothing was trained yet, nothing that a bundle can hold, or the base model is another one now.
         AdapterError: the adapter changes nothing, cannot be represented, was merged wrongly, or a file is missing.
     """
     training = trained(project)
     source, base_dir = project.training_dir / training["adapter"], local_model_dir(project)
+    if model_fingerprint(base_dir) != training["base_model"]:
+        raise misuse(base_dir, "is not the base model that was trained on", "put that one back, or train anew")
     adapter, lora_config = read_native(source)
     check_adapter_changes_something(adapter)
     name, forms = project.model.model_name_or_path, project.export.forms

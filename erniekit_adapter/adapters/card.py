@@ -12,5 +12,7 @@ def model_card(manifest: dict[str, Any]) -> str:
 
     text = resources.files(__package__).joinpath("model_card.md.jinja").read_text()
     # Markdown, not HTML: what is put in comes from our own manifest.
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)  # noqa: S701
+    environment = jinja2.Environment(  # noqa: S701
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
     return environment.from_string(text).render(manifest=manifest)

@@ -44,6 +44,10 @@ def merge_with_erniekit(native: Path, base_dir: Path, output: Path, log: Path, d
     _run_export(work, base_dir, log, device)
     (work / "export").rename(output)
     shutil.rmtree(work)
+    # The merge's own notes name folders of this machine, and no server reads them.
+    (output / "merge_config.json").unlink(missing_ok=True)
+    for weights in output.glob("*.safetensors"):
+        weights.chmod(0o644)
     for name in (*NEEDED_FILES, *OPTIONAL_FILES):
         if (base_dir / name).is_file():
             shutil.copyfile(base_dir / name, output / name)

@@ -20,6 +20,7 @@ from erniekit_adapter.evaluation.metrics import SampleScore, score_sample, summa
 from erniekit_adapter.files import read_json, read_lines, sha256, write_bytes, write_json
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.invoice.answer import Answer, read_answer
+from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
 
 SCHEMA_VERSION = 1
@@ -71,12 +72,15 @@ def native_adapter(project: Project) -> Path:
     """The bundle's native adapter.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or the base model is not the one it was made for.
     """
     adapter = project.bundle_dir / "native"
     if not (adapter / "lora_config.json").is_file():
         remedy = "run make export first" if not project.bundle_dir.exists() else "add native to export.forms"
         raise misuse(adapter, "no adapter to evaluate", remedy)
+    made_for = read_json(project.bundle_dir / "manifest.json")["base_model"]["fingerprint"]
+    if model_fingerprint(local_model_dir(project)) != made_for:
+        raise misuse(local_model_dir(project), "is not the base model of this bundle", "put that one back")
     return adapter
 
 

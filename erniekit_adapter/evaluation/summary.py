@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from erniekit_adapter.errors import misuse
@@ -49,7 +51,7 @@ def _manifest(project: Project, stage: str, name: str) -> dict[str, Any]:
 
 
 def _data_table(data: dict[str, Any]) -> RenderableType:
-    table = Table(title="data", title_justify="left", show_header=False)
+    table = Table(title="data", title_justify="left", show_header=False, box=SIMPLE_HEAD)
     table.add_row("records read", f"{data['read']:,}")
     splits = ", ".join(f"{name} {data['by_split'][name]:,}" for name in ("train", "eval", "test"))
     table.add_row("written", f"{data['written']:,} ({splits})")
@@ -60,7 +62,7 @@ def _data_table(data: dict[str, Any]) -> RenderableType:
 
 
 def _training_table(training: dict[str, Any]) -> RenderableType:
-    table = Table(title="training", title_justify="left", show_header=False)
+    table = Table(title="training", title_justify="left", show_header=False, box=SIMPLE_HEAD)
     table.add_row("steps", f"{training['steps']:,} in {training['seconds']:,.0f} s")
     table.add_row("loss, first → last", f"{training['first_loss']:.3f} → {training['last_loss']:.3f}")
     if training["last_eval_loss"] is not None:
@@ -69,20 +71,27 @@ def _training_table(training: dict[str, Any]) -> RenderableType:
 
 
 def _results_table(results: dict[str, Any]) -> RenderableType:
-    title = f"evaluation on {results['samples']} test documents (95 % intervals)"
-    table = Table("", "base", "tuned", "difference", title=title, title_justify="left")
+    """One row a figure: both models, the difference with its 95 % interval, and whether that shows anything."""
+    title = f"evaluation on {results['samples']} test documents"
+    columns = ("", "base", "tuned", "difference [95 %]", "the tuned model is")
+    table = Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD, caption_justify="left")
     for key, name in _FIGURES:
-        compared = results["comparison"].get(key)
-        verdict = f"{_signed(compared['difference'])} {compared['verdict']}" if compared else ""
-        table.add_row(name, _estimate(results["base"][key]), _estimate(results["tuned"][key]), verdict)
+        compared = results["comparison"][key]
+        interval = f"{_signed(compared['difference'])} [{_signed(compared['low'])}, {_signed(compared['high'])}]"
+        values = (_figure(results[side][key]["value"]) for side in ("base", "tuned"))
+        table.add_row(name, *values, escape(interval), compared["verdict"])
+    base = results["base"]
+    if base["expected_rule_compliant"] < 1:
+        table.caption = (
+            f"Some test invoices are wrong on the page: a perfect reader reaches {base['expected_rule_compliant']:.3f} "
+            f"in rule compliance and {base['expected_arithmetic_verified']:.3f} in arithmetic."
+        )
     return table
 
 
-def _estimate(estimate: dict[str, float | None]) -> str:
-    if estimate["value"] is None:
-        return "no support"
-    return f"{estimate['value']:.3f} [{estimate['low']:.2f}, {estimate['high']:.2f}]"
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
-def _signed(difference: float | None) -> str:
-    return "" if difference is None else f"{difference:+.3f}"
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}"

@@ -26,10 +26,10 @@ from erniekit_adapter.backends.process import Outcome, run_logged
 from erniekit_adapter.errors import fail, misuse
 from erniekit_adapter.files import fingerprint, read_json, sha256, write_json
 from erniekit_adapter.project.loading import read_mapping
+from erniekit_adapter.project.model_folder import check_model_dir, model_fingerprint, usable_model_dir
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.training.following import Follower, keep_until, read_metrics
 from erniekit_adapter.training.initial_adapter import INDEX_FILE, write_initial_adapter
-from erniekit_adapter.training.model_folder import check_model_dir, model_fingerprint, usable_model_dir
 from erniekit_adapter.training.resume import TOOLKIT_DIR, Start, begin, find_start
 from erniekit_adapter.training.settings_file import write_settings
 
@@ -233,10 +233,12 @@ def _write_manifest(run: _Run, follower: Follower, outcome: Outcome) -> dict[str
         worst = "no loss was logged" if not losses else "the loss became nan or infinite"
         raise fail("erniekit train", worst, "lower training.learning_rate, and see metrics.jsonl in the run's folder")
     evaluated = [found["eval_loss"] for found in measured if "eval_loss" in found]
+    state = read_json(run.folder / TOOLKIT_DIR / "trainer_state.json")
+    earlier_steps = run.start.done_steps if run.start.kind == "go_on" else 0
     manifest = {
         "made_by": f"erniekit-adapter {__version__}",
         "toolkit": {"name": "erniekit", "version": run.toolkit.version, "distributions": dict(run.toolkit.versions)},
-        "steps": int(losses[-1][0]),
+        "steps": state["global_step"] + earlier_steps,
         "seconds": round(outcome.seconds, 1),
         "first_loss": losses[0][1],
         "last_loss": losses[-1][1],
