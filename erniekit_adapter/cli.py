@@ -97,12 +97,20 @@ def evaluate(file: ProjectFile, overrides: Overrides = []) -> None:
 
 
 @app.command()
-def summary(file: ProjectFile, overrides: Overrides = []) -> None:
+def summary(
+    file: ProjectFile,
+    overrides: Overrides = [],
+    svg: Annotated[Path | None, typer.Option(help="also write it as a picture", show_default=False)] = None,
+) -> None:
     """Print what a finished run did, on one screen."""
-    from erniekit_adapter.evaluation.summary import print_summary
+    from erniekit_adapter.evaluation.summary import print_summary, summary_picture
+    from erniekit_adapter.files import write_text
     from erniekit_adapter.project.loading import load_project
 
-    print_summary(load_project(file, overrides), _console(stderr=False))
+    project = load_project(file, overrides)
+    print_summary(project, _console(stderr=False))
+    if svg:
+        write_text(svg, summary_picture(project, project.run_name))
 
 
 @app.command()

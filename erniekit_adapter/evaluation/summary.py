@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from io import StringIO
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -13,6 +15,7 @@ from erniekit_adapter.errors import misuse
 from erniekit_adapter.files import read_json
 from erniekit_adapter.project.schema import Project
 
+PICTURE_COLUMNS = 84
 _FIGURES = (
     ("strict_json", "JSON validity"),
     ("schema_valid", "schema valid"),
@@ -34,6 +37,17 @@ def print_summary(project: Project, console: Console) -> None:
     results = _manifest(project, "evaluation", "results.json")
     console.print(Group(_data_table(data), _training_table(training), _results_table(results)))
     console.print(f"bundle: {project.bundle_dir}", highlight=False)
+
+
+def summary_picture(project: Project, title: str) -> str:
+    """The tables of a finished run as an SVG picture of a terminal, which loads nothing from anywhere.
+
+    Raises:
+        UsageError: a stage has not been run.
+    """
+    console = Console(record=True, width=PICTURE_COLUMNS, file=StringIO())
+    print_summary(project, console)
+    return re.sub(r"@font-face\s*{[^}]*}", "", console.export_svg(title=title))
 
 
 def print_results(results: dict[str, Any], console: Console) -> None:

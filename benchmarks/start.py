@@ -1,0 +1,44 @@
+"""How fast the commands start: medians over runs of whole processes, the longest imports, and the peak memory."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = {
+    "check configs/demo-cpu.yaml": ("erniekit_adapter", "check", "configs/demo-cpu.yaml"),
+    "translate configs/demo-cpu.yaml": ("erniekit_adapter", "translate", "configs/demo-cpu.yaml"),
+    "doctor configs/demo-cpu.yaml": ("erniekit_adapter", "doctor", "configs/demo-cpu.yaml"),
+    "data_tools --help": ("data_tools", "--help"),
+}
+
+
+def seconds_of(command: tuple[str, ...]) -> float:
+    """Wall-clock seconds of one process."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, check=False)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=7)
+    runs = parser.parse_args().runs
+    print(f"{'command':<34} {'median s':>9} {'min':>7} {'max':>7}   over {runs} runs, after one not counted")
+    for name, command in COMMANDS.items():
+        seconds_of(command)
+        taken = [seconds_of(command) for _ in range(runs)]
+        print(f"{name:<34} {statistics.median(taken):>9.3f} {min(taken):>7.3f} {max(taken):>7.3f}")
+    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"largest process: {peak_mib:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Every command in README.md and docs/ is run, in the order a newcomer reads them, in a copy of the repository.
+
+Two kinds are not run: `make test`, which is this, and those under `console cluster`, which need a GPU: of these the
+make target and the project file are checked. Takes as long as `make demo`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.toolkit
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("data", "training", "export", "evaluation", "configuration", "cluster")),
+)
+BLOCK = re.compile(r"^```console(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
+NOT_RUN = ("make test",)
+LIMIT_S = 900
+
+
+@dataclass(frozen=True)
+class Command:
+    page: str
+    text: str
+    on_cluster: bool
+
+
+def commands() -> Iterator[Command]:
+    for page in PAGES:
+        for block in BLOCK.finditer((ROOT / page).read_text()):
+            for line in block["text"].splitlines():
+                if line.startswith("$ "):
+                    yield Command(page, line.removeprefix("$ "), "cluster" in block["kind"])
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository's files, as a clone would have them, beside the environments that are there already."""
+    folder = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)  # with its time, so that make sees the environments as ready
+    for name in (".venv", ".venvs"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def run(copy: Path, command: str) -> str:
+    done = subprocess.run(shlex.split(command), cwd=copy, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def test_the_pages_hold_commands_and_every_page_is_read() -> None:
+    assert {command.page for command in commands()} == set(PAGES)
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} == {Path(page).name for page in PAGES[1:]}
+
+
+def test_every_command_of_the_pages_ends_well(copy: Path) -> None:
+    for command in commands():
+        if command.text in NOT_RUN:
+            continue
+        if command.on_cluster:
+            run(copy, command.text.replace("make ", "make --dry-run ", 1))
+            config = command.text.partition("CONFIG=")[2]
+            run(copy, f"{sys.executable} -m erniekit_adapter check {config}")
+        else:
+            run(copy, command.text)
+    results = json.loads((copy / "runs/demo/evaluation/results.json").read_text())
+    assert results["comparison"]["strict_json"]["verdict"] == "better"
+    assert results["base"]["strict_json"]["value"] < 0.2
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
+            assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
