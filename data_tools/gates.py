@@ -15,8 +15,8 @@ from data_tools.records import DocumentRecord
 from erniekit_adapter.invoice import rules
 from erniekit_adapter.invoice.answer import Answer, as_json
 
-# What the chat template adds to a request and an answer, with room to spare.
-RESERVED_TOKENS = 16
+# The chat template's pieces around request and answer, and the 8 tokens that ERNIEKit itself keeps free in each turn.
+RESERVED_TOKENS = 32
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def build(
     """
     check_inputs([source.path for source in sources], [output])
     check_output_folder(output)
-    tally = _Tally()
+    tally = _Tally(by_split=Counter(dict.fromkeys(SPLITS, 0)))
     with writing_folder(output) as folder:
         with ExitStack() as stack:
             rejected = stack.enter_context((folder / REJECTED).open("wb"))
