@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import orjson
 
-from erniekit_adapter.errors import AdapterError, fail
+from erniekit_adapter.errors import AdapterError, fail, misuse
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 4 * 1024 * 1024
@@ -162,6 +162,22 @@ def sha256(path: Path) -> str:
 def fingerprint(value: object) -> str:
     """The SHA-256 of a JSON value with its keys sorted: equal values, equal fingerprints."""
     return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_foreign_folder(folder: Path, sign: str) -> None:
+    """Refuse to write into or replace a folder that holds something and is not a stage's own.
+
+    Args:
+        folder: what is about to be written or replaced.
+        sign: the file that the stage's own folders hold.
+
+    Raises:
+        UsageError: the folder is a file, or holds something without that sign.
+    """
+    if folder.is_dir() and not (folder / sign).is_file() and any(folder.iterdir()):
+        raise misuse(folder, f"holds files, and is not of our making (it has no {sign})", "set another output_dir")
+    if folder.exists() and not folder.is_dir():
+        raise misuse(folder, "is a file, expected a folder", "set another output_dir")
 
 
 def is_inside(folder: Path, path: Path) -> bool:

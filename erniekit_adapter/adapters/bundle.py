@@ -17,7 +17,7 @@ from erniekit_adapter.adapters.merging import merge_with_erniekit
 from erniekit_adapter.adapters.peft import read_native, write_peft
 from erniekit_adapter.backends.erniekit import local_model_dir
 from erniekit_adapter.errors import misuse
-from erniekit_adapter.files import read_json, sha256, write_json, write_text, writing_folder
+from erniekit_adapter.files import read_json, refuse_foreign_folder, sha256, write_json, write_text, writing_folder
 from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
 
@@ -31,6 +31,7 @@ def export(project: Project, console: Console) -> dict[str, Any]:
         UsageError: nothing was trained yet, nothing that a bundle can hold, or the base model is another one now.
         AdapterError: the adapter changes nothing, cannot be represented, was merged wrongly, or a file is missing.
     """
+    refuse_foreign_folder(project.bundle_dir, "manifest.json")
     training = trained(project)
     source, base_dir = project.training_dir / training["adapter"], local_model_dir(project)
     if model_fingerprint(base_dir) != training["base_model"]:

@@ -10,7 +10,7 @@ from typing import IO
 
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from erniekit_adapter.files import read_lines, write_bytes
 from erniekit_adapter.training.loglines import measurement, total_steps, trainable_parameters
@@ -42,7 +42,7 @@ class Follower:
         self._stream = self.metrics_path.open("ab")
         if self.console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
-            self._progress = Progress(*columns, TimeRemainingColumn(), console=self.console, transient=True)
+            self._progress = Progress(*columns, console=self.console, transient=True)
             self._task = self._progress.add_task("starting the toolkit", total=None, told="")
             self._progress.start()
         return self
@@ -68,23 +68,29 @@ class Follower:
             self._stream.write(orjson.dumps(found) + b"\n")
             self._stream.flush()
         if "loss" in found and "step" in found:
-            self._show("training", int(found["step"]) - self.done_steps, told(found))
+            total = None if self._total is None else self._total + self.done_steps
+            self._show("training", int(found["step"]) - self.done_steps, told(found, total))
 
     def _show(self, description: str, step: int, text: str) -> None:
         if self._progress and self._task is not None:
             self._progress.update(self._task, description=description, total=self._total, completed=step, told=text)
         elif text and time.monotonic() - self._said_s > PLAIN_INTERVAL_S:
             self._said_s = time.monotonic()
-            self.console.print(
-                f"  {text}{f' of {self._total + self.done_steps}' if self._total else ''}", highlight=False
-            )
+            self.console.print(f"  {text}", highlight=False)
 
 
-def told(found: dict[str, float]) -> str:
-    """A measurement as the live line says it: `loss 0.312, 2.1 s a step, learning rate 0.0002, step 140`."""
-    rate = f", {found['interval_s']:.2g} s an interval" if "interval_s" in found else ""
-    learning = f", learning rate {found['learning_rate']:.3g}" if "learning_rate" in found else ""
-    return f"loss {found['loss']:.4g}{rate}{learning}, step {int(found['step'])}"
+def told(found: dict[str, float], total: int | None) -> str:
+    """A measurement as the live line says it: `step 140 of 500, loss 0.312, rate 0.0002, 1.2 s a step, 7:12 left`."""
+    step, speed = int(found["step"]), found.get("steps_per_second", 0.0)
+    parts = [f"step {step}" + (f" of {total}" if total else ""), f"loss {found['loss']:.4g}"]
+    if "learning_rate" in found:
+        parts.append(f"rate {found['learning_rate']:.3g}")
+    if speed > 0:
+        parts.append(f"{1 / speed:.2g} s a step")
+        if total:
+            minutes, seconds = divmod(round((total - step) / speed), 60)
+            parts.append(f"{minutes}:{seconds:02d} left")
+    return ", ".join(parts)
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

@@ -17,7 +17,7 @@ _NAMES: Mapping[str, str] = {
     "eval_loss": "eval_loss",
     "learning_rate": "learning_rate",
     "global_step": "step",
-    "interval_runtime": "interval_s",
+    "interval_steps_per_second": "steps_per_second",
     "progress_or_epoch": "progress",
 }
 
@@ -25,8 +25,8 @@ _NAMES: Mapping[str, str] = {
 def measurement(line: str) -> dict[str, float] | None:
     """The numbers of a training or evaluation line, by our names; None for any other line.
 
-    `loss: 6.2, learning_rate: 0.0004, global_step: 6, interval_runtime: 0.16, …` becomes
-    `{"loss": 6.2, "learning_rate": 0.0004, "step": 6, "interval_s": 0.16}`.
+    `loss: 6.2, learning_rate: 0.0004, global_step: 6, …, interval_steps_per_second: 0.5, …` becomes
+    `{"loss": 6.2, "learning_rate": 0.0004, "step": 6, "steps_per_second": 0.5}`.
     """
     text = plain(line)
     if "loss: " not in text or text.lstrip().startswith("train_"):

@@ -24,7 +24,7 @@ from erniekit_adapter.backends.failures import cause_of_failure
 from erniekit_adapter.backends.installed import Toolkit, find_erniekit
 from erniekit_adapter.backends.process import Outcome, run_logged
 from erniekit_adapter.errors import fail, misuse
-from erniekit_adapter.files import fingerprint, read_json, sha256, write_json
+from erniekit_adapter.files import fingerprint, read_json, refuse_foreign_folder, sha256, write_json
 from erniekit_adapter.project.loading import read_mapping
 from erniekit_adapter.project.model_folder import check_model_dir, model_fingerprint, usable_model_dir
 from erniekit_adapter.project.schema import Project
@@ -34,6 +34,8 @@ from erniekit_adapter.training.resume import TOOLKIT_DIR, Start, begin, find_sta
 from erniekit_adapter.training.settings_file import write_settings
 
 DEFAULT_STALL_MINUTES = 30.0
+# Written before anything else: it says what run a folder holds, and that the folder is ours.
+RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)
@@ -68,23 +70,26 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
         UsageError: the project, its data, its model or the toolkit is not as training needs it.
         AdapterError: the toolkit failed; the error has the cause in one line and the place of the log.
     """
-    folder = project.training_dir
+    folder, training = project.training_dir, project.training
+    refuse_foreign_folder(folder, RUN_FILE)
     data = read_data_manifest(project)
     toolkit = find_erniekit()
     base_model = local_model_dir(project)
     check_model_dir(base_model, project.model.model_name_or_path)
     facts = RunFacts(
-        model_dir=str(usable_model_dir(base_model.resolve(), folder / "model", project.training.device)),
+        model_dir=str(base_model.resolve()),
         train_lines=data["by_split"]["train"],
         eval_lines=data["by_split"]["eval"],
         version=toolkit.version,
     )
     identity = _identity(project, facts, data, base_model)
     if options.restart:
-        _throw_away(folder)
+        shutil.rmtree(folder, ignore_errors=True)
     elif finished := _finished(folder, identity):
         console.print(f"already trained: {folder} (--restart trains anew)", highlight=False)
         return finished
+    write_json(folder / RUN_FILE, identity)
+    facts = replace(facts, model_dir=str(usable_model_dir(Path(facts.model_dir), folder / "model", training.device)))
     start = begin(folder, with_initial_adapter=needs_initial_adapter(project.lora))
     settings = train_settings(project, _facts_from(start, facts, project), extra_settings(project))
     run = _Run(project, folder, toolkit, start, settings, identity)
@@ -128,24 +133,13 @@ def _identity(project: Project, facts: RunFacts, data: dict[str, Any], base_mode
     return {"settings": asked, "data": fingerprint(lines), "base_model": model_fingerprint(base_model)}
 
 
-def _throw_away(folder: Path) -> None:
-    # The folder of links to the model was just made and is needed.
-    for part in folder.glob("*"):
-        if part.name == "model":
-            continue
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink()
-
-
 def _finished(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     """The manifest of this very run when it is done already.
 
     Raises:
         UsageError: the folder holds work of another run, finished or not; it names what differs.
     """
-    done, started = folder / "manifest.json", folder / "run.json"
+    done, started = folder / "manifest.json", folder / RUN_FILE
     has_work = done.is_file() or find_start(folder, with_initial_adapter=False).kind != "new"
     if has_work and started.is_file() and (changed := _changes(read_json(started), identity)):
         remedy = "train anew with --restart, or set another output_dir"
@@ -190,7 +184,6 @@ def _say_start(run: _Run, console: Console) -> None:
 
 def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome, Follower]:
     folder = run.folder
-    write_json(folder / "run.json", run.identity)
     write_settings(folder / "settings.yaml", run.settings, derived_by_erniekit(run.project))
     if run.start.kind == "new":
         (folder / "train.log").unlink(missing_ok=True)
