@@ -16,7 +16,7 @@ from erniekit_adapter.adapters.merge_check import check_adapter_changes_somethin
 from erniekit_adapter.adapters.merging import merge_with_erniekit
 from erniekit_adapter.adapters.peft import read_native, write_peft
 from erniekit_adapter.backends.erniekit import local_model_dir
-from erniekit_adapter.errors import misuse
+from erniekit_adapter.errors import fail, misuse
 from erniekit_adapter.files import read_json, refuse_foreign_folder, sha256, write_json, write_text, writing_folder
 from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
@@ -37,6 +37,8 @@ def export(project: Project, console: Console) -> dict[str, Any]:
     if model_fingerprint(base_dir) != training["base_model"]:
         raise misuse(base_dir, "is not the base model that was trained on", "put that one back, or train anew")
     adapter, lora_config = read_native(source)
+    if missing := sorted(set(_LORA_KEYS.values()) - set(lora_config)):
+        raise fail(source / "lora_config.json", f"lacks {', '.join(missing)}", "train anew with --restart")
     check_adapter_changes_something(adapter)
     name, forms = project.model.model_name_or_path, project.export.forms
     checks: dict[str, Any] = {"lora_changes_the_base": True}
