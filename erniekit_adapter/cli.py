@@ -74,7 +74,8 @@ def train(
     from erniekit_adapter.training.stage import TrainOptions, train
 
     manifest = train(load_project(file, overrides), TrainOptions(restart, stall_minutes), _console())
-    typer.echo(f"trained {manifest['steps']} steps: loss {manifest['first_loss']:.3f} → {manifest['last_loss']:.3f}")
+    losses = " → ".join(f"{manifest[key]:.3f}" for key in ("first_loss", "last_loss") if manifest[key] is not None)
+    typer.echo(f"trained {manifest['steps']} steps" + (f": loss {losses}" if losses else ""))
 
 
 @app.command()
@@ -151,7 +152,8 @@ def tiny_model(
 def _console(*, stderr: bool = True) -> Console:
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    # Names and folders are the user's, and no markup.
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def main() -> None:

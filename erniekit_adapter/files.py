@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,7 +40,8 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
             path, f"cannot be written: {error.strerror or error}", "free space or choose another folder"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> AdapterError:

@@ -46,17 +46,17 @@ def export(project: Project, console: Console) -> dict[str, Any]:
         if "native" in forms:
             _copy_native(source, bundle / "native", lora_config, name)
         if "peft" in forms:
-            console.print("peft: splitting and transposing the adapter", highlight=False)
+            console.print("peft: splitting and transposing the adapter")
             write_peft(source, read_json(base_dir / "config.json"), bundle / "peft", name)
         if "merged" in forms:
-            console.print("merged: erniekit export, then base + adapter held against it", highlight=False)
+            console.print("merged: erniekit export, then base + adapter held against it")
             log = project.training_dir / "export.log"
             check = merge_with_erniekit(source, base_dir, bundle / "merged", log, project.training.device)
             checks["merge"] = asdict(check)
         manifest = _manifest(project, training, lora_config, checks)
         write_text(bundle / "README.md", model_card(manifest))
         write_json(bundle / "manifest.json", {**manifest, "files": dict(_files(bundle))})
-    console.print(f"bundle: {project.bundle_dir}", highlight=False)
+    console.print(f"bundle: {project.bundle_dir}")
     return manifest
 
 

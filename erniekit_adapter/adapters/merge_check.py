@@ -40,11 +40,10 @@ def check_adapter_changes_something(adapter: Mapping[str, Array]) -> None:
     Raises:
         AdapterError: all `lora_B` are zero, or a number is nan or infinite.
     """
-    parts = {name: as_float32(array) for name, array in adapter.items() if name.endswith(".lora_B")}
-    broken = [name for name, array in parts.items() if not np.isfinite(array).all()]
+    broken = [name for name, array in adapter.items() if not np.isfinite(as_float32(array)).all()]
     if broken:
         raise AdapterError(Problem("adapter", f"nan or infinite in {', '.join(broken[:4])}", "train with a lower rate"))
-    if not any(array.any() for array in parts.values()):
+    if not any(as_float32(array).any() for name, array in adapter.items() if name.endswith(".lora_B")):
         raise AdapterError(Problem("adapter", "every lora_B is zero: it changes nothing", "train more steps"))
 
 
@@ -63,6 +62,8 @@ def check_merge(
         AdapterError: tensors missing, extra, of another shape or with other numbers; all of them at once.
     """
     problems = [Problem(name, "is in only one of base and merged model") for name in sorted(set(base) ^ set(merged))]
+    stray = sorted(name for name in adapter if f"{name.rpartition('.')[0]}.weight" not in base)
+    problems += [Problem(name, "belongs to no weight of the base model") for name in stray]
     scaling, differences, changes, same = lora_scaling(lora_config), [0.0], [0.0], 0
     for name in sorted(set(base) & set(merged)):
         stem = name.removesuffix(".weight")

@@ -83,6 +83,7 @@ def answer_in_toolkit(
     requests_path, log = answers.with_suffix(".requests.jsonl"), answers.with_suffix(".log")
     write_bytes(requests_path, b"".join(orjson.dumps(asdict(request)) + b"\n" for request in requests))
     log.unlink(missing_ok=True)
+    answers.unlink(missing_ok=True)
     arguments = ["--model", str(model_dir.resolve()), "--requests", requests_path.name, "--answers", answers.name]
     arguments += ["--max-new-tokens", str(settings.max_new_tokens), "--batch-size", str(settings.batch_size)]
     arguments += ["--device", settings.device, *(["--adapter", str(adapter.resolve())] if adapter else [])]

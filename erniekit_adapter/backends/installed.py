@@ -147,8 +147,9 @@ def _interpreter_of(script: Path) -> Path:
     if beside.exists():
         return beside
     with script.open("rb") as stream:
-        first = stream.readline(512).decode(errors="replace").strip()
-    return Path(first.removeprefix("#!").split(" ")[0] if first.startswith("#!") else "python3")
+        words = stream.readline(512).decode(errors="replace").strip().removeprefix("#!").split()
+    name = words[-1] if words and Path(words[0]).name == "env" else next(iter(words), "python3")
+    return Path(shutil.which(name) or name)
 
 
 def _probe(found_by: str, python: Path, home: Path | None = None) -> Candidate:
@@ -178,7 +179,10 @@ def probe_python(python: Path, home: Path | None = None) -> tuple[dict[str, Any]
     if done.returncode != 0:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         return {}, f"{python} does not run: {' '.join(last)}"
-    return orjson.loads(done.stdout), ""
+    try:
+        return orjson.loads(done.stdout), ""
+    except orjson.JSONDecodeError:
+        return {}, f"{python} is no Python: it printed {done.stdout[:60]!r}"
 
 
 def _version_of_checkout(home: Path | None) -> str:

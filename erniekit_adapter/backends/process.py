@@ -56,8 +56,11 @@ def run_logged(
         AdapterError: the command cannot be started.
     """
     started, last_lines = time.monotonic(), deque[str](maxlen=KEPT_LINES)
-    with log.open("a", encoding="utf-8") as stream, _started(command, folder, environment) as process:
-        watch = _Watch(process, stall_s)
+    with (
+        log.open("a", encoding="utf-8") as stream,
+        _started(command, folder, environment) as process,
+        _Watch(process, stall_s) as watch,
+    ):
         for line in process.stdout or ():
             watch.said_something()
             stream.write(line)
@@ -65,7 +68,6 @@ def run_logged(
             last_lines.append(line)
             on_line(line)
         exit_code = process.wait()
-        watch.stop()
     return Outcome(exit_code, time.monotonic() - started, tuple(last_lines), watch.stalled)
 
 
@@ -128,14 +130,21 @@ class _Watch:
         self.stalled = False
         self._process, self._stall_s = process, stall_s
         self._heard, self._done = time.monotonic(), threading.Event()
+        self._thread: threading.Thread | None = None
         if stall_s is not None:
-            threading.Thread(target=self._watch, args=(stall_s,), daemon=True).start()
+            self._thread = threading.Thread(target=self._watch, args=(stall_s,), daemon=True)
+            self._thread.start()
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        if self._thread:
+            self._thread.join()
 
     def said_something(self) -> None:
         self._heard = time.monotonic()
-
-    def stop(self) -> None:
-        self._done.set()
 
     def _watch(self, stall_s: float) -> None:
         while not self._done.wait(min(1.0, stall_s / 4)):

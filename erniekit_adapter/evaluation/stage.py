@@ -64,7 +64,7 @@ def evaluate(project: Project, console: Console) -> dict[str, Any]:
     }
     write_json(folder / "results.json", results)
     _write_samples(folder / "samples.jsonl", samples, replies, scores)
-    console.print(f"results: {folder / 'results.json'}", highlight=False)
+    console.print(f"results: {folder / 'results.json'}")
     return results
 
 
@@ -124,7 +124,7 @@ def _answers(
 
         replies = answer_in_toolkit(requests, toolkit, base_dir, adapter, settings, answers, show)
     ended = sum(reply.finished for reply in replies)
-    console.print(f"{answers.stem}: {len(replies)} answered, {ended} of them ended by the model", highlight=False)
+    console.print(f"{answers.stem}: {len(replies)} answered, {ended} of them ended by the model")
     return replies
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from erniekit_adapter.errors import misuse
@@ -36,7 +35,7 @@ def print_summary(project: Project, console: Console) -> None:
     training = _manifest(project, "training", "manifest.json")
     results = _manifest(project, "evaluation", "results.json")
     console.print(Group(_data_table(data), _training_table(training), _results_table(results)))
-    console.print(f"bundle: {project.bundle_dir}", highlight=False)
+    console.print(f"bundle: {project.bundle_dir}")
 
 
 def summary_picture(project: Project, title: str) -> str:
@@ -45,7 +44,7 @@ def summary_picture(project: Project, title: str) -> str:
     Raises:
         UsageError: a stage has not been run.
     """
-    console = Console(record=True, width=PICTURE_COLUMNS, file=StringIO())
+    console = Console(record=True, width=PICTURE_COLUMNS, file=StringIO(), markup=False, emoji=False)
     print_summary(project, console)
     return re.sub(r"@font-face\s*{[^}]*}", "", console.export_svg(title=title))
 
@@ -78,7 +77,7 @@ def _data_table(data: dict[str, Any]) -> RenderableType:
 def _training_table(training: dict[str, Any]) -> RenderableType:
     table = Table(title="training", title_justify="left", show_header=False, box=SIMPLE_HEAD)
     table.add_row("steps", f"{training['steps']:,} in {training['seconds']:,.0f} s")
-    table.add_row("loss, first → last", f"{training['first_loss']:.3f} → {training['last_loss']:.3f}")
+    table.add_row("loss, first → last", f"{_figure(training['first_loss'])} → {_figure(training['last_loss'])}")
     if training["last_eval_loss"] is not None:
         table.add_row("evaluation loss", f"{training['last_eval_loss']:.3f}")
     return table
@@ -93,7 +92,7 @@ def _results_table(results: dict[str, Any]) -> RenderableType:
         compared = results["comparison"][key]
         interval = f"{_signed(compared['difference'])} [{_signed(compared['low'])}, {_signed(compared['high'])}]"
         values = (_figure(results[side][key]["value"]) for side in ("base", "tuned"))
-        table.add_row(name, *values, escape(interval), compared["verdict"])
+        table.add_row(name, *values, interval, compared["verdict"])
     base = results["base"]
     if base["expected_rule_compliant"] < 1:
         table.caption = (

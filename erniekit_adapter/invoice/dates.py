@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 
 _ISO = re.compile(r"^(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ].*)?$")
 _YEAR_FIRST = re.compile(r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})$")
@@ -19,7 +19,7 @@ def parse_date(value: object) -> date:
         ValueError: no date, or ambiguous (`03/04/2025` is March or April); the message quotes what was found.
     """
     if isinstance(value, date):
-        return value
+        return value.date() if isinstance(value, datetime) else value
     text = str(value).strip()[:40]
     for pattern in (_ISO, _YEAR_FIRST, _CJK):
         if match := pattern.match(text):

@@ -48,7 +48,7 @@ def parse_amount(value: object) -> Decimal:
         return _within_limits(value)
     text = value.strip() if isinstance(value, str) and len(value) <= MAX_TEXT_CHARACTERS else ""
     match = _AMOUNT.match(text)
-    if match is None or not _is_unit(match["before"]) or not _is_unit(match["after"]):
+    if match is None or not _is_unit(match["before"] or match["after"]) or (match["before"] and match["after"]):
         raise ValueError(f"{str(value)[:MAX_TEXT_CHARACTERS]!r} is not an amount")
     negatives = sum(match[part] is not None for part in ("open", "sign", "inner_sign", "end_sign"))
     if negatives > 1 or bool(match["open"]) != bool(match["close"]):

@@ -32,7 +32,7 @@ def print_plan(project: Project, console: Console) -> None:
     table.add_row("tokens a step, at most", f"{found.tokens_per_step:,}")
     table.add_row("steps, at most", f"{found.steps:,}" if found.steps is not None else "known after make data")
     console.print(table)
-    console.print("Not counted: the framework itself and fragmentation; leave some gigabytes free.", highlight=False)
+    console.print("Not counted: the framework itself and fragmentation; leave some gigabytes free.")
 
 
 def model_shape(project: Project) -> DenseShape:

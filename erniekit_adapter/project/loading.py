@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from erniekit_adapter.errors import Problem, UsageError, misuse
+from erniekit_adapter.errors import AdapterError, Problem, UsageError, misuse
 from erniekit_adapter.files import read_bytes
 from erniekit_adapter.project.schema import Project
 
@@ -24,6 +24,13 @@ Key = tuple[str | int, ...]
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, reading `2e-4` as the number it is in YAML 1.2."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Make a value; one that cannot be (the date 2025-13-45) is a YAML error with its line, as all others are."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError, TypeError, AttributeError, IndexError) as error:
+            raise yaml.constructor.ConstructorError(None, None, f"not a value: {error}", node.start_mark) from error
 
 
 _Loader.yaml_implicit_resolvers = {  # a copy: the resolvers of SafeLoader itself stay as they are
@@ -80,6 +87,8 @@ def read_yaml(path: Path) -> _Document:
         loader = _Loader(read_bytes(path, MAX_PROJECT_BYTES).decode())
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise misuse(path, f"not UTF-8 text: {error}") from error
+    except AdapterError as error:
+        raise UsageError(error.problems) from error
     try:
         node = loader.get_single_node()
         if node is not None:
@@ -141,7 +150,7 @@ def _apply_override(document: _Document, override: str) -> None:
     try:
         loader = _Loader(text)
         value = loader.get_single_data()
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         document.problems.append(Problem(f"--set {override}", "the value is not YAML"))
         return
     target = document.data if isinstance(document.data, dict) else {}

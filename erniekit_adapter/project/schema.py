@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 ATTENTION_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP_MODULES = ("gate_proj", "up_proj", "down_proj")
@@ -19,7 +19,12 @@ Form = Literal["native", "peft", "merged"]
 
 
 def _path(value: object) -> object:
-    return Path(value).expanduser() if isinstance(value, str) and value.strip() else value
+    if not isinstance(value, str) or not value.strip():
+        return value
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
 
 
 FilePath = Annotated[Path, BeforeValidator(_path)]
@@ -29,13 +34,19 @@ Ratio = Annotated[float, Field(ge=0, lt=1)]
 class Section(BaseModel):
     """A section of the project file."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class ModelSection(Section):
     """The base model: a local folder or one of the published ids."""
 
     model_name_or_path: str = Field(min_length=1)
+
+    @field_validator("model_name_or_path")
+    @classmethod
+    def _is_a_path_that_can_be(cls, name: str) -> str:
+        _path(name)
+        return name
 
 
 class LoraSection(Section):

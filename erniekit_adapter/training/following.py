@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -29,8 +30,8 @@ class Follower:
     """
 
     metrics_path: Path
-    done_steps: int = 0
-    console: Console = field(default_factory=lambda: Console(stderr=True))
+    done_steps: int
+    console: Console
     trainable: int | None = None
     _stream: IO[bytes] | None = None
     _progress: Progress | None = None
@@ -76,7 +77,7 @@ class Follower:
             self._progress.update(self._task, description=description, total=self._total, completed=step, told=text)
         elif text and time.monotonic() - self._said_s > PLAIN_INTERVAL_S:
             self._said_s = time.monotonic()
-            self.console.print(f"  {text}", highlight=False)
+            self.console.print(f"  {text}")
 
 
 def told(found: dict[str, float], total: int | None) -> str:
@@ -95,13 +96,15 @@ def told(found: dict[str, float], total: int | None) -> str:
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """The measurements of a run, in order; none where nothing was measured yet."""
-    return [orjson.loads(line) for _, line in read_lines(path) if line] if path.is_file() else []
+    found = [orjson.loads(line) for _, line in read_lines(path) if line] if path.is_file() else []
+    # JSON has no nan: a loss that became one is written as null.
+    return [{name: math.nan if value is None else value for name, value in each.items()} for each in found]
 
 
 def keep_until(path: Path, step: int) -> None:
     """Drop the measurements after a step: a run that goes on from its checkpoint takes those steps again."""
     kept: list[dict[str, float]] = []
-    for found in read_metrics(path):
+    for found in read_metrics(path) if step else []:
         if found.get("step", 0) > step:
             break
         kept.append(found)

@@ -86,7 +86,7 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
     if options.restart:
         shutil.rmtree(folder, ignore_errors=True)
     elif finished := _finished(folder, identity):
-        console.print(f"already trained: {folder} (--restart trains anew)", highlight=False)
+        console.print(f"already trained: {folder} (--restart trains anew)")
         return finished
     write_json(folder / RUN_FILE, identity)
     facts = replace(facts, model_dir=str(usable_model_dir(Path(facts.model_dir), folder / "model", training.device)))
@@ -171,14 +171,13 @@ def _facts_from(start: Start, facts: RunFacts, project: Project) -> RunFacts:
 
 def _say_start(run: _Run, console: Console) -> None:
     toolkit, start = run.toolkit, run.start
-    console.print(f"ERNIEKit {toolkit.version} ({toolkit.found_by}), log: {run.folder / 'train.log'}", highlight=False)
+    console.print(f"ERNIEKit {toolkit.version} ({toolkit.found_by}), log: {run.folder / 'train.log'}")
     if start.kind == "resume":
-        console.print(f"resuming from {start.checkpoint}", highlight=False)
+        console.print(f"resuming from {start.checkpoint}")
     if start.kind == "go_on":
         console.print(
             f"going on from the adapter of {start.checkpoint}, {start.done_steps} of {start.total_steps} steps done: "
             "optimizer and learning rate schedule start anew, as ERNIEKit would otherwise train other modules",
-            highlight=False,
         )
 
 
@@ -222,9 +221,9 @@ def _refuse_failure(outcome: Outcome, folder: Path, options: TrainOptions) -> No
 def _write_manifest(run: _Run, follower: Follower, outcome: Outcome) -> dict[str, Any]:
     measured = read_metrics(run.folder / "metrics.jsonl")
     losses = [(found["step"], found["loss"]) for found in measured if "loss" in found]
-    if not losses or not all(math.isfinite(loss) for _, loss in losses):
-        worst = "no loss was logged" if not losses else "the loss became nan or infinite"
-        raise fail("erniekit train", worst, "lower training.learning_rate, and see metrics.jsonl in the run's folder")
+    if not all(math.isfinite(loss) for _, loss in losses):
+        remedy = f"lower training.learning_rate; {run.folder / 'metrics.jsonl'} shows when it began"
+        raise fail("erniekit train", "the loss became nan or infinite", remedy)
     evaluated = [found["eval_loss"] for found in measured if "eval_loss" in found]
     state = read_json(run.folder / TOOLKIT_DIR / "trainer_state.json")
     earlier_steps = run.start.done_steps if run.start.kind == "go_on" else 0
@@ -233,8 +232,9 @@ def _write_manifest(run: _Run, follower: Follower, outcome: Outcome) -> dict[str
         "toolkit": {"name": "erniekit", "version": run.toolkit.version, "distributions": dict(run.toolkit.versions)},
         "steps": state["global_step"] + earlier_steps,
         "seconds": round(outcome.seconds, 1),
-        "first_loss": losses[0][1],
-        "last_loss": losses[-1][1],
+        # None where the run was shorter than its logging interval.
+        "first_loss": losses[0][1] if losses else None,
+        "last_loss": losses[-1][1] if losses else None,
         "last_eval_loss": evaluated[-1] if evaluated else None,
         "trainable_parameters": follower.trainable,
         "adapter": TOOLKIT_DIR if run.project.lora.enabled else None,

@@ -1,0 +1,249 @@
+"""The bundle that export writes, from a made-up training: its forms, its manifest, and what stays out of it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from erniekit_adapter.adapters.bundle import export
+from erniekit_adapter.adapters.layouts import ModelShape, base_shapes, linear_shapes
+from erniekit_adapter.adapters.tensor_files import read_tensors, write_tensors
+from erniekit_adapter.errors import AdapterError, UsageError
+from erniekit_adapter.files import sha256, write_json
+from erniekit_adapter.project.model_folder import model_fingerprint
+from erniekit_adapter.project.schema import Project
+
+CONFIG: dict[str, Any] = {
+    "num_hidden_layers": 2,
+    "hidden_size": 8,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 4,
+    "intermediate_size": 6,
+    "vocab_size": 11,
+    "tie_word_embeddings": True,
+}
+LORA_CONFIG = {
+    "r": 3,
+    "lora_alpha": 6,
+    "rslora": False,
+    "lora_dropout": 0.1,
+    "target_modules": [".*o_proj.*"],
+    "base_model_name_or_path": "/home/somebody/model",
+}
+SHAPE = ModelShape.from_config(CONFIG)
+
+
+def trained(folder: Path, *, lora_b: float = 0.5, forms: tuple[str, ...] = ("native", "peft")) -> Project:
+    """A folder as the train stage leaves it, pickles included, with an adapter on every `o_proj`."""
+    random = np.random.default_rng(0)
+    model = folder / "model"
+    model.mkdir(parents=True)
+    write_json(model / "config.json", CONFIG)
+    weights = {name: random.normal(size=size).astype(np.float32) for name, size in base_shapes(SHAPE).items()}
+    write_tensors(model / "model.safetensors", weights, form="np")
+    output = folder / "run" / "training" / "output"
+    output.mkdir(parents=True)
+    (rows, columns), adapter = linear_shapes(SHAPE)["self_attn.o_proj"], {}
+    for layer in range(SHAPE.layers):
+        stem = f"ernie.layers.{layer}.self_attn.o_proj"
+        adapter[f"{stem}.lora_A"] = random.normal(size=(rows, 3)).astype(np.float32)
+        adapter[f"{stem}.lora_B"] = np.full((3, columns), lora_b, np.float32)
+    file = "peft_model-00001-of-00001.safetensors"
+    write_tensors(output / file, adapter, form="np")
+    write_json(output / "peft_model.safetensors.index.json", {"weight_map": dict.fromkeys(adapter, file)})
+    write_json(output / "lora_config.json", LORA_CONFIG)
+    for pickle in ("training_args.bin", "scheduler.pdparams", "rng_state.pth", "peft_model.pdparams"):
+        (output / pickle).write_bytes(b"\x80\x04.")
+    manifest = {
+        "toolkit": {"name": "erniekit", "version": "1.0.1", "distributions": {}},
+        "steps": 6,
+        "seconds": 12.5,
+        "first_loss": 7.0,
+        "last_loss": 5.5,
+        "last_eval_loss": None,
+        "trainable_parameters": 1024,
+        "adapter": "output",
+        "settings": {"learning_rate": 2e-4, "model_name_or_path": str(model), "lora_path": str(folder / "adapter")},
+        "data": "d" * 64,
+        "base_model": model_fingerprint(model),
+    }
+    write_json(folder / "run" / "training" / "manifest.json", manifest)
+    return Project.model_validate(
+        {
+            "model": {"model_name_or_path": str(model)},
+            "output_dir": str(folder / "run"),
+            "run_name": "invoices",
+            "export": {"forms": list(forms)},
+        }
+    )
+
+
+def exported(project: Project) -> dict[str, bytes]:
+    """Export, and give every file of the bundle by its name."""
+    export(project, Console(file=io.StringIO()))
+    return {
+        path.relative_to(project.bundle_dir).as_posix(): path.read_bytes()
+        for path in sorted(project.bundle_dir.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("forms", "folders"), [(("native",), {"native"}), (("peft",), {"peft"}), (("native", "peft"), {"native", "peft"})]
+)
+def test_the_bundle_holds_the_forms_that_were_asked_for(
+    tmp_path: Path, forms: tuple[str, ...], folders: set[str]
+) -> None:
+    files = exported(trained(tmp_path, forms=forms))
+    assert {name.partition("/")[0] for name in files if "/" in name} == folders
+    assert json.loads(files["manifest.json"])["forms"] == list(forms)
+
+
+def test_no_pickle_gets_into_a_bundle(tmp_path: Path) -> None:
+    assert set(exported(trained(tmp_path))) == {
+        "README.md",
+        "manifest.json",
+        "native/lora_config.json",
+        "native/peft_model-00001-of-00001.safetensors",
+        "native/peft_model.safetensors.index.json",
+        "peft/adapter_config.json",
+        "peft/adapter_model.safetensors",
+    }
+
+
+def test_the_manifest_has_size_and_sha256_of_every_other_file(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    files = exported(project)
+    listed = json.loads(files.pop("manifest.json"))["files"]
+    assert listed == {
+        name: {"size_bytes": len(content), "sha256": sha256(project.bundle_dir / name)}
+        for name, content in files.items()
+    }
+
+
+def test_the_manifest_says_what_the_bundle_was_made_from(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    manifest = json.loads(exported(project)["manifest.json"])
+    assert manifest["base_model"]["fingerprint"] == model_fingerprint(tmp_path / "model")
+    assert manifest["data_fingerprint"] == "d" * 64
+    assert (manifest["lora"]["rank"], manifest["lora"]["alpha"], manifest["lora"]["dropout"]) == (3, 6, 0.1)
+    assert manifest["training"]["settings"] == {"learning_rate": 2e-4}
+
+
+def test_two_exports_of_the_same_training_give_the_same_bytes(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    assert exported(project) == exported(project)
+
+
+def test_what_is_written_does_not_depend_on_where_the_training_lay(tmp_path: Path) -> None:
+    here, there = exported(trained(tmp_path / "here")), exported(trained(tmp_path / "there"))
+    weights = [name for name in here if name.endswith(".safetensors")]
+    assert weights
+    assert [name for name in weights if here[name] != there[name]] == []
+
+
+def test_the_native_form_names_the_base_model_and_no_folder_of_ours(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    native = json.loads(exported(project)["native/lora_config.json"])
+    assert native["base_model_name_or_path"] == project.model.model_name_or_path
+    assert native["r"] == 3
+
+
+def test_the_native_form_holds_the_adapter_bit_for_bit(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    name = "peft_model-00001-of-00001.safetensors"
+    assert exported(project)[f"native/{name}"] == (project.training_dir / "output" / name).read_bytes()
+
+
+def test_the_peft_form_is_the_transposed_adapter(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    exported(project)
+    native = read_tensors(project.training_dir / "output" / "peft_model-00001-of-00001.safetensors")
+    peft = read_tensors(project.bundle_dir / "peft" / "adapter_model.safetensors")
+    found = peft["base_model.model.model.layers.1.self_attn.o_proj.lora_A.weight"]
+    assert np.array_equal(found, native["ernie.layers.1.self_attn.o_proj.lora_A"].T)
+    assert len(peft) == len(native)
+
+
+def test_the_card_lists_the_forms_and_the_figures_of_the_manifest(tmp_path: Path) -> None:
+    card = exported(trained(tmp_path, forms=("peft",)))["README.md"].decode()
+    assert "# invoices" in card
+    assert "--max-lora-rank 3" in card
+    assert "7, 5.5" in card
+    assert "native/" not in card
+
+
+def test_a_second_export_replaces_the_first_as_a_whole(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    exported(project)
+    (project.bundle_dir / "leftover").touch()
+    assert "leftover" not in exported(project)
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    project.bundle_dir.mkdir()
+    (project.bundle_dir / "thesis.txt").touch()
+    with pytest.raises(UsageError, match="not of our making"):
+        exported(project)
+    assert (project.bundle_dir / "thesis.txt").exists()
+
+
+def test_a_failed_export_leaves_the_last_bundle_as_it_was(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    before = exported(project)
+    (project.training_dir / "output" / "lora_config.json").write_text('{"r": 3}')
+    with pytest.raises((AdapterError, KeyError)):
+        exported(project)
+    assert {name: (project.bundle_dir / name).read_bytes() for name in before} == before
+    assert sorted(path.name for path in project.output_dir.iterdir()) == ["bundle", "training"]
+
+
+def test_an_incomplete_lora_config_is_refused_by_its_key(tmp_path: Path) -> None:
+    project = trained(tmp_path, forms=("native",))
+    (project.training_dir / "output" / "lora_config.json").write_text('{"r": 3, "lora_alpha": 6, "rslora": false}')
+    with pytest.raises(AdapterError, match="lora_dropout"):
+        exported(project)
+
+
+def test_an_adapter_that_changes_nothing_is_not_exported(tmp_path: Path) -> None:
+    project = trained(tmp_path, lora_b=0.0)
+    with pytest.raises(AdapterError, match="changes nothing"):
+        exported(project)
+    assert not project.bundle_dir.exists()
+
+
+def test_without_a_finished_training_there_is_nothing_to_export(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    (project.training_dir / "manifest.json").unlink()
+    with pytest.raises(UsageError, match=r"holds no finished training\n.*run make train first"):
+        exported(project)
+
+
+def test_a_full_fine_tune_has_no_adapter_to_export(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    path = project.training_dir / "manifest.json"
+    write_json(path, {**json.loads(path.read_text()), "adapter": None})
+    with pytest.raises(UsageError, match=r"lora\.enabled: found false"):
+        exported(project)
+
+
+def test_another_base_model_than_the_trained_one_is_refused(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    write_json(tmp_path / "model" / "config.json", {**CONFIG, "rope_theta": 1})
+    with pytest.raises(UsageError, match="is not the base model that was trained on"):
+        exported(project)
+
+
+def test_an_adapter_that_is_a_pickle_is_never_opened(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    (project.training_dir / "output" / "peft_model.safetensors.index.json").unlink()
+    with pytest.raises(AdapterError, match="a pickle, which is not opened"):
+        exported(project)

@@ -1,0 +1,99 @@
+"""Why the toolkit failed, from the ends of real logs."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from erniekit_adapter.backends.failures import cause_of_failure, plain
+
+INFO = "\x1b[32m[2026-11-22 18:46:44,349] [    INFO]\x1b[0m - "
+TRACE = [
+    "Traceback (most recent call last):",
+    '  File "/venv/lib/python3.11/site-packages/erniekit/launcher.py", line 42, in launch',
+    "    run_tuner()",
+]
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        (
+            [
+                "usage: __main__.py [-h] [--master MASTER] [--devices DEVICES] training_script ...",
+                "__main__.py: error: argument --devices/--gpus/--npus/--xpus: expected one argument",
+            ],
+            "no GPU card: set CUDA_VISIBLE_DEVICES",
+        ),
+        (
+            [*TRACE, "ValueError: The device should not be 'gpu', since PaddlePaddle is not compiled with CUDA"],
+            "no GPU card: set CUDA_VISIBLE_DEVICES",
+        ),
+        (
+            [
+                *TRACE,
+                "RuntimeError: TensorBoardCallback requires tensorboardX to be installed. Either update or run `pip …`",
+            ],
+            "the toolkit's environment lacks the package tensorboardX (TensorBoardCallback needs it)",
+        ),
+        ([*TRACE, "ModuleNotFoundError: No module named 'ernie'"], "the toolkit's environment lacks the package ernie"),
+        (
+            [*TRACE, "ModuleNotFoundError: No module named 'ernie.dataset.text_sft_reader'"],
+            "the toolkit's environment lacks the package ernie.dataset.text_sft_reader",
+        ),
+        (
+            [
+                "ResourceExhaustedError: ",
+                "",
+                "Out of memory error on GPU 0. Cannot allocate 1.578125GB memory on GPU 0",
+            ],
+            "out of memory: lower training.per_device_train_batch_size or training.max_seq_length",
+        ),
+        (["terminate called after throwing an instance of 'std::bad_alloc'"], "out of memory"),
+        ([*TRACE, "numpy.core._exceptions._ArrayMemoryError: Unable to allocate 5 GiB"], "out of memory"),
+        ([*TRACE, "MemoryError"], "out of memory"),
+        ([*TRACE, "OSError: [Errno 28] No space left on device"], "the disk is full"),
+        ([*TRACE, "OSError: [Errno 98] Address already in use"], "the port is taken: set MASTER_PORT to another"),
+        ([*TRACE, "ValueError: Invalid max_steps: 0"], "bad data: no line is usable by the toolkit"),
+        ([*TRACE, "TypeError: learning rate must be float"], "the settings hold a number written as text"),
+        ([*TRACE, "KeyError: 'train_dataset_path'"], "KeyError: 'train_dataset_path'"),
+        ([*TRACE, "paddle.base.core.SomeError: bad", *TRACE, "ValueError: worse"], "ValueError: worse"),
+        ([f"{INFO}loading\x1b[0m", "LAUNCH INFO 2026-11-22 19:11:56,764 Exit code 1"], "loading"),
+        (["LAUNCH INFO 2026-11-22 19:11:56,764 Exit code 1"], "it ended without a word"),
+        (["", "  \n"], "it ended without a word"),
+        ([], "it ended without a word"),
+    ],
+)
+def test_the_end_of_a_log_becomes_one_line_that_says_what_to_do(lines: list[str], cause: str) -> None:
+    assert cause_of_failure(lines).startswith(cause)
+
+
+def test_the_launcher_s_last_words_do_not_hide_the_traceback() -> None:
+    ending = [
+        *TRACE,
+        "KeyError: 'x'",
+        "LAUNCH INFO Pod failed",
+        "LAUNCH ERROR Container failed !!!",
+        "LAUNCH INFO Exit code 1",
+    ]
+    assert cause_of_failure(ending) == "KeyError: 'x'"
+
+
+@given(lines=st.lists(st.text(max_size=400), max_size=5))
+def test_any_log_has_a_cause_of_one_short_line(lines: list[str]) -> None:
+    cause = cause_of_failure(lines)
+    assert cause
+    assert len(cause) <= 400
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (f"{INFO}loss: 6.27\x1b[0m\n", "loss: 6.27"),
+        ("[2026-11-22 18:46:44,349] [ WARNING] - a - b", "a - b"),
+        ("no prefix", "no prefix"),
+    ],
+)
+def test_a_plain_line_has_no_colours_and_no_prefix(line: str, text: str) -> None:
+    assert plain(line) == text

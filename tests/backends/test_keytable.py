@@ -1,0 +1,104 @@
+"""The tables of every key that a version of ERNIEKit accepts, and the check against them."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from erniekit_adapter.backends.keytable import accepted_keys, check_settings, table_version
+from erniekit_adapter.errors import UsageError
+
+VERSIONS = ["1.0.0", "1.0.1", "1.1.0", "1.2.0", "1.3.0", "1.4", "1.5"]
+
+
+def problem(key: str, value: Any, version: str = "1.0.1") -> str:
+    return "\n".join(map(str, check_settings({key: value}, version, "train", "settings")))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_table_of_every_version_loads_for_both_commands(version: str) -> None:
+    train, export = accepted_keys(version, "train"), accepted_keys(version, "export")
+    assert train["learning_rate"][0] == "float"
+    assert "output_dir" in export
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_default_has_the_type_that_its_table_says(version: str) -> None:
+    known = accepted_keys(version, "train")
+    wrong = [
+        key
+        for key, (kind, default) in known.items()
+        if isinstance(default, bool) != kind.endswith(("bool", "bool]")) and kind in ("bool", "str", "float")
+        if default is not None
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("version", "table"),
+    [
+        ("1.0.0", "1.0.1"),
+        ("1.0.5", "1.0.1"),
+        ("1.1.2", "1.1.0"),
+        ("1.4.0", "1.4"),
+        ("1.5.3", "1.5"),
+        ("1.3.0.post1", "1.3.0"),
+    ],
+)
+def test_a_version_takes_the_table_of_its_minor_release(version: str, table: str) -> None:
+    assert table_version(version) == table
+    assert resources.files("erniekit_adapter.backends").joinpath("keys").joinpath(f"erniekit-{table}.json").is_file()
+
+
+@pytest.mark.parametrize("version", ["0.9.0", "2.0.0", "1.6.0", "", "unknown"])
+def test_an_unknown_version_is_refused_with_those_that_are_known(version: str) -> None:
+    with pytest.raises(UsageError, match=r"is not known here\n.*known: 1\.0\.0 to 1\.5"):
+        table_version(version)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("lora_rank", 16),
+        ("learning_rate", 1.0e-4),
+        ("learning_rate", 1),
+        ("do_train", True),
+        ("device", None),
+        ("device", "cpu"),
+        ("report_to", ["visualdl"]),
+        ("evaluation_strategy", "steps"),
+    ],
+)
+def test_a_value_of_the_right_type_passes(key: str, value: Any) -> None:
+    assert problem(key, value) == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("lora_rank", True),
+        ("lora_rank", 16.0),
+        ("lora_rank", "16"),
+        ("lora_rank", None),
+        ("learning_rate", "1e-4"),
+        ("learning_rate", False),
+        ("do_train", 1),
+        ("do_train", "false"),
+        ("run_name", 5),
+    ],
+)
+def test_a_value_of_another_type_is_refused_and_a_bool_is_no_number(key: str, value: Any) -> None:
+    assert f"settings {key}: found {value!r}, expected" in problem(key, value)
+
+
+def test_an_unknown_key_is_refused_with_the_nearest() -> None:
+    assert "did you mean lora_rank?" in problem("lora_rnk", 8)
+    assert "remove it: ERNIEKit 1.0.1 would ignore it" in problem("zzz", 8)
+
+
+def test_a_key_of_a_later_version_is_unknown_to_an_earlier_one() -> None:
+    later = set(accepted_keys("1.5", "train")) - set(accepted_keys("1.0.1", "train"))
+    assert later
+    assert "has no such key" in problem(min(later), 1)

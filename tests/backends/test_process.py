@@ -1,0 +1,177 @@
+"""Running a command: its output kept and followed, its exit code passed on, and all of it ended when it must be."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from erniekit_adapter.backends import process
+from erniekit_adapter.backends.process import KEPT_LINES, Outcome, run_logged
+from erniekit_adapter.errors import AdapterError
+
+
+def run(folder: Path, code: str, *, lines: list[str] | None = None) -> Outcome:
+    """Run a few lines of Python."""
+    return run_logged(
+        [sys.executable, "-u", "-c", code],
+        folder=folder,
+        environment=os.environ,
+        log=folder / "run.log",
+        on_line=(lines if lines is not None else []).append,
+    )
+
+
+def run_shell(folder: Path, code: str, stall_s: float | None = None) -> Outcome:
+    """Run a few words of shell, which starts at once even on a busy machine."""
+    command = ["/bin/sh", "-c", code]
+    return run_logged(command, folder=folder, environment=os.environ, log=folder / "run.log", stall_s=stall_s)
+
+
+def is_running(process_id: int) -> bool:
+    """Whether a process is there and has not ended; one that waits to be reaped has."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def ends_soon(process_id: int) -> bool:
+    deadline = time.monotonic() + 2
+    while is_running(process_id) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not is_running(process_id)
+
+
+def test_output_and_errors_are_kept_in_the_log_and_followed_line_by_line(tmp_path: Path) -> None:
+    lines: list[str] = []
+    outcome = run(tmp_path, "import sys; print('one'); print('two', file=sys.stderr); print('three')", lines=lines)
+    assert (tmp_path / "run.log").read_text() == "one\ntwo\nthree\n"
+    assert lines == ["one\n", "two\n", "three\n"]
+    assert outcome.last_lines == ("one\n", "two\n", "three\n")
+
+
+def test_a_second_run_adds_to_the_log(tmp_path: Path) -> None:
+    run(tmp_path, "print(1)")
+    run(tmp_path, "print(2)")
+    assert (tmp_path / "run.log").read_text() == "1\n2\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"), [("", 0), ("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", -9)]
+)
+def test_the_exit_code_is_passed_on(tmp_path: Path, code: str, exit_code: int) -> None:
+    outcome = run(tmp_path, code)
+    assert (outcome.exit_code, outcome.stalled) == (exit_code, False)
+
+
+def test_a_command_runs_in_its_folder_with_its_environment_and_without_input(tmp_path: Path) -> None:
+    code = "import os, sys; print(os.getcwd()); print(os.environ['NAME']); print(repr(sys.stdin.read()))"
+    outcome = run_logged(
+        [sys.executable, "-c", code], folder=tmp_path, environment={"NAME": "value"}, log=tmp_path / "run.log"
+    )
+    assert outcome.last_lines == (f"{tmp_path}\n", "value\n", "''\n")
+
+
+def test_the_end_of_a_long_output_is_kept_and_the_log_has_all_of_it(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "for n in range(1000): print(n)")
+    assert len(outcome.last_lines) == KEPT_LINES
+    assert outcome.last_lines[-1] == "999\n"
+    assert len((tmp_path / "run.log").read_text().splitlines()) == 1000
+
+
+def test_bytes_that_are_no_utf_8_do_not_stop_a_run(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "import sys; sys.stdout.buffer.write(b'caf\\xe9\\n')")
+    assert outcome.last_lines == ("caf�\n",)
+
+
+def test_a_silent_process_is_ended_and_said_to_be_stalled(tmp_path: Path) -> None:
+    started = time.monotonic()
+    outcome = run_shell(tmp_path, "echo begun; sleep 60", stall_s=0.5)
+    assert outcome.stalled
+    assert (outcome.exit_code, outcome.last_lines) == (-15, ("begun\n",))
+    assert time.monotonic() - started < 5
+
+
+def test_a_process_that_keeps_talking_is_left_alone(tmp_path: Path) -> None:
+    outcome = run_shell(tmp_path, "for n in 1 2 3 4 5; do echo $n; sleep 0.25; done", stall_s=1.0)
+    assert (outcome.stalled, outcome.exit_code) == (False, 0)
+    assert outcome.seconds > 1.0
+
+
+def test_a_process_that_ignores_the_polite_request_is_ended_by_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "GRACE_S", 0.3)
+    assert run_shell(tmp_path, "trap '' TERM; echo deaf; sleep 60", stall_s=0.4).exit_code == -9
+
+
+def test_children_of_a_stalled_process_are_ended_too(tmp_path: Path) -> None:
+    outcome = run_shell(tmp_path, "sleep 60 & echo $!; sleep 60", stall_s=0.5)
+    assert outcome.stalled
+    assert ends_soon(int(outcome.last_lines[0]))
+
+
+def test_children_that_a_finished_process_leaves_behind_are_ended(tmp_path: Path) -> None:
+    outcome = run_shell(tmp_path, "sleep 60 > /dev/null 2>&1 & echo $!")
+    assert outcome.exit_code == 0
+    assert ends_soon(int(outcome.last_lines[0]))
+
+
+def test_an_error_while_following_ends_the_process(tmp_path: Path) -> None:
+    def refuse(line: str) -> None:
+        raise RuntimeError(line)
+
+    code = "import os, time; print(os.getpid()); time.sleep(60)"
+    with pytest.raises(RuntimeError) as error:
+        run_logged(
+            [sys.executable, "-u", "-c", code],
+            folder=tmp_path,
+            environment=os.environ,
+            log=tmp_path / "run.log",
+            on_line=refuse,
+        )
+    assert ends_soon(int(str(error.value)))
+
+
+def test_an_error_while_following_ends_the_watch_too(tmp_path: Path) -> None:
+    def refuse(line: str) -> None:
+        raise RuntimeError(line)
+
+    before = threading.active_count()
+    with pytest.raises(RuntimeError):
+        run_logged(
+            [sys.executable, "-u", "-c", "print(1)"],
+            folder=tmp_path,
+            environment=os.environ,
+            log=tmp_path / "run.log",
+            on_line=refuse,
+            stall_s=2.0,
+        )
+    time.sleep(0.7)
+    assert threading.active_count() == before
+
+
+def test_sigterm_ends_the_process_as_ctrl_c_does(tmp_path: Path) -> None:
+    def terminate(line: str) -> None:
+        os.kill(os.getpid(), 15)
+
+    code = "import os, time; print(os.getpid()); time.sleep(60)"
+    with pytest.raises(KeyboardInterrupt):
+        run_logged(
+            [sys.executable, "-u", "-c", code],
+            folder=tmp_path,
+            environment=os.environ,
+            log=tmp_path / "run.log",
+            on_line=terminate,
+        )
+    assert ends_soon(int((tmp_path / "run.log").read_text()))
+
+
+def test_a_command_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match=r"/nowhere/python: cannot be started: No such file"):
+        run_logged(["/nowhere/python"], folder=tmp_path, environment={}, log=tmp_path / "run.log")

@@ -1,0 +1,224 @@
+"""The verbs: what they print, and how they end. Nothing here starts a toolkit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from erniekit_adapter.backends import installed
+from erniekit_adapter.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+LEAST = "model: {{model_name_or_path: baidu/ERNIE-4.5-0.3B-Paddle}}\noutput_dir: {0}/run\n"
+
+
+@pytest.fixture(autouse=True)
+def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No ERNIEKit on this machine, whatever the developer has."""
+    for name in ("ERNIEKIT_HOME", "ERNIEKIT_PYTHON"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "path").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.setattr(installed, "PROJECT_ROOT", tmp_path / "repository")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    path = tmp_path / "project.yaml"
+    path.write_text(LEAST.format(tmp_path))
+    return path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: Any) -> int:
+    monkeypatch.setattr(sys, "argv", ["erniekit-adapter", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_check_passes_a_good_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    assert run(monkeypatch, "check", project) == 0
+    assert capsys.readouterr().out == f"✓ {project}\n"
+
+
+def test_check_of_a_bad_file_exits_2_and_names_the_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    with project.open("a") as stream:
+        stream.write("training:\n  learning_rat: 2e-4\n")
+    assert run(monkeypatch, "check", project) == 2
+    out, err = capsys.readouterr()
+    assert out == f"✗ {project}\n"
+    assert err == f"{project}:4 training.learning_rat: unknown key\n    → did you mean training.learning_rate?\n"
+
+
+def test_check_tells_the_problems_of_every_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path, tmp_path: Path
+) -> None:
+    bad, asks_too_much = tmp_path / "bad.yaml", tmp_path / "asks.yaml"
+    bad.write_text("[]")
+    asks_too_much.write_text(LEAST.format(tmp_path) + "lora: {target_modules: [q_proj]}\n")
+    assert run(monkeypatch, "check", project, bad, asks_too_much, tmp_path / "missing.yaml") == 2
+    out, err = capsys.readouterr()
+    assert [line[0] for line in out.splitlines()] == ["✓", "✗", "✗", "✗"]
+    assert all(said in err for said in ("is no project file", "lora.target_modules", "missing.yaml: no such file"))
+
+
+def test_check_looks_into_the_user_s_own_erniekit_keys(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "more.yaml").write_text("adam_beta22: 0.9\n")
+    arguments = ["check", project, "--set", "erniekit.erniekit_config_path=more.yaml"]
+    assert run(monkeypatch, *arguments) == 2
+    assert "did you mean adam_beta2?" in capsys.readouterr().err
+    (tmp_path / "more.yaml").write_text("adam_beta2: 0.9\n")
+    assert run(monkeypatch, *arguments) == 0
+
+
+def test_check_of_our_own_project_files_passes_and_imports_no_toolkit() -> None:
+    code = (
+        "import sys\n"
+        "from erniekit_adapter.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as ended:\n"
+        "    heavy = {'paddle', 'paddleformers', 'ernie', 'erniekit', 'torch', 'transformers'} & set(sys.modules)\n"
+        "    print(ended.code or 0, sorted(heavy))\n"
+    )
+    command = [sys.executable, "-c", code, "check", *map(str, CONFIGS)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    *checked, last = done.stdout.splitlines()
+    assert checked == [f"✓ {path}" for path in CONFIGS]
+    assert last == "0 []"
+
+
+def test_translate_prints_yaml_that_parses_with_each_key_s_origin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    assert run(monkeypatch, "translate", project, "--set", "training.learning_rate=1e-5") == 0
+    out = capsys.readouterr().out
+    assert yaml.safe_load(out)["learning_rate"] == 1e-5
+    assert "learning_rate: 1.0e-05  # training.learning_rate\n" in out
+
+
+def test_plan_prints_the_parameters_of_the_published_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    assert run(monkeypatch, "plan", project) == 0
+    out = capsys.readouterr().out
+    assert "360,748,032" in out
+    assert "5,160,960" in out
+
+
+def test_doctor_marks_what_is_so_and_exits_1_where_something_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    assert run(monkeypatch, "doctor", project) == 1
+    out = capsys.readouterr().out
+    assert "✓ Python 3." in out
+    assert "✗ PATH: no erniekit on PATH" in out
+    assert "✓ the project file asks nothing that ERNIEKit cannot do" in out
+    assert "✗ no model in the folder baidu/ERNIE-4.5-0.3B-Paddle\n    → download it, for example: hf download" in out
+    assert "run make data" in out
+
+
+def test_doctor_exits_0_where_nothing_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path, tmp_path: Path
+) -> None:
+    packages = ("erniekit", "ernie", "data_processor", "paddle", "paddleformers")
+    versions = dict.fromkeys(("paddlepaddle-gpu", "paddlenlp")) | {
+        "erniekit": "1.0.1",
+        "paddlepaddle": "3.1.1",
+        "paddleformers": "0.1.6",
+    }
+    report = json.dumps({"python": "3.11.9", "versions": versions, "packages": dict.fromkeys(packages, True)})
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '{report}'\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("ERNIEKIT_PYTHON", str(python))
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("config.json", "tokenizer.model", "tokenizer_config.json", "model.safetensors"):
+        (model / name).write_text("{}")
+    (tmp_path / "lines.jsonl").touch()
+    arguments = ["--set", "model.model_name_or_path=./model", "--set", "dataset.path=./lines.jsonl"]
+    monkeypatch.setattr("erniekit_adapter.doctor.MIN_FREE_GIB", 0)
+    assert run(monkeypatch, "doctor", project, *arguments) == 0
+    out = capsys.readouterr().out
+    assert "✓ ERNIEKit 1.0.1 (ERNIEKIT_PYTHON), paddle 3.1.1, paddleformers 0.1.6" in out
+    assert "⊘ lines are not made yet" in out
+    assert "✗" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train"], "there are no lines here yet\n    → run make data first"),
+        (["export"], "holds no finished training\n    → run make train first"),
+        (["evaluate"], "→ run make export first"),
+        (["summary"], "→ run make data first"),
+        (["translate", "--set", "training.seed=x"], "--set training.seed"),
+        (["plan", "--set", "model.model_name_or_path=baidu/nothing"], "there is no model baidu/nothing"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_stage_that_is_not_ready_says_what_comes_first_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path, arguments: list[str], said: str
+) -> None:
+    verb, *more = arguments
+    assert run(monkeypatch, verb, project, *more) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["check"], ["check", "--nothing"], ["nothing"], ["train", "a.yaml", "--stall-minutes", "0"], ["tiny-model"]],
+    ids=" ".join,
+)
+def test_wrong_usage_of_the_command_line_exits_2(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    assert run(monkeypatch, *arguments) == 2
+
+
+def test_a_missing_project_file_is_named_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "translate", "nothing.yaml") in (1, 2)
+    assert capsys.readouterr().err == "nothing.yaml: no such file\n"
+
+
+def test_ctrl_c_ends_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("erniekit_adapter.project.loading.load_project", interrupt)
+    assert run(monkeypatch, "translate", project) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_module_runs_as_a_command() -> None:
+    command = [sys.executable, "-m", "erniekit_adapter", "--help"]
+    environment = os.environ | {"PATH": os.defpath}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True, env=environment)
+    verbs = ("check", "translate", "train", "export", "evaluate", "summary", "plan", "doctor", "tiny-model")
+    assert [verb for verb in verbs if verb not in done.stdout] == []
+
+
+def test_square_brackets_in_a_run_name_are_printed_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    assert run(monkeypatch, "plan", project, "--set", "run_name='[/x]'") == 0
+    assert "[/x]" in capsys.readouterr().out

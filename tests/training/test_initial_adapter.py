@@ -1,0 +1,144 @@
+"""The adapter that training starts from: the modules that were asked for, and a change of nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from training_examples import CONFIG, HIDDEN, LAYERS, LINEAR, model_tensors, write_model
+
+from erniekit_adapter.adapters.layouts import ModelShape, linear_shapes
+from erniekit_adapter.adapters.peft import read_native, write_peft
+from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.project.schema import LoraSection
+from erniekit_adapter.training.initial_adapter import (
+    INDEX_FILE,
+    WEIGHTS_FILE,
+    base_linear_shapes,
+    write_initial_adapter,
+)
+
+ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+
+
+def made(tmp_path: Path, seed: int = 0, **lora: Any) -> Path:
+    model = tmp_path / "model"
+    if not model.exists():
+        write_model(model)
+    write_initial_adapter(LoraSection.model_validate({"r": 3, **lora}), model, tmp_path / "adapter", seed)
+    return tmp_path / "adapter"
+
+
+def config_of(adapter: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((adapter / "lora_config.json").read_text())
+    return found
+
+
+def test_the_example_model_has_erniekit_s_shapes() -> None:
+    assert linear_shapes(ModelShape.from_config(CONFIG)) == LINEAR
+
+
+def test_the_linear_layers_are_read_from_the_headers_of_the_weights(tmp_path: Path) -> None:
+    shapes = base_linear_shapes(write_model(tmp_path / "model"))
+    assert shapes == {f"ernie.layers.{n}.{name}": size for n in range(LAYERS) for name, size in LINEAR.items()}
+
+
+@pytest.mark.parametrize(
+    ("targets", "modules"),
+    [
+        ("all-linear", ["qkv_proj", "o_proj", "up_gate_proj", "down_proj"]),
+        (ATTENTION, ["qkv_proj", "o_proj"]),
+        (["down_proj"], ["down_proj"]),
+    ],
+)
+def test_only_the_target_modules_get_an_a_and_a_b(tmp_path: Path, targets: Any, modules: list[str]) -> None:
+    adapter = made(tmp_path, target_modules=targets)
+    tensors = load_file(adapter / WEIGHTS_FILE)
+    assert {name.split(".")[-2] for name in tensors} == set(modules)
+    assert len(tensors) == 2 * LAYERS * len(modules)
+    assert config_of(adapter)["target_modules"] == [f".*{module}.*" for module in modules]
+
+
+def test_a_is_in_by_rank_and_b_is_rank_by_out_in_float32(tmp_path: Path) -> None:
+    tensors = load_file(made(tmp_path) / WEIGHTS_FILE)
+    for name, (rows, columns) in LINEAR.items():
+        a, b = tensors[f"ernie.layers.1.{name}.lora_A"], tensors[f"ernie.layers.1.{name}.lora_B"]
+        assert (a.shape, b.shape) == ((rows, 3), (3, columns))
+        assert a.dtype == b.dtype == np.float32
+
+
+def test_b_is_zero_and_a_is_spread_within_one_over_the_root_of_its_inputs(tmp_path: Path) -> None:
+    tensors = load_file(made(tmp_path) / WEIGHTS_FILE)
+    assert all(not array.any() for name, array in tensors.items() if name.endswith("lora_B"))
+    a = tensors["ernie.layers.0.self_attn.qkv_proj.lora_A"]
+    assert np.abs(a).max() <= HIDDEN**-0.5
+    assert len(np.unique(a)) == a.size
+
+
+def test_the_seed_decides_the_numbers(tmp_path: Path) -> None:
+    first = (made(tmp_path, seed=1) / WEIGHTS_FILE).read_bytes()
+    assert (made(tmp_path, seed=1) / WEIGHTS_FILE).read_bytes() == first
+    assert (made(tmp_path, seed=2) / WEIGHTS_FILE).read_bytes() != first
+
+
+@pytest.mark.parametrize(("rslora", "scaling"), [(False, 2.0), (True, 4.0)])
+def test_the_configuration_says_rank_alpha_dropout_and_scaling(tmp_path: Path, rslora: bool, scaling: float) -> None:
+    config = config_of(made(tmp_path, r=4, lora_alpha=8, lora_dropout=0.1, rslora=rslora))
+    expected = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1, "rslora": rslora, "scaling": scaling}
+    assert {key: config[key] for key in expected} == expected
+
+
+def test_what_is_written_is_an_adapter_that_export_reads(tmp_path: Path) -> None:
+    adapter = made(tmp_path, target_modules=ATTENTION)
+    tensors, config = read_native(adapter)
+    assert len(tensors) == 2 * LAYERS * 2
+    assert config["r"] == 3
+    write_peft(adapter, CONFIG, tmp_path / "peft", "base")
+    assert len(load_file(tmp_path / "peft" / "adapter_model.safetensors")) == 2 * LAYERS * 4
+
+
+def test_an_index_of_shards_is_followed(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model")
+    whole = base_linear_shapes(model)
+    tensors = model_tensors()
+    (model / "model.safetensors").unlink()
+    shards = {name: f"model-0000{1 + index % 2}-of-00002.safetensors" for index, name in enumerate(tensors)}
+    for shard in set(shards.values()):
+        save_file({name: tensors[name] for name in tensors if shards[name] == shard}, model / shard)
+    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    assert base_linear_shapes(model) == whole
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model")
+    (model / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00001.safetensors"}}')
+    with pytest.raises(AdapterError, match=r"not there: model-00001\.safetensors"):
+        base_linear_shapes(model)
+
+
+def test_a_folder_without_weights_or_with_other_weights_is_refused(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model")
+    save_file({"bert.weight": np.zeros((2, 2), np.float32)}, model / "model.safetensors")
+    with pytest.raises(AdapterError, match="no linear layers under the names that ERNIEKit uses"):
+        base_linear_shapes(model)
+    (model / "model.safetensors").unlink()
+    with pytest.raises(AdapterError, match=r"no model\.safetensors"):
+        base_linear_shapes(model)
+
+
+def test_a_failed_attempt_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(AdapterError):
+        made(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_index_names_every_tensor(tmp_path: Path) -> None:
+    adapter = made(tmp_path)
+    index = json.loads((adapter / INDEX_FILE).read_text())
+    assert set(index["weight_map"]) == set(load_file(adapter / WEIGHTS_FILE))
+    assert set(index["weight_map"].values()) == {WEIGHTS_FILE}

@@ -1,0 +1,119 @@
+"""Where a run begins, on made-up folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from erniekit_adapter.training.resume import (
+    Start,
+    begin,
+    earlier_parts,
+    find_start,
+    newest_checkpoint,
+    step_of,
+)
+
+
+def checkpoint(
+    training: Path, step: int, *, planned: int | None = 100, part: str = "output", whole: bool = True
+) -> Path:
+    folder = training / part / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    if whole:
+        (folder / "trainer_state.json").write_text(json.dumps({"global_step": step, "max_steps": planned}))
+    return folder
+
+
+@pytest.mark.parametrize("with_adapter", [False, True])
+def test_without_a_checkpoint_a_run_is_new(tmp_path: Path, with_adapter: bool) -> None:
+    assert begin(tmp_path / "nothing", with_initial_adapter=with_adapter) == Start("new")
+    (tmp_path / "output").mkdir()
+    assert begin(tmp_path, with_initial_adapter=with_adapter) == Start("new")
+
+
+def test_erniekit_resumes_from_the_newest_checkpoint_by_number(tmp_path: Path) -> None:
+    for step in (50, 9, 100):
+        checkpoint(tmp_path, step, planned=200)
+    start = begin(tmp_path, with_initial_adapter=False)
+    assert start == Start("resume", tmp_path / "output" / "checkpoint-100", 100, 200)
+    assert start.remaining_steps == 100
+
+
+def test_a_checkpoint_that_is_half_written_does_not_count(tmp_path: Path) -> None:
+    checkpoint(tmp_path, 50)
+    checkpoint(tmp_path, 100, whole=False)
+    assert begin(tmp_path, with_initial_adapter=False).done_steps == 50
+
+
+def test_other_folders_are_no_checkpoints(tmp_path: Path) -> None:
+    for name in ("checkpoint-best", "checkpoint-", "checkpoint-5.tmp", "my-checkpoint-7"):
+        (tmp_path / "output" / name).mkdir(parents=True)
+        (tmp_path / "output" / name / "trainer_state.json").write_text("{}")
+    assert newest_checkpoint(tmp_path / "output") is None
+
+
+def test_a_run_with_targets_of_its_own_goes_on_in_a_new_part(tmp_path: Path) -> None:
+    checkpoint(tmp_path, 60)
+    start = begin(tmp_path, with_initial_adapter=True)
+    assert start == Start("go_on", tmp_path / "earlier-1" / "checkpoint-60", 60, 100)
+    assert start.remaining_steps == 40
+    assert not (tmp_path / "output").exists()
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    checkpoint(tmp_path, 60)
+    assert find_start(tmp_path, with_initial_adapter=True).kind == "go_on"
+    assert (tmp_path / "output" / "checkpoint-60").is_dir()
+
+
+def test_setting_a_part_aside_can_be_repeated(tmp_path: Path) -> None:
+    checkpoint(tmp_path, 60)
+    first = begin(tmp_path, with_initial_adapter=True)
+    assert begin(tmp_path, with_initial_adapter=True) == first
+    assert [part.name for part in earlier_parts(tmp_path)] == ["earlier-1"]
+
+
+def test_a_part_that_ended_before_its_first_checkpoint_is_begun_again(tmp_path: Path) -> None:
+    checkpoint(tmp_path, 60)
+    first = begin(tmp_path, with_initial_adapter=True)
+    (tmp_path / "output").mkdir()
+    checkpoint(tmp_path, 20, planned=40, whole=False)
+    assert begin(tmp_path, with_initial_adapter=True) == first
+
+
+def test_the_steps_of_all_parts_add_up_to_what_was_planned_at_first(tmp_path: Path) -> None:
+    checkpoint(tmp_path, 60, planned=100)
+    begin(tmp_path, with_initial_adapter=True)
+    checkpoint(tmp_path, 30, planned=40)
+    start = begin(tmp_path, with_initial_adapter=True)
+    assert start == Start("go_on", tmp_path / "earlier-2" / "checkpoint-30", 90, 100)
+    assert start.remaining_steps == 10
+
+
+def test_the_tenth_part_comes_after_the_ninth(tmp_path: Path) -> None:
+    for part in range(1, 11):
+        checkpoint(tmp_path, part, part=f"earlier-{part}")
+    assert [part.name for part in earlier_parts(tmp_path)][-2:] == ["earlier-9", "earlier-10"]
+    start = find_start(tmp_path, with_initial_adapter=True)
+    assert start.checkpoint == tmp_path / "earlier-10" / "checkpoint-10"
+
+
+@pytest.mark.parametrize("planned", [None, -1, 0])
+def test_where_no_total_was_planned_the_rest_is_unknown(tmp_path: Path, planned: int | None) -> None:
+    checkpoint(tmp_path, 60, planned=planned)
+    start = begin(tmp_path, with_initial_adapter=False)
+    assert (start.total_steps, start.remaining_steps) == (None, None)
+
+
+@given(done=st.integers(0, 1000), total=st.integers(1, 1000))
+def test_no_run_has_less_than_nothing_left(done: int, total: int) -> None:
+    assert Start("resume", Path("c"), done, total).remaining_steps == max(total - done, 0)
+
+
+def test_the_step_is_in_the_name() -> None:
+    assert step_of(Path("output/checkpoint-130")) == 130

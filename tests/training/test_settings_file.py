@@ -1,0 +1,69 @@
+"""The settings as YAML: what ERNIEKit's parser reads is what was meant, and a person sees where it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from erniekit_adapter.backends.erniekit import Setting
+from erniekit_adapter.training.settings_file import settings_text, write_settings
+
+texts = st.text(st.characters(categories=["L", "N", "P", "Zs"]), max_size=300)
+scalars = st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | texts
+
+
+def text_of(**settings: Any) -> str:
+    return settings_text({key: Setting(value, "a rule") for key, value in settings.items()})
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (1e-5, "1.0e-05"),
+        (2e-4, "0.0002"),
+        (3.0, "3.0"),
+        (1e20, "1.0e+20"),
+        (True, "true"),
+        (-1, "-1"),
+        ("1.0", "'1.0'"),
+        ("true", "'true'"),
+        ("1e-5", "1e-5"),
+        ("a: b # c", "'a: b # c'"),
+        (["visualdl"], "[visualdl]"),
+        (None, "null"),
+        ("", "''"),
+    ],
+)
+def test_a_value_is_written_so_that_its_type_survives(value: Any, line: str) -> None:
+    text = text_of(key=value)
+    assert f"\nkey: {line}  # a rule\n" in text
+    assert yaml.safe_load(text) == {"key": value}
+
+
+@given(values=st.lists(scalars | st.lists(scalars, max_size=3), max_size=5))
+def test_what_is_written_is_read_back_with_equal_types(values: list[Any]) -> None:
+    settings = {f"key_{index}": value for index, value in enumerate(values)}
+    read = yaml.safe_load(text_of(**settings)) or {}
+    assert repr(read) == repr(settings)
+
+
+@given(name=st.text(max_size=200))
+def test_a_run_name_of_any_characters_does_not_spoil_the_other_keys(name: str) -> None:
+    read = yaml.safe_load(text_of(before=1, run_name=name, after=2.5))
+    assert (read["before"], read["run_name"], read["after"]) == (1, name, 2.5)
+
+
+def test_what_erniekit_derives_follows_as_a_table_of_comments() -> None:
+    text = settings_text({"a": Setting(1, "x")}, [("fp16", "true", "from compute_type")])
+    assert text.splitlines()[-1].split() == ["#", "fp16", "true", "from", "compute_type"]
+    assert yaml.safe_load(text) == {"a": 1}
+
+
+def test_the_file_holds_the_text(tmp_path: Path) -> None:
+    write_settings(tmp_path / "settings.yaml", {"a": Setting(1, "x")})
+    assert (tmp_path / "settings.yaml").read_text() == settings_text({"a": Setting(1, "x")})

@@ -1,0 +1,273 @@
+"""The train stage around its toolkit.
+
+The toolkit is a fake, `fake_erniekit.py`: it stands in for what the tests in tests/toolkit do with the real ERNIEKit.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+from training_examples import fake_toolkit, make_project, write_lines, write_model
+
+from erniekit_adapter.errors import AdapterError, UsageError
+from erniekit_adapter.project.schema import ErniekitSection, Project
+from erniekit_adapter.training import stage
+from erniekit_adapter.training.following import read_metrics
+from erniekit_adapter.training.stage import TrainOptions, train
+
+
+@pytest.fixture(autouse=True)
+def faked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "find_erniekit", fake_toolkit)
+    monkeypatch.delenv("FAKE_ERNIEKIT", raising=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a model and lines, where nothing is trained yet."""
+    write_model(tmp_path / "model")
+    write_lines(tmp_path / "run" / "data")
+    return tmp_path
+
+
+def trained(project: Project, *, restart: bool = False, stall_minutes: float = 1) -> tuple[dict[str, Any], str]:
+    console = Console(file=io.StringIO(), width=400)
+    manifest = train(project, TrainOptions(restart, stall_minutes), console)
+    assert isinstance(console.file, io.StringIO)
+    return manifest, console.file.getvalue()
+
+
+def interrupted(project: Project, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Train until the toolkit is killed after so many steps."""
+    monkeypatch.setenv("FAKE_ERNIEKIT", f"killed after {after}")
+    with pytest.raises(AdapterError, match="exit code -9"):
+        trained(project)
+    monkeypatch.delenv("FAKE_ERNIEKIT")
+
+
+def test_a_run_leaves_settings_log_metrics_and_a_manifest(folder: Path) -> None:
+    manifest, said = trained(make_project(folder))
+    training = folder / "run" / "training"
+    assert {"settings.yaml", "train.log", "metrics.jsonl", "run.json", "manifest.json"} <= {
+        f.name for f in training.iterdir()
+    }
+    assert json.loads((training / "manifest.json").read_text()) == manifest
+    assert (manifest["steps"], manifest["first_loss"], manifest["last_loss"]) == (6, 7.5, 6.5)
+    assert (manifest["last_eval_loss"], manifest["trainable_parameters"]) == (6.268, 1024)
+    assert (manifest["adapter"], manifest["started"]) == ("output", "new")
+    assert f"log: {training}/train.log" in said
+
+
+def test_the_settings_that_erniekit_reads_are_those_in_the_manifest(folder: Path) -> None:
+    manifest, _ = trained(make_project(folder))
+    assert yaml.safe_load((folder / "run" / "training" / "settings.yaml").read_text()) == manifest["settings"]
+
+
+def test_a_failure_gives_exit_code_cause_and_the_place_of_the_log(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_ERNIEKIT", "fail")
+    with pytest.raises(AdapterError) as error:
+        trained(make_project(folder))
+    problem = error.value.problems[0]
+    assert problem.what == "exit code 3: the toolkit's environment lacks the package tensorboardX"
+    assert problem.remedy == f"the whole log is {folder}/run/training/train.log"
+    assert "Traceback" in (folder / "run" / "training" / "train.log").read_text()
+    assert not (folder / "run" / "training" / "manifest.json").exists()
+
+
+def test_a_silent_toolkit_is_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_ERNIEKIT", "silent")
+    with pytest.raises(AdapterError, match=r"said nothing for 0\.01 minutes and was ended"):
+        trained(make_project(folder), stall_minutes=0.01)
+
+
+def test_a_run_that_wrote_no_weights_is_no_success(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_ERNIEKIT", "no weights")
+    with pytest.raises(AdapterError, match="ended well and wrote no weights"):
+        trained(make_project(folder))
+
+
+def test_a_loss_that_became_nan_is_no_success(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_ERNIEKIT", "nan")
+    with pytest.raises(AdapterError, match="nan or infinite"):
+        trained(make_project(folder))
+    assert not (folder / "run" / "training" / "manifest.json").exists()
+
+
+def test_a_run_shorter_than_its_logging_interval_is_a_run(folder: Path) -> None:
+    assert trained(make_project(folder, max_steps=3, logging_steps=10))[0]["adapter"] == "output"
+
+
+def test_a_finished_run_is_not_trained_again(folder: Path) -> None:
+    first, _ = trained(make_project(folder))
+    (folder / "run" / "training" / "train.log").unlink()
+    again, said = trained(make_project(folder))
+    assert again == first
+    assert "already trained" in said
+    assert not (folder / "run" / "training" / "train.log").exists()
+
+
+def test_restart_trains_anew(folder: Path) -> None:
+    trained(make_project(folder))
+    leftover = folder / "run" / "training" / "output" / "leftover"
+    leftover.touch()
+    manifest, said = trained(make_project(folder), restart=True)
+    assert manifest["started"] == "new"
+    assert "already trained" not in said
+    assert not leftover.exists()
+
+
+def test_a_finished_run_with_other_settings_is_refused_and_the_key_is_named(folder: Path) -> None:
+    trained(make_project(folder))
+    with pytest.raises(UsageError) as error:
+        trained(make_project(folder, learning_rate=1e-3, seed=7))
+    assert error.value.problems[0].what == (
+        "holds a run with other learning_rate (0.0002, now 0.001); seed (42, now 7)"
+    )
+    assert "--restart" in error.value.problems[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"learning_rate": 1e-3}, "learning_rate (0.0002, now 0.001)"), ({"lora": {"r": 4}}, "lora_rank (2, now 4)")],
+)
+def test_a_changed_setting_after_a_checkpoint_is_refused_and_the_key_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], named: str
+) -> None:
+    interrupted(make_project(folder), monkeypatch, after=5)
+    with pytest.raises(UsageError) as error:
+        trained(make_project(folder, **change))
+    assert named in str(error.value)
+
+
+def test_before_the_first_checkpoint_settings_may_change(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(make_project(folder), monkeypatch, after=3)
+    assert trained(make_project(folder, learning_rate=1e-3))[0]["settings"]["learning_rate"] == 1e-3
+
+
+def test_other_lines_and_another_model_are_another_run(folder: Path) -> None:
+    trained(make_project(folder))
+    write_lines(folder / "run" / "data", train=4)
+    shutil.rmtree(folder / "model")
+    write_model(folder / "model", rope_theta=1)
+    with pytest.raises(UsageError, match="holds a run with other data; base model"):
+        trained(make_project(folder))
+
+
+def test_an_interrupted_run_resumes_from_its_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(make_project(folder), monkeypatch, after=5)
+    manifest, said = trained(make_project(folder))
+    assert manifest["started"] == "resume"
+    assert "resuming from" in said
+    assert "checkpoint-4" in said
+    assert [
+        found["step"] for found in read_metrics(folder / "run" / "training" / "metrics.jsonl") if "loss" in found
+    ] == [2, 4, 6]
+
+
+def test_a_run_with_targets_of_its_own_goes_on_in_a_new_part(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_project(folder, lora={"lora_dropout": 0.1})
+    interrupted(project, monkeypatch, after=5)
+    manifest, said = trained(project)
+    training = folder / "run" / "training"
+    assert (manifest["started"], manifest["settings"]["max_steps"]) == ("go_on", 2)
+    assert manifest["settings"]["lora_path"] == str(training / "earlier-1" / "checkpoint-4")
+    assert "4 of 6 steps done" in said
+    assert [found["step"] for found in read_metrics(training / "metrics.jsonl") if "loss" in found] == [2, 4, 6]
+
+
+def test_dropout_starts_from_an_adapter_of_ours(folder: Path) -> None:
+    manifest, _ = trained(make_project(folder, lora={"lora_dropout": 0.1}))
+    adapter = Path(manifest["settings"]["lora_path"])
+    assert json.loads((adapter / "lora_config.json").read_text())["lora_dropout"] == 0.1
+    assert "lora_path" not in trained(make_project(folder), restart=True)[0]["settings"]
+
+
+def test_a_run_that_died_before_its_first_checkpoint_begins_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(make_project(folder), monkeypatch, after=3)
+    manifest, _ = trained(make_project(folder))
+    assert manifest["started"] == "new"
+    assert (folder / "run" / "training" / "train.log").read_text().count("Total optimization steps") == 1
+
+
+def test_on_cpu_the_model_gets_the_key_that_attention_needs_there(folder: Path) -> None:
+    manifest, _ = trained(make_project(folder))
+    used = Path(manifest["settings"]["model_name_or_path"])
+    assert used == folder / "run" / "training" / "model"
+    assert json.loads((used / "config.json").read_text())["scale_qk_coeff"] == 1.0
+    assert (used / "model.safetensors").resolve() == folder / "model" / "model.safetensors"
+    assert "scale_qk_coeff" not in json.loads((folder / "model" / "config.json").read_text())
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_folder_of_somebody_else_is_left_alone_even_by_restart(folder: Path, restart: bool) -> None:
+    thesis = folder / "run" / "training" / "thesis.txt"
+    thesis.parent.mkdir()
+    thesis.touch()
+    with pytest.raises(UsageError, match="not of our making"):
+        trained(make_project(folder), restart=restart)
+    assert thesis.exists()
+
+
+def test_without_lines_the_data_stage_is_asked_for(folder: Path) -> None:
+    shutil.rmtree(folder / "run" / "data")
+    with pytest.raises(UsageError, match=r"there are no lines here yet\n.*run make data first"):
+        trained(make_project(folder))
+
+
+def test_lines_that_were_edited_are_refused(folder: Path) -> None:
+    with (folder / "run" / "data" / "train.jsonl").open("a") as stream:
+        stream.write("{}\n")
+    with pytest.raises(UsageError, match=r"train\.jsonl: is not what the data stage wrote"):
+        trained(make_project(folder))
+
+
+def test_no_line_for_training_is_refused_since_the_toolkit_would_hang(folder: Path) -> None:
+    write_lines(folder / "run" / "data", train=0)
+    with pytest.raises(UsageError, match="no document fell to training"):
+        trained(make_project(folder))
+
+
+def test_without_a_model_folder_its_download_is_told(folder: Path) -> None:
+    shutil.rmtree(folder / "model")
+    with pytest.raises(UsageError) as error:
+        trained(make_project(folder))
+    assert f"no model in the folder {folder}/model" in str(error.value)
+    assert "hf download" in str(error.value)
+
+
+def test_every_missing_file_of_a_model_is_told_at_once(folder: Path) -> None:
+    for name in ("tokenizer.model", "tokenizer_config.json", "model.safetensors"):
+        (folder / "model" / name).unlink()
+    with pytest.raises(UsageError) as error:
+        trained(make_project(folder))
+    assert [problem.what.removeprefix(f"{folder}/model ") for problem in error.value.problems] == [
+        "lacks tokenizer.model",
+        "lacks tokenizer_config.json",
+        "has no safetensors weights",
+    ]
+
+
+def test_torch_weights_are_refused(folder: Path) -> None:
+    shutil.rmtree(folder / "model")
+    write_model(folder / "model", torch_dtype="bfloat16")
+    with pytest.raises(UsageError, match="holds torch weights"):
+        trained(make_project(folder))
+
+
+def test_extra_keys_come_from_the_user_s_file_and_are_part_of_the_run(folder: Path) -> None:
+    more = folder / "more.yaml"
+    more.write_text("adam_beta2: 0.95\n")
+    project = make_project(folder).model_copy(update={"erniekit": ErniekitSection(erniekit_config_path=more)})
+    assert trained(project)[0]["settings"]["adam_beta2"] == 0.95
+    more.write_text("adam_beta2: 0.9\n")
+    with pytest.raises(UsageError, match=r"adam_beta2 \(0\.95, now 0\.9\)"):
+        trained(project)

@@ -1,0 +1,92 @@
+"""A small model folder, training lines, and a stand-in for ERNIEKit, for the tests of the train stage."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from erniekit_adapter.backends.installed import Toolkit
+from erniekit_adapter.files import sha256, write_json
+from erniekit_adapter.project.schema import Project
+
+LAYERS, HIDDEN, QKV, FFN = 2, 8, 16, 6
+CONFIG = {
+    "num_hidden_layers": LAYERS,
+    "hidden_size": HIDDEN,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 2,
+    "intermediate_size": FFN,
+    "vocab_size": 11,
+    "tie_word_embeddings": True,
+}
+# (in, out) of each linear layer, as ERNIEKit keeps it.
+LINEAR = {
+    "self_attn.qkv_proj": (HIDDEN, QKV),
+    "self_attn.o_proj": (HIDDEN, HIDDEN),
+    "mlp.up_gate_proj": (HIDDEN, 2 * FFN),
+    "mlp.down_proj": (FFN, HIDDEN),
+}
+
+
+def model_tensors() -> dict[str, np.ndarray]:
+    sizes: dict[str, tuple[int, ...]] = {"ernie.embed_tokens.weight": (11, HIDDEN), "ernie.norm.weight": (HIDDEN,)}
+    for layer in range(LAYERS):
+        prefix = f"ernie.layers.{layer}"
+        sizes |= {f"{prefix}.{name}.weight": size for name, size in LINEAR.items()}
+        sizes |= {f"{prefix}.{name}.weight": (HIDDEN,) for name in ("input_layernorm", "post_attention_layernorm")}
+    random = np.random.default_rng(0)
+    return {name: random.normal(size=size).astype(np.float32) for name, size in sizes.items()}
+
+
+def write_model(folder: Path, **config: Any) -> Path:
+    """A model folder with everything that training looks for; the weights are random."""
+    folder.mkdir(parents=True)
+    write_json(folder / "config.json", {**CONFIG, **config})
+    (folder / "tokenizer.model").write_bytes(b"pieces")
+    write_json(folder / "tokenizer_config.json", {"bos_token": "<s>"})
+    save_file(model_tensors(), folder / "model.safetensors", metadata={"format": "np"})
+    return folder
+
+
+def write_lines(folder: Path, *, train: int = 3, evaluation: int = 1) -> Path:
+    """What the data stage leaves behind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = {"train": train, "eval": evaluation, "test": 0}
+    for name, count in counts.items():
+        line = json.dumps({"src": ["question"], "tgt": ["answer"]}) + "\n"
+        (folder / f"{name}.jsonl").write_text(line * count)
+    files = {f"{name}.jsonl": {"lines": n, "sha256": sha256(folder / f"{name}.jsonl")} for name, n in counts.items()}
+    write_json(folder / "manifest.json", {"by_split": counts, "files": files})
+    return folder
+
+
+def make_project(folder: Path, *, lora: dict[str, Any] | None = None, **training: Any) -> Project:
+    """A project in `folder` for six steps on CPU, logging each second one and saving after four."""
+    steps = {"max_steps": 6, "logging_steps": 2, "save_steps": 4, "eval_steps": 4, "device": "cpu"}
+    return Project.model_validate(
+        {
+            "model": {"model_name_or_path": str(folder / "model")},
+            "lora": {"r": 2, **(lora or {})},
+            "training": {**steps, **training},
+            "output_dir": str(folder / "run"),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class FakeToolkit(Toolkit):
+    """An ERNIEKit whose command is `fake_erniekit.py`, a stand-in: the tests in tests/toolkit run the real one."""
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, str(Path(__file__).with_name("fake_erniekit.py")), *arguments]
+
+
+def fake_toolkit() -> Toolkit:
+    return FakeToolkit(Path(sys.executable), "1.0.1", "a fake", versions={"erniekit": "1.0.1"})
