@@ -96,7 +96,8 @@ def synthesize_command(
     """Write a corpus of synthetic invoices: pages, ground truth, OCR, and a log of corrections."""
     from data_tools.synthesize.writing import write_corpus
 
-    summary = write_corpus(output, count, seed, fault_share, correction_share)
+    with _progress("invoices drawn") as on_invoice:
+        summary = write_corpus(output, count, seed, fault_share, correction_share, on_invoice)
     _print_table(str(output), ("what", "count"), [(name, str(n)) for name, n in summary["counts"].items()])
 
 
@@ -152,7 +153,7 @@ def _rejections(place: Path) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int], None] | None]:
+def _progress(done: str = "records read") -> Iterator[Callable[[int], None] | None]:
     """A counter on the terminal for work that takes longer than two seconds; None where nobody watches."""
     if not sys.stderr.isatty():
         yield None
@@ -167,7 +168,7 @@ def _progress() -> Iterator[Callable[[int], None] | None]:
         now = time.monotonic()
         if now - started > _PROGRESS_AFTER_S and now - shown > _PROGRESS_EVERY_S:
             shown = now
-            status.update(f"{read:,} records read, {read / (now - started):,.0f}/s")
+            status.update(f"{read:,} {done}, {read / (now - started):,.0f}/s")
             status.start()
 
     try:

@@ -45,6 +45,8 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _cannot_write(path: Path, error: OSError) -> AdapterError:
+    if error.filename and path.name not in str(error.filename):
+        return fail(error.filename, error.strerror or str(error))  # something read meanwhile, not the file itself
     return fail(path, f"cannot be written: {error.strerror or error}", "free space or choose another folder")
 
 
@@ -175,7 +177,9 @@ def refuse_foreign_folder(folder: Path, sign: str) -> None:
     Raises:
         UsageError: the folder is a file, or holds something without that sign.
     """
-    if folder.is_dir() and not (folder / sign).is_file() and any(folder.iterdir()):
+    # What a killed write left under a temporary name is ours as well.
+    held = [path for path in folder.iterdir() if not path.name.endswith(".partial")] if folder.is_dir() else []
+    if held and not (folder / sign).is_file():
         raise misuse(folder, f"holds files, and is not of our making (it has no {sign})", "set another output_dir")
     if folder.exists() and not folder.is_dir():
         raise misuse(folder, "is a file, expected a folder", "set another output_dir")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,14 @@ _LOG_START = datetime(2025, 3, 3, 8, 0, tzinfo=timezone.utc)
 _LOG_STEP = timedelta(minutes=7)
 
 
-def write_corpus(output: Path, count: int, seed: int, fault_share: float, correction_share: float) -> dict[str, Any]:
+def write_corpus(
+    output: Path,
+    count: int,
+    seed: int,
+    fault_share: float,
+    correction_share: float,
+    on_invoice: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
     """Write `count` invoices to the folder `output`, whole or not at all; an earlier corpus there is replaced.
 
     Args:
@@ -45,6 +53,8 @@ def write_corpus(output: Path, count: int, seed: int, fault_share: float, correc
         seed: names the series; the same arguments give the same bytes.
         fault_share: share of invoices, 0 to 1, with one printed amount wrong.
         correction_share: share of invoices, 0 to 1, that go to `active_learning.jsonl` and not to the manifest.
+
+        on_invoice: called with the number of invoices drawn so far, after each.
 
     Returns:
         The settings and the counts that `corpus.json` in the folder also holds.
@@ -74,6 +84,8 @@ def write_corpus(output: Path, count: int, seed: int, fault_share: float, correc
             else:
                 counts["documents"] += 1
                 rows.append(_write_document(folder, invoice, image_path))
+            if on_invoice:
+                on_invoice(index + 1)
         write_json(folder / TRAINING_MANIFEST, rows)
         if log:
             lines = [compose(record) for record in log] + _lines_to_refuse(log, seed, count)

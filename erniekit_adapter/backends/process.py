@@ -17,6 +17,7 @@ from erniekit_adapter.errors import fail
 
 KEPT_LINES = 200
 GRACE_S = 10.0
+POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,19 @@ def _passing_on_termination() -> Iterator[None]:
 
 def end_group(process: subprocess.Popen[str]) -> None:
     """End a process and all it started: politely first, by force after ten seconds. Does nothing when all are gone."""
-    for number, patience_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
-            process.wait(patience_s)
         except ProcessLookupError:
             return
-        except subprocess.TimeoutExpired:
-            continue
+        deadline = time.monotonic() + GRACE_S
+        while time.monotonic() < deadline:
+            process.poll()  # or it stays in its group as a zombie
+            try:
+                os.killpg(process.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(POLL_S)
 
 
 class _Watch:

@@ -13,7 +13,7 @@ MAX_TEXT_CHARACTERS = 64
 # Blanks and apostrophes group thousands and nothing else: "10 12.50" is two numbers.
 _DIGITS = r"\d{1,3}(?:['’\u00a0\u202f ]\d{3})+(?:[.,]\d+)?|\d[\d.,]*|[.,]\d+"
 _AMOUNT = re.compile(
-    rf"(?P<open>\()?\s*(?P<sign>[-−–])?\s*(?P<before>[^\d\s.,()+−–-]{{1,4}})?\s*(?P<inner_sign>[-−–])?\+?"
+    rf"(?P<open>\()?\s*(?P<sign>[-−–+])?\s*(?P<before>[^\d\s.,()+−–-]{{1,4}})?\s*(?P<inner_sign>[-−–+])?"
     rf"(?P<digits>{_DIGITS})(?P<end_sign>[-−–])?\s*(?P<after>[^\d\s.,()+−–-]{{1,4}})?\s*(?P<close>\))?$"
 )
 _GROUP_MARKS = re.compile(r"['’\u00a0\u202f ]")
@@ -50,16 +50,16 @@ def parse_amount(value: object) -> Decimal:
     match = _AMOUNT.match(text)
     if match is None or not _is_unit(match["before"] or match["after"]) or (match["before"] and match["after"]):
         raise ValueError(f"{str(value)[:MAX_TEXT_CHARACTERS]!r} is not an amount")
-    negatives = sum(match[part] is not None for part in ("open", "sign", "inner_sign", "end_sign"))
-    if negatives > 1 or bool(match["open"]) != bool(match["close"]):
+    signs = [match[part] for part in ("open", "sign", "inner_sign", "end_sign") if match[part]]
+    if len(signs) > 1 or bool(match["open"]) != bool(match["close"]):
         raise ValueError(f"{value!r} is not an amount")
     number = _within_limits(Decimal(_with_decimal_point(_GROUP_MARKS.sub("", match["digits"]), text)))
-    return -number if negatives else number
+    return -number if signs and signs != ["+"] else number
 
 
 def _is_unit(text: str | None) -> bool:
     """Whether what stands beside the digits is nothing, a currency's symbol or its code."""
-    return not text or text in _SYMBOLS or text in "¥￥" or is_currency(text.upper())
+    return not text or text in _SYMBOLS or text in "¥￥" or is_currency(text)
 
 
 def _with_decimal_point(digits: str, original: str) -> str:

@@ -71,22 +71,16 @@ def shape_of_config(config: Mapping[str, Any]) -> DenseShape:
     Raises:
         AdapterError: a key is missing, or the model is a mixture of experts.
     """
+    keys = ("num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "intermediate_size")
+    unusable = [key for key in (*keys, "vocab_size") if not isinstance(config.get(key), int)]
+    if unusable:
+        raise fail("config.json", f"has no number for {', '.join(unusable)}", "is this an ERNIE 4.5 model's folder?")
     if config.get("moe_num_experts"):
         raise fail("config.json moe_num_experts", "a mixture of experts: its memory is not estimated yet")
-    try:
-        head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-        return DenseShape(
-            config["num_hidden_layers"],
-            config["hidden_size"],
-            config["num_attention_heads"],
-            config["num_key_value_heads"],
-            head_dim,
-            config["intermediate_size"],
-            config["vocab_size"],
-            config["tie_word_embeddings"],
-        )
-    except KeyError as error:
-        raise fail("config.json", f"lacks {error}") from error
+    layers, hidden, heads, kv_heads, ffn = (config[key] for key in keys)
+    head_dim = config.get("head_dim") or hidden // heads
+    tied = bool(config.get("tie_word_embeddings", False))
+    return DenseShape(layers, hidden, heads, kv_heads, head_dim, ffn, config["vocab_size"], tied)
 
 
 @dataclass(frozen=True)

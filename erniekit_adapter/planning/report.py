@@ -39,7 +39,8 @@ def model_shape(project: Project) -> DenseShape:
     """The shape of the project's base model, from its folder or from the catalogue."""
     name = project.model.model_name_or_path
     if is_local(name):
-        return shape_of_config(read_json(Path(name).expanduser() / "config.json"))
+        config = read_json(Path(name).expanduser() / "config.json")
+        return shape_of_config(config if isinstance(config, dict) else {})
     known = find_model(name)
     if known is None:
         raise UsageError(model_problems(name, "model.model_name_or_path"))

@@ -87,7 +87,7 @@ def told(found: dict[str, float], total: int | None) -> str:
     if "learning_rate" in found:
         parts.append(f"rate {found['learning_rate']:.3g}")
     if speed > 0:
-        parts.append(f"{1 / speed:.2g} s a step")
+        parts.append(f"{1 / speed:.{1 if speed < 1 else 2}f} s a step")
         if total:
             minutes, seconds = divmod(round((total - step) / speed), 60)
             parts.append(f"{minutes}:{seconds:02d} left")

@@ -158,8 +158,11 @@ def _facts_from(start: Start, facts: RunFacts, project: Project) -> RunFacts:
     """The facts with what follows from where the run begins; a new run's initial adapter is written here."""
     folder = project.training_dir
     if start.kind == "go_on" and start.checkpoint:
-        adapter = str(start.checkpoint.resolve())
-        return replace(facts, initial_adapter_dir=adapter, remaining_steps=max(start.remaining_steps or 0, 1))
+        if start.remaining_steps is None:
+            raise fail(start.checkpoint, "does not say how many steps its run was to take", "train anew with --restart")
+        # A run that was killed between its last checkpoint and its end takes one step more: ERNIEKit needs one to save.
+        steps = max(start.remaining_steps, 1)
+        return replace(facts, initial_adapter_dir=str(start.checkpoint.resolve()), remaining_steps=steps)
     if start.kind == "new":
         shutil.rmtree(folder / TOOLKIT_DIR, ignore_errors=True)
     if start.kind == "resume" or not needs_initial_adapter(project.lora):

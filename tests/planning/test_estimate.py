@@ -147,5 +147,5 @@ def test_a_mixture_of_experts_is_not_estimated_and_says_so(model: Any) -> None:
 def test_a_config_with_experts_or_without_a_size_is_refused() -> None:
     with pytest.raises(AdapterError, match="mixture of experts"):
         shape_of_config({**CONFIG, "moe_num_experts": 64})
-    with pytest.raises(AdapterError, match=r"config\.json: lacks 'vocab_size'"):
+    with pytest.raises(AdapterError, match=r"config\.json: has no number for vocab_size"):
         shape_of_config({key: value for key, value in CONFIG.items() if key != "vocab_size"})

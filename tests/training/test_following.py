@@ -62,7 +62,7 @@ def test_the_trainable_parameters_are_remembered(tmp_path: Path) -> None:
 def test_a_console_is_told_step_loss_rate_and_time_left(tmp_path: Path, terminal: bool) -> None:
     lines = [f"{INFO}  Total optimization steps = 10\x1b[0m\n", training_line(2)]
     _, said = follow(tmp_path / "metrics.jsonl", lines, done_steps=4, terminal=terminal)
-    assert "step 6 of 14, loss 6.5, rate 0.0004, 2 s a step, 0:16 left" in said
+    assert "step 6 of 14, loss 6.5, rate 0.0004, 2.0 s a step, 0:16 left" in said
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_console_is_told_step_loss_rate_and_time_left(tmp_path: Path, terminal
         ({}, 9, "step 3 of 9, loss 1.235"),
         ({"learning_rate": 2e-4}, None, "step 3, loss 1.235, rate 0.0002"),
         ({"steps_per_second": 0.0}, 9, "step 3 of 9, loss 1.235"),
-        ({"steps_per_second": 0.02}, 9, "step 3 of 9, loss 1.235, 50 s a step, 5:00 left"),
+        ({"steps_per_second": 0.02}, 9, "step 3 of 9, loss 1.235, 50.0 s a step, 5:00 left"),
         ({"steps_per_second": 4.0}, None, "step 3, loss 1.235, 0.25 s a step"),
     ],
 )
