@@ -9,13 +9,13 @@ from typing import Literal
 from erniekit_adapter.errors import AdapterError, fail
 from erniekit_adapter.evaluation.metrics import (
     MEASURES,
-    SampleScore,
     interval,
     measured,
     ratio,
     ratios,
     resampled_totals,
 )
+from erniekit_adapter.evaluation.scoring import SampleScore
 
 Verdict = Literal["better", "worse", "no difference shown"]
 

@@ -16,7 +16,8 @@ from erniekit_adapter.backends.erniekit import local_model_dir
 from erniekit_adapter.backends.installed import Toolkit, find_erniekit
 from erniekit_adapter.errors import misuse
 from erniekit_adapter.evaluation.comparison import compare
-from erniekit_adapter.evaluation.metrics import SampleScore, score_sample, summarize
+from erniekit_adapter.evaluation.metrics import summarize
+from erniekit_adapter.evaluation.scoring import SampleScore, score_sample
 from erniekit_adapter.files import read_json, read_lines, sha256, write_bytes, write_json
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.invoice.answer import Answer, read_answer

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.evaluation.comparison import Comparison, Difference, compare
-from erniekit_adapter.evaluation.metrics import SampleScore, score_sample
+from erniekit_adapter.evaluation.scoring import SampleScore, score_sample
 from erniekit_adapter.invoice.answer import as_text, read_answer
 
 EXPECTED = read_answer(

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erniekit_adapter.errors import AdapterError
-from erniekit_adapter.evaluation.metrics import Counts, Estimate, FieldScore, Metrics, score_sample, summarize
+from erniekit_adapter.evaluation.metrics import Estimate, FieldScore, Metrics, summarize
+from erniekit_adapter.evaluation.scoring import Counts, score_sample
 from erniekit_adapter.invoice.answer import Answer, LineItem, as_text, read_answer
 
 RIGHT = Counts(1, 0, 0)
