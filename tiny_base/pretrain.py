@@ -1,0 +1,258 @@
+"""Pretrain the tiny base with torch on a CPU: `.venvs/transformers/bin/python -m tiny_base.pretrain --help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+import torch
+from torch.nn import functional
+from transformers import Ernie4_5Config, Ernie4_5ForCausalLM
+
+from erniekit_adapter.workers.erniekit_tiny_model import BOS_ID, EOS_ID, MAX_TOKENS
+from tiny_base.sizes import SHAPE
+
+LONGEST = 1000  # tokens; a demo's request and answer are up to about 900
+STEP_TOKENS = 6144
+POOL = 160  # conversations that are sorted by length into batches, so that little of a batch is padding
+LEARNING_RATE = 2e-3
+MUON_LEARNING_RATE = 4e-3
+WARM_UP_STEPS = 60
+USER_WEIGHT = 0.0  # of a question's tokens in the loss; an answer's tokens count 1
+EASY_CONVERSATIONS = 6000
+HELD_OUT = 10_000_000  # place in the series where the held-out conversations start
+HELD_OUT_CONVERSATIONS = 64
+# Without these glibc gives big tensors' memory back after each use, and most of the time goes into page faults.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "8000000000",
+    "MALLOC_TOP_PAD_": "500000000",
+}
+LOG_STEPS, CHECK_SECONDS, SAVE_SECONDS = 50, 180, 300
+
+
+@dataclass(frozen=True)
+class Example:
+    """A conversation as tokens: which of them are answers, and where each answer starts and ends, with its task."""
+
+    ids: list[int]
+    weights: list[float]
+    answers: list[tuple[int, int, str]]
+
+
+def read_mix(python: Path, *options: object) -> Iterator[list[list[str]]]:
+    """The mix's conversations from a process of the project's own environment."""
+    command = [str(python), "-m", "tiny_base.mix", *map(str, options)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        yield from map(json.loads, process.stdout or ())
+
+
+def example(pieces: sentencepiece.SentencePieceProcessor, turns: list[list[str]]) -> Example | None:
+    """The first turns as tokens, as many as LONGEST has room for; None when it has room for none."""
+    ids, weights, answers = [pieces.piece_to_id("<|begin_of_sentence|>")], [0.0], []
+    for question, answer, kind in turns:
+        asked = pieces.encode(f"User: {question}\nAssistant: ")
+        said = [*pieces.encode(answer), EOS_ID]
+        if len(ids) + len(asked) + len(said) > LONGEST:
+            break
+        answers.append((len(ids) + len(asked), len(ids) + len(asked) + len(said), kind))
+        ids += asked + said
+        weights += [USER_WEIGHT] * len(asked) + [1.0] * len(said)
+    return Example(ids, weights, answers) if answers else None
+
+
+def batches(examples: Iterator[Example], seed: int) -> Iterator[list[Example]]:
+    """Batches of like lengths, of about STEP_TOKENS tokens with their padding, in random order."""
+    rng = random.Random(seed)  # noqa: S311 - an order, no secret
+    while pool := list(islice(examples, POOL)):
+        made: list[list[Example]] = [[]]
+        for one in sorted(pool, key=lambda one: len(one.ids)):
+            if made[-1] and (len(made[-1]) + 1) * len(one.ids) > STEP_TOKENS:
+                made.append([])
+            made[-1].append(one)
+        rng.shuffle(made)
+        yield from made
+
+
+def tensors(batch: list[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and weights, padded on the right, where nothing looks."""
+    longest = max(len(one.ids) for one in batch)
+    ids = torch.tensor([one.ids + [EOS_ID] * (longest - len(one.ids)) for one in batch])
+    weights = torch.tensor([one.weights + [0.0] * (longest - len(one.ids)) for one in batch])
+    return ids, weights
+
+
+def loss_of(model: Ernie4_5ForCausalLM, batch: list[Example]) -> torch.Tensor:
+    """The weighted mean of the tokens' losses; the head is computed only where a weight is."""
+    ids, weights = tensors(batch)
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+    counted = weights[:, 1:] > 0
+    losses = functional.cross_entropy(model.lm_head(hidden[counted]), ids[:, 1:][counted], reduction="none")
+    shares = weights[:, 1:][counted]
+    return (losses * shares).sum() / shares.sum()
+
+
+@torch.no_grad()
+def exact_shares(model: Ernie4_5ForCausalLM, held_out: list[Example]) -> dict[str, float]:
+    """Share of answers, by task, whose every token is the likeliest one: what greedy decoding would get exactly."""
+    found: dict[str, list[bool]] = {}
+    for one in held_out:
+        best = model(input_ids=torch.tensor([one.ids]), use_cache=False).logits[0].argmax(-1)
+        for start, end, kind in one.answers:
+            found.setdefault(kind, []).append(best[start - 1 : end - 1].tolist() == one.ids[start:end])
+    return {kind: round(sum(hits) / len(hits), 3) for kind, hits in sorted(found.items())}
+
+
+def new_model(pad_id: int) -> Ernie4_5ForCausalLM:
+    """A random model of SHAPE."""
+    return Ernie4_5ForCausalLM(
+        Ernie4_5Config(
+            vocab_size=SHAPE.vocab,
+            hidden_size=SHAPE.hidden,
+            intermediate_size=SHAPE.ffn,
+            num_hidden_layers=SHAPE.layers,
+            num_attention_heads=SHAPE.heads,
+            num_key_value_heads=SHAPE.kv_heads,
+            head_dim=SHAPE.head_dim,
+            max_position_embeddings=MAX_TOKENS,
+            rms_norm_eps=1e-5,
+            rope_theta=500000.0,
+            tie_word_embeddings=SHAPE.tied,
+            use_bias=False,
+            bos_token_id=BOS_ID,
+            eos_token_id=EOS_ID,
+            pad_token_id=pad_id,
+        )
+    )
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose every step is made orthogonal (K. Jordan, 2024); torch's own computes in bfloat16, slow here."""
+
+    def __init__(self, matrices: list[torch.Tensor], lr: float) -> None:
+        super().__init__(matrices, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        """Take a step of the size that AdamW's have."""
+        for group in self.param_groups:
+            for value in group["params"]:
+                momentum = self.state[value].setdefault("momentum", torch.zeros_like(value))
+                momentum.lerp_(value.grad, 0.05)
+                direction = orthogonal(value.grad.lerp(momentum, 0.95))
+                value.mul_(1 - group["lr"] * 0.01).add_(
+                    direction, alpha=-group["lr"] * 0.2 * math.sqrt(max(value.shape))
+                )
+
+
+def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
+    """The nearest orthogonal matrix, roughly: five Newton-Schulz steps."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    found = matrix.T if tall else matrix
+    found = found / (found.norm() + 1e-7)
+    for _ in range(5):
+        square = found @ found.T
+        found = 3.4445 * found + (-4.775 * square + 2.0315 * square @ square) @ found
+    return found.T if tall else found
+
+
+def optimizers(model: Ernie4_5ForCausalLM, muon: bool) -> list[torch.optim.Optimizer]:
+    """AdamW for everything, or Muon for the layers' matrices and AdamW for the rest."""
+    matrices = [value for name, value in model.named_parameters() if muon and value.ndim == 2 and "layers" in name]
+    taken = {id(value) for value in matrices}
+    others = [value for value in model.parameters() if id(value) not in taken]
+    made: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(others, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    ]
+    if matrices:
+        made.append(Muon(matrices, MUON_LEARNING_RATE))
+    for optimizer in made:
+        for group in optimizer.param_groups:
+            group["base_lr"] = group["lr"]
+    return made
+
+
+def share_of_rate(step: int, elapsed: float) -> float:
+    """Warm-up by steps, then a cosine over the share of the time that has passed, down to a fiftieth."""
+    return min(1.0, step / WARM_UP_STEPS) * max(0.02, 0.5 * (1 + math.cos(math.pi * min(1.0, elapsed))))
+
+
+def pretrain(options: argparse.Namespace, pieces: sentencepiece.SentencePieceProcessor) -> Iterator[dict[str, Any]]:
+    """Train until the time is over; yields records of progress, and saves now and then."""
+    torch.manual_seed(options.seed)
+    python = options.project_python
+    mix = read_mix(python, "--seed", options.seed, "--easy", options.easy)
+    held = read_mix(python, "--seed", options.seed, "--first", HELD_OUT, "--count", HELD_OUT_CONVERSATIONS)
+    held_out = [one for turns in held if (one := example(pieces, turns))]
+    model = new_model(pieces.piece_to_id("<pad>"))
+    made = optimizers(model, options.optimizer == "muon")
+    begun = checked = saved = time.monotonic()
+    tokens, seen = 0, 0.0
+    stream = (one for turns in mix if (one := example(pieces, turns)))
+    for step, batch in enumerate(batches(stream, options.seed), start=1):
+        elapsed = (time.monotonic() - begun) / 60 / options.minutes
+        for optimizer in made:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * share_of_rate(step, elapsed)
+        loss = loss_of(model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in made:
+            optimizer.step()
+            optimizer.zero_grad()
+        tokens += sum(len(one.ids) for one in batch)
+        seen = 0.95 * seen + 0.05 * loss.item() if seen else loss.item()
+        now = time.monotonic()
+        record = {"step": step, "minutes": round((now - begun) / 60, 1), "tokens": tokens, "loss": round(seen, 4)}
+        over = elapsed >= 1
+        if over or now - checked > CHECK_SECONDS:
+            checked = now
+            yield record | {"exact": exact_shares(model, held_out)}
+        elif step % LOG_STEPS == 0:
+            yield record | {"tokens_per_second": round(tokens / (now - begun))}
+        if over or now - saved > SAVE_SECONDS:
+            saved = now
+            model.save_pretrained(options.output / "hf")
+        if over:
+            return
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Pretrain the tiny base; writes OUTPUT/hf and OUTPUT/tokenizer.model.")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--optimizer", choices=["adamw", "muon"], default="muon")
+    parser.add_argument("--easy", type=int, default=EASY_CONVERSATIONS, help="easy conversations to start with")
+    parser.add_argument("--project-python", type=Path, default=Path(".venv/bin/python"), help="what makes the mix")
+    options = parser.parse_args()
+    if "MALLOC_TOP_PAD_" not in os.environ:
+        os.execve(sys.executable, [sys.executable, "-m", "tiny_base.pretrain", *sys.argv[1:]], os.environ | KEEP_MEMORY)  # noqa: S606
+    torch.set_num_threads(options.threads)
+    tokenizer = options.output / "tokenizer.model"
+    subprocess.run([options.project_python, "-m", "tiny_base.tokenizer", "--output", tokenizer], check=True)
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
+    with (options.output / "progress.jsonl").open("w", encoding="utf-8") as log:
+        for record in pretrain(options, pieces):
+            line = json.dumps(record)
+            print(line, flush=True)
+            log.write(line + "\n")
+            log.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The tiny base's tokenizer: sentencepiece BPE with standard settings, trained on the mix and on English prose."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.workers.erniekit_tiny_model import BOS_ID, EOS_ID, PIECES, UNK_ID
+from tiny_base.mix import conversations
+from tiny_base.sizes import SHAPE
+from tiny_base.words import OFFICE_WORDS, SENTENCES
+
+_CONVERSATIONS = 1500
+_PROSE_TIMES = 250  # so that the words of prose become pieces beside those of thousands of invoices
+
+
+def corpus(seed: int) -> Iterator[str]:
+    """The lines that the tokenizer is trained on; of the canonical request its prose alone, never its structure."""
+    request_prose = analysis_request(None, with_image=False).partition("\n")[0]
+    for _ in range(_PROSE_TIMES):
+        yield request_prose
+        yield from SENTENCES
+        yield from (form for word in OFFICE_WORDS for form in (word, word.capitalize(), f" {word}"))
+    for conversation in islice(conversations(seed), _CONVERSATIONS):
+        for turn in conversation.turns:
+            yield from f"User: {turn.question}\nAssistant: {turn.answer}".splitlines()
+
+
+def train(seed: int) -> bytes:
+    """Train the tokenizer and return its model file; the same seed gives the same bytes."""
+    import sentencepiece
+
+    # From an iterator into memory: the model would otherwise contain the paths, and differ from folder to folder.
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=corpus(seed),
+        model_writer=model,
+        vocab_size=SHAPE.vocab,
+        model_type="bpe",
+        byte_fallback=True,
+        split_digits=True,
+        max_sentencepiece_length=16,
+        max_sentence_length=100_000,
+        add_dummy_prefix=False,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        user_defined_symbols=list(PIECES),
+        unk_id=UNK_ID,
+        bos_id=BOS_ID,
+        eos_id=EOS_ID,
+        pad_id=-1,
+        num_threads=1,
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Train the tiny base's tokenizer.")
+    parser.add_argument("--output", type=Path, required=True, help="tokenizer.model to write")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_bytes(train(options.seed))
+
+
+if __name__ == "__main__":
+    main()
