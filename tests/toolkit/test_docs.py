@@ -7,6 +7,7 @@ make target and the project file are checked. Takes as long as `make demo`.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -65,7 +66,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(copy: Path, command: str) -> str:
-    done = subprocess.run(shlex.split(command), cwd=copy, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    # `make test ARGS=…` hands its ARGS to every make below it; the reader's own commands have none.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(
+        shlex.split(command), cwd=copy, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
