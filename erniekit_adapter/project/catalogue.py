@@ -37,17 +37,25 @@ class CatalogueModel:
     ffn: int
 
 
-def _family(size: str, variants: tuple[str, ...], *shape: object) -> list[CatalogueModel]:
-    return [CatalogueModel(f"baidu/ERNIE-4.5-{size}{variant}", *shape) for variant in variants]  # type: ignore[arg-type]
+def _family(
+    size: str,
+    variants: tuple[str, ...],
+    kind: Kind,
+    parameters_billion: float,
+    sizes: tuple[int, int, int, int, int],
+) -> list[CatalogueModel]:
+    """The variants of one size; `sizes` are layers, hidden, heads, kv_heads and ffn."""
+    ids = [f"baidu/ERNIE-4.5-{size}{variant}" for variant in variants]
+    return [CatalogueModel(name, kind, parameters_billion, *sizes) for name in ids]
 
 
 _PADDLE = ("-Paddle", "-Base-Paddle")
 MODELS: tuple[CatalogueModel, ...] = (
-    *_family("0.3B", _PADDLE, "dense", 0.361, 18, 1024, 16, 2, 3072),
-    *_family("21B-A3B", (*_PADDLE, "-Thinking"), "moe", 21.8, 28, 2560, 20, 4, 12288),
-    *_family("300B-A47B", _PADDLE, "moe", 299.5, 54, 8192, 64, 8, 28672),
-    *_family("VL-28B-A3B", (*_PADDLE, "-Thinking"), "vl-moe", 28.6, 28, 2560, 20, 4, 12288),
-    *_family("VL-424B-A47B", _PADDLE, "vl-moe", 423, 54, 8192, 64, 8, 28672),
+    *_family("0.3B", _PADDLE, "dense", 0.361, (18, 1024, 16, 2, 3072)),
+    *_family("21B-A3B", (*_PADDLE, "-Thinking"), "moe", 21.8, (28, 2560, 20, 4, 12288)),
+    *_family("300B-A47B", _PADDLE, "moe", 299.5, (54, 8192, 64, 8, 28672)),
+    *_family("VL-28B-A3B", (*_PADDLE, "-Thinking"), "vl-moe", 28.6, (28, 2560, 20, 4, 12288)),
+    *_family("VL-424B-A47B", _PADDLE, "vl-moe", 423, (54, 8192, 64, 8, 28672)),
     CatalogueModel("PaddlePaddle/PaddleOCR-VL", "ocr-vl", 0.9, 18, 1024, 16, 2, 3072),
     CatalogueModel("PaddlePaddle/PaddleOCR-VL-1.5", "ocr-vl", 0.9, 18, 1024, 16, 2, 3072),
 )
