@@ -66,8 +66,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(copy: Path, command: str) -> str:
-    # `make test ARGS=…` hands its ARGS to every make below it; the reader's own commands have none.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    # `make test ARGS=…` hands its variables to every make below it; the reader's own commands have none.
+    not_ours = re.compile(r"MAKE|MFLAGS|ARGS$|CONFIG$")
+    environment = {name: value for name, value in os.environ.items() if not not_ours.match(name)}
     done = subprocess.run(
         shlex.split(command), cwd=copy, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
