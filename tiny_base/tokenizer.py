@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from erniekit_adapter.invoice.prompts import analysis_request
-from erniekit_adapter.workers.erniekit_tiny_model import BOS_ID, EOS_ID, PIECES, UNK_ID
+from erniekit_adapter.workers.erniekit_tiny_model import TOKENIZER_OPTIONS
 from tiny_base.mix import conversations
 from tiny_base.sizes import SHAPE
 from tiny_base.words import OFFICE_WORDS, SENTENCES
@@ -40,21 +40,9 @@ def train(seed: int) -> bytes:
         sentence_iterator=corpus(seed),
         model_writer=model,
         vocab_size=SHAPE.vocab,
-        model_type="bpe",
-        byte_fallback=True,
-        split_digits=True,
         max_sentencepiece_length=16,
         max_sentence_length=100_000,
-        add_dummy_prefix=False,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        user_defined_symbols=list(PIECES),
-        unk_id=UNK_ID,
-        bos_id=BOS_ID,
-        eos_id=EOS_ID,
-        pad_id=-1,
-        num_threads=1,
-        minloglevel=2,
+        **TOKENIZER_OPTIONS,
     )
     return model.getvalue()
 

@@ -45,6 +45,23 @@ CHAT_TEMPLATE = """\
 {%- endif -%}
 """
 
+# What the tokenizer of every tiny ERNIE has in common: that of tiny_base is made with the same.
+TOKENIZER_OPTIONS: dict[str, Any] = {
+    "model_type": "bpe",
+    "byte_fallback": True,
+    "split_digits": True,
+    "add_dummy_prefix": False,
+    "normalization_rule_name": "identity",
+    "remove_extra_whitespaces": False,
+    "user_defined_symbols": list(PIECES),
+    "unk_id": UNK_ID,
+    "bos_id": BOS_ID,
+    "eos_id": EOS_ID,
+    "pad_id": -1,
+    "num_threads": 1,
+    "minloglevel": 2,
+}
+
 
 def train_tokenizer(corpus: Path, vocab_size: int) -> bytes:
     """Train a sentencepiece BPE tokenizer and return its model file.
@@ -61,25 +78,13 @@ def train_tokenizer(corpus: Path, vocab_size: int) -> bytes:
             sentence_iterator=iter(corpus.read_text(encoding="utf-8").splitlines()),
             model_writer=model,
             vocab_size=vocab_size,
-            model_type="bpe",
-            byte_fallback=True,
-            split_digits=True,
+            **TOKENIZER_OPTIONS,
             # Whole phrases as pieces: requests and answers get short, and their form is a matter of few tokens.
             split_by_whitespace=False,
             split_by_unicode_script=False,
             split_by_number=False,
             max_sentencepiece_length=MAX_PIECE_CHARACTERS,
             max_sentence_length=MAX_PARAGRAPH_BYTES,
-            add_dummy_prefix=False,
-            normalization_rule_name="identity",
-            remove_extra_whitespaces=False,
-            user_defined_symbols=list(PIECES),
-            unk_id=UNK_ID,
-            bos_id=BOS_ID,
-            eos_id=EOS_ID,
-            pad_id=-1,
-            num_threads=1,
-            minloglevel=2,
         )
     except RuntimeError as error:
         raise SystemExit(f"{corpus}: no tokenizer of {vocab_size} tokens can be trained: {error}") from error

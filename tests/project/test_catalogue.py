@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from erniekit_adapter.project.catalogue import MODELS, find_model, is_local, model_problems
+from erniekit_adapter.project.catalogue import MODELS, CatalogueModel, find_model, is_local, model_problems
 
 
 def said(name: str) -> str:
@@ -14,8 +14,8 @@ def said(name: str) -> str:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
-def test_every_published_model_is_accepted(model: object) -> None:
-    name = model.id  # type: ignore[attr-defined]
+def test_every_published_model_is_accepted(model: CatalogueModel) -> None:
+    name = model.id
     assert said(name) == ""
     assert find_model(name) is model
 
