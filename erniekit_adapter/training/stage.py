@@ -103,7 +103,8 @@ def read_data_manifest(project: Project) -> dict[str, Any]:
     """The manifest of the data stage.
 
     Raises:
-        UsageError: the stage has not been run, or its lines are not the ones it wrote, or none is for training.
+        UsageError: the stage has not been run, its lines are not the ones it wrote or are made for another length or
+            tokenizer, or none is for training.
     """
     path = project.data_dir / "manifest.json"
     if not path.is_file():
@@ -115,7 +116,23 @@ def read_data_manifest(project: Project) -> dict[str, Any]:
             raise misuse(lines, "is not what the data stage wrote", "run make data again")
     if manifest["by_split"]["train"] == 0:
         raise misuse(path, "no document fell to training: the toolkit would wait for ever", "add documents")
+    _check_lengths(project, manifest["settings"], path)
     return manifest
+
+
+def _check_lengths(project: Project, made_with: dict[str, Any], path: Path) -> None:
+    """Refuse lines that may be longer than a pack: ERNIEKit 1.0.1 waits for ever on one, without a word."""
+    if made_with["tokenizer"] is None:
+        return
+    longest, limit = made_with["max_seq_length"], project.training.max_seq_length
+    if longest > limit:
+        what = (
+            f"lines of up to {longest} tokens, and training.max_seq_length is {limit}: the toolkit would wait for ever"
+        )
+        raise misuse(path, what, "run make data again")
+    tokenizer = local_model_dir(project) / "tokenizer.model"
+    if tokenizer.is_file() and sha256(tokenizer) != made_with["tokenizer"]["sha256"]:
+        raise misuse(path, f"lines were measured with another tokenizer than {tokenizer}", "run make data again")
 
 
 def extra_settings(project: Project) -> dict[str, Any]:

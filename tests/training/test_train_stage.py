@@ -236,6 +236,17 @@ def test_no_line_for_training_is_refused_since_the_toolkit_would_hang(folder: Pa
         trained(make_project(folder))
 
 
+def test_lines_for_longer_packs_are_refused_since_the_toolkit_would_hang(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"lines of up to 1024 tokens, more than training\.max_seq_length 512"):
+        trained(make_project(folder, max_seq_length=512))
+
+
+def test_lines_measured_with_another_tokenizer_are_refused(folder: Path) -> None:
+    write_lines(folder / "run" / "data", tokenizer=b"other pieces")
+    with pytest.raises(UsageError, match="measured with another tokenizer"):
+        trained(make_project(folder))
+
+
 def test_without_a_model_folder_its_download_is_told(folder: Path) -> None:
     shutil.rmtree(folder / "model")
     with pytest.raises(UsageError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from dataclasses import dataclass
@@ -55,15 +56,16 @@ def write_model(folder: Path, **config: Any) -> Path:
     return folder
 
 
-def write_lines(folder: Path, *, train: int = 3, evaluation: int = 1) -> Path:
-    """What the data stage leaves behind."""
+def write_lines(folder: Path, *, train: int = 3, evaluation: int = 1, tokenizer: bytes = b"pieces") -> Path:
+    """What the data stage leaves behind for lines of up to 1,024 tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     counts = {"train": train, "eval": evaluation, "test": 0}
     for name, count in counts.items():
         line = json.dumps({"src": ["question"], "tgt": ["answer"]}) + "\n"
         (folder / f"{name}.jsonl").write_text(line * count)
     files = {f"{name}.jsonl": {"lines": n, "sha256": sha256(folder / f"{name}.jsonl")} for name, n in counts.items()}
-    write_json(folder / "manifest.json", {"by_split": counts, "files": files})
+    measured = {"max_seq_length": 1024, "tokenizer": {"sha256": hashlib.sha256(tokenizer).hexdigest()}}
+    write_json(folder / "manifest.json", {"by_split": counts, "files": files, "settings": measured})
     return folder
 
 
