@@ -241,3 +241,17 @@ def test_on_cpu_a_card_is_named_since_the_launcher_wants_one(monkeypatch: pytest
     toolkit = Toolkit(Path("/env/bin/python"), "1.0.1", "PATH")
     assert toolkit.environment(on_cpu=True)["CUDA_VISIBLE_DEVICES"] == "0"
     assert "CUDA_VISIBLE_DEVICES" not in toolkit.environment(on_cpu=False)
+
+
+def test_on_cpu_matrices_are_multiplied_on_every_core_unless_the_user_limits_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    toolkit = Toolkit(Path("/env/bin/python"), "1.0.1", "PATH")
+    variables = toolkit.environment(on_cpu=True)
+    assert (variables["MKL_NUM_THREADS"], variables["OMP_NUM_THREADS"]) == ("2", "1")
+    assert "MKL_NUM_THREADS" not in toolkit.environment(on_cpu=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert "MKL_NUM_THREADS" not in toolkit.environment(on_cpu=True)
