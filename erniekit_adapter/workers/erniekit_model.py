@@ -43,9 +43,8 @@ def load_model(folder: Path, adapter: Path | None, device: str) -> Any:
     config.moe_group = "dummy"
     config.tensor_parallel_degree = 1
     if getattr(config, "scale_qk_coeff", None) is None:
-        config.scale_qk_coeff = 1.0  # read without flash attention only, so published configurations leave it out
-    if getattr(config, "scale_qk_coeff", None) is None:
-        config.scale_qk_coeff = 1.0  # attention without flash kernels divides by it and multiplies with it again
+        # Attention without flash kernels divides by it and multiplies with it again; published ones leave it out.
+        config.scale_qk_coeff = 1.0
     for key in _FUSED:
         setattr(config, key, False)
     model = Ernie4_5_MoeForCausalLM.from_pretrained(str(folder), config=config, dtype=dtype)
