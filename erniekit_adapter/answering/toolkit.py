@@ -103,10 +103,15 @@ def answer_in_toolkit(
     )
     if outcome.exit_code != 0 or outcome.stalled:
         raise fail("generation", cause_of_failure(outcome.last_lines), f"the whole log is {log}")
-    replies = [_reply(line) for _, line in read_lines(answers) if line]
+    replies = read_replies(answers)
     if [reply.id for reply in replies] != [request.id for request in requests]:
         raise fail(answers, "does not hold one answer to each request", f"the whole log is {log}")
     return replies
+
+
+def read_replies(answers: Path) -> list[Reply]:
+    """The answers that a worker wrote, in order."""
+    return [_reply(line) for _, line in read_lines(answers) if line]
 
 
 def _reply(line: bytes) -> Reply:

@@ -197,6 +197,13 @@ def test_every_sample_counts_in_the_results(done: Desk) -> None:
     assert "records read" in done.run("summary", "project.yaml")
 
 
+def test_the_base_models_answers_are_used_again_until_something_changes(done: Desk) -> None:
+    said = done.run("evaluate", "project.yaml")
+    assert "base: 3 answered before by this model, used again" in said
+    again = done.run("evaluate", "project.yaml", "--set", "evaluate.max_new_tokens=16")
+    assert "base: 3 answered, " in again
+
+
 def test_a_base_model_that_changed_is_not_exported_for(done: Desk) -> None:
     config = done.folder / "tiny ernie" / "config.json"
     before = config.read_text()
