@@ -237,7 +237,7 @@ def test_no_line_for_training_is_refused_since_the_toolkit_would_hang(folder: Pa
 
 
 def test_lines_for_longer_packs_are_refused_since_the_toolkit_would_hang(folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"lines of up to 1024 tokens, more than training\.max_seq_length 512"):
+    with pytest.raises(UsageError, match=r"lines of up to 1024 tokens, and training\.max_seq_length is 512"):
         trained(make_project(folder, max_seq_length=512))
 
 
