@@ -115,6 +115,28 @@ def summary(
 
 
 @app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="sweep file (YAML)", show_default=False)],
+    restart: Annotated[bool, typer.Option(help="begin finished runs anew as well")] = False,
+) -> None:
+    """Run a project several times, with changes, and compare the results."""
+    from erniekit_adapter.files import write_json, write_text
+    from erniekit_adapter.sweep.running import run_all
+    from erniekit_adapter.sweep.sweep_file import load_sweep
+    from erniekit_adapter.sweep.table import read_results, sweep_markdown, sweep_results, sweep_table
+
+    described, runs = load_sweep(file)
+    failures = run_all(runs, _console(), restart=restart)
+    ended_early = {failure.run for failure in failures}
+    if found := read_results([run for run in runs if run.name not in ended_early]):
+        write_json(described.output_dir / "sweep.json", sweep_results(found))
+        write_text(described.output_dir / "sweep.md", sweep_markdown(found))
+        _console(stderr=False).print(sweep_table(found))
+    if failures:
+        raise AdapterError(failure.problem() for failure in failures)
+
+
+@app.command()
 def plan(file: ProjectFile, overrides: Overrides = []) -> None:
     """Estimate memory and steps before a device is taken."""
     from erniekit_adapter.planning.report import print_plan

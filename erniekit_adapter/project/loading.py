@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,7 @@ MAX_PROJECT_BYTES = 1024 * 1024
 MAX_PROJECT_NODES = 10_000
 
 Key = tuple[str | int, ...]
+Loaded = TypeVar("Loaded", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
@@ -63,17 +64,26 @@ def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
     Raises:
         UsageError: every unknown key, wrong value, duplicate key and impossible override, each with its line.
     """
+    return load_file(path, Project, "project file: expected sections such as model, training", overrides)
+
+
+def load_file(path: Path, kind: type[Loaded], expected: str, overrides: Sequence[str] = ()) -> Loaded:
+    """Read a YAML file as a model of this kind; `expected` says what a file that holds no mapping should have been.
+
+    Raises:
+        UsageError: every unknown key, wrong value, duplicate key and impossible override, each with its line.
+    """
     document = read_yaml(path)
     for override in overrides:
         _apply_override(document, override)
     if not isinstance(document.data, dict):
-        document.problems.append(Problem(str(path), "is no project file: expected sections such as model, training"))
+        document.problems.append(Problem(str(path), f"is no {expected}"))
     if document.problems:
         raise UsageError(document.problems)
     try:
-        return Project.model_validate(document.data)
+        return kind.model_validate(document.data)
     except ValidationError as error:
-        raise UsageError([_problem(document, dict(item)) for item in error.errors()]) from error
+        raise UsageError([_problem(document, dict(item), kind) for item in error.errors()]) from error
 
 
 def read_yaml(path: Path) -> _Document:
@@ -162,11 +172,11 @@ def _apply_override(document: _Document, override: str) -> None:
     document.lines[key] = "--set"
 
 
-def _problem(document: _Document, error: dict[str, Any]) -> Problem:
+def _problem(document: _Document, error: dict[str, Any], kind: type[BaseModel]) -> Problem:
     key: Key = tuple(part for part in error["loc"] if not _is_union_member(part))
     where, found = document.where(key), error.get("input")
     if error["type"] == "extra_forbidden":
-        nearest = nearest_key(dotted(key))
+        nearest = nearest_key(dotted(key), kind)
         return Problem(where, "unknown key", f"did you mean {nearest}?" if nearest else "remove it")
     if error["type"] == "missing":
         return Problem(where, "is required and missing", f"add {dotted(key)}")
@@ -187,10 +197,10 @@ def dotted(key: Key) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
-def project_keys() -> list[str]:
-    """Every key that a project file may hold, dotted; lists are not entered."""
+def keys_of(kind: type[BaseModel] = Project) -> list[str]:
+    """Every key that a project file, or another kind of file, may hold, dotted; lists are not entered."""
     found = []
-    for name, part in Project.model_fields.items():
+    for name, part in kind.model_fields.items():
         section = part.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             found += [f"{name}.{key}" for key in section.model_fields]
@@ -198,9 +208,9 @@ def project_keys() -> list[str]:
     return found
 
 
-def nearest_key(name: str) -> str | None:
-    """The project key that a misspelt one most likely means."""
-    known = project_keys()
+def nearest_key(name: str, kind: type[BaseModel] = Project) -> str | None:
+    """The key that a misspelt one most likely means."""
+    known = keys_of(kind)
     if matches := difflib.get_close_matches(name, known, n=1, cutoff=0.75):
         return matches[0]
     # The right key in the wrong section, or one forgotten section.

@@ -14,9 +14,9 @@ from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.project.loading import (
     MAX_PROJECT_BYTES,
     dotted,
+    keys_of,
     load_project,
     nearest_key,
-    project_keys,
     read_mapping,
 )
 from erniekit_adapter.project.schema import Project
@@ -114,7 +114,7 @@ def test_the_nearest_key_is_found_in_other_sections_too(misspelt: str, meant: st
 
 
 def test_every_key_is_nearest_to_itself() -> None:
-    assert [key for key in project_keys() if nearest_key(key) != key] == []
+    assert [key for key in keys_of() if nearest_key(key) != key] == []
 
 
 def test_all_problems_are_told_at_once_each_with_its_own_line(tmp_path: Path) -> None:

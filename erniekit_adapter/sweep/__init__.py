@@ -1,0 +1,1 @@
+"""Several runs of one project, compared with each other."""

@@ -1,0 +1,95 @@
+"""A sweep file becomes one project a run, or an error that names every run's problems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from erniekit_adapter.errors import UsageError
+from erniekit_adapter.project.loading import load_project
+from erniekit_adapter.sweep.sweep_file import load_sweep
+
+PROJECT = """
+model: {model_name_or_path: ./model}
+lora: {r: 16}
+training: {device: cpu, learning_rate: 1.0e-3}
+data: {sources: [{kind: lines, path: ./lines.jsonl}]}
+output_dir: ./elsewhere
+"""
+SWEEP = """
+project: {folder}/project.yaml
+output_dir: {folder}/runs
+set: [training.max_steps=5]
+runs:
+  - {{name: plain}}
+  - {{name: rank-4, set: [lora.r=4, lora.lora_alpha=8]}}
+"""
+
+
+def write(folder: Path, sweep: str = SWEEP) -> Path:
+    (folder / "project.yaml").write_text(PROJECT)
+    path = folder / "sweep.yaml"
+    path.write_text(sweep.format(folder=folder))
+    return path
+
+
+def test_each_run_is_the_project_with_its_changes_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    _, (plain, small) = load_sweep(write(tmp_path))
+    assert (plain.project.lora.r, small.project.lora.r, small.project.lora.alpha) == (16, 4, 8)
+    assert plain.project.training.max_steps == small.project.training.max_steps == 5
+    assert [run.project.output_dir.name for run in (plain, small)] == ["plain", "rank-4"]
+    assert small.changes == ("lora.r=4", "lora.lora_alpha=8")
+
+
+def test_the_project_that_is_written_down_is_the_one_that_runs(tmp_path: Path) -> None:
+    _, runs = load_sweep(write(tmp_path))
+    for run in runs:
+        run.project_file.parent.mkdir(parents=True)
+        run.project_file.write_text(run.project_text())
+        assert load_project(run.project_file) == run.project
+
+
+@pytest.mark.parametrize("name", ["7", "null", "1e3", "yes"])
+def test_a_name_that_looks_like_another_value_stays_text(tmp_path: Path, name: str) -> None:
+    _, (run,) = load_sweep(write(tmp_path, SWEEP.split("runs:")[0] + f"runs: [{{{{name: '{name}'}}}}]\n"))
+    assert (run.project.run_name, run.project.output_dir) == (name, tmp_path / "runs" / name)
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ("[]", "runs: List should have at least 1 item"),
+        ("[{name: ../out}]", "runs[0].name: String should match pattern"),
+        ("[{name: a/b}]", "runs[0].name: String should match pattern"),
+        ("[{name: .hidden}]", "runs[0].name: String should match pattern"),
+        ("[{name: a}, {name: A}]", "a name can be given once, found again: a"),
+        ("[{name: a, sets: []}]", "runs[0].sets: unknown key"),
+        ("[{name: a, set: lora.r=4}]", "runs[0].set: Input should be a valid list"),
+    ],
+)
+def test_a_bad_list_of_runs_is_refused_with_its_key(tmp_path: Path, runs: str, said: str) -> None:
+    sweep = SWEEP.split("runs:")[0].format(folder=tmp_path) + f"runs: {runs}\n"
+    with pytest.raises(UsageError) as caught:
+        load_sweep(write(tmp_path, sweep.replace("{", "{{").replace("}", "}}")))
+    assert said in str(caught.value)
+
+
+def test_a_misspelt_key_of_the_sweep_file_is_told_with_the_right_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_sweep(write(tmp_path, SWEEP.replace("output_dir", "output_dirs")))
+    assert "sweep.yaml:3 output_dirs: unknown key\n    → did you mean output_dir?" in str(caught.value)
+
+
+def test_what_is_wrong_with_the_runs_is_told_at_once_with_their_names(tmp_path: Path) -> None:
+    wrong = SWEEP.replace("lora.r=4", "lora.rank=4") + "  - {{name: odd, set: [training.max_steps=0, nonsense]}}\n"
+    with pytest.raises(UsageError) as caught:
+        load_sweep(write(tmp_path, wrong))
+    said = str(caught.value)
+    assert "run rank-4: --set lora.rank: unknown key" in said
+    assert "run odd: --set nonsense: expected section.key=value" in said
+
+
+def test_a_file_that_is_no_sweep_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no sweep file: expected project, output_dir and runs"):
+        load_sweep(write(tmp_path, "- a list\n"))

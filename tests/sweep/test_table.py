@@ -1,0 +1,102 @@
+"""What a sweep came to: each run's figures, and its difference from the first run on the same lines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from erniekit_adapter.errors import UsageError
+from erniekit_adapter.evaluation.metrics import summarize
+from erniekit_adapter.evaluation.scoring import score_sample
+from erniekit_adapter.files import sha256
+from erniekit_adapter.invoice.answer import as_text, read_answer
+from erniekit_adapter.project.schema import Project
+from erniekit_adapter.sweep.sweep_file import Run
+from erniekit_adapter.sweep.table import read_results, sweep_markdown, sweep_results, sweep_table
+
+ANSWER = read_answer({"structured_data": {"vendor_block": {"name": "Acme"}, "financial_summary": {"grand_total": 20}}})
+RIGHT, WRONG, BROKEN = as_text(ANSWER), as_text(ANSWER).replace("Acme", "Acne"), "{"
+
+
+def finished_run(folder: Path, name: str, answers: list[str], asked: str = "asked") -> Run:
+    """A run's folder as the stages leave it, as far as the comparison reads it."""
+    project = Project.model_validate({"model": {"model_name_or_path": "./model"}, "output_dir": str(folder / name)})
+    for part in (project.data_dir, project.training_dir, project.evaluation_dir):
+        part.mkdir(parents=True)
+    ids = [f"doc-{number}" for number in range(len(answers))]
+    lines = [json.dumps({"id": each, "src": [asked], "tgt": [RIGHT]}) for each in ids]
+    test_lines = project.data_dir / "test.jsonl"
+    test_lines.write_text("\n".join(lines) + "\n")
+    write(project.data_dir / "manifest.json", {"files": {"test.jsonl": {"sha256": sha256(test_lines)}}})
+    write(project.training_dir / "manifest.json", {"steps": 5, "seconds": 61.4})
+    replies: list[dict[str, Any]] = [
+        {"id": each, "answer": text, "answer_tokens": 9, "finished": True}
+        for each, text in zip(ids, answers, strict=True)
+    ]
+    (project.evaluation_dir / "tuned.jsonl").write_text("".join(json.dumps(reply) + "\n" for reply in replies))
+    scores = [score_sample(ANSWER, reply["answer"], sample=reply["id"]) for reply in replies]
+    figures = asdict(summarize(scores))
+    results = {"samples": len(ids), "test_lines": sha256(test_lines), "base": figures, "tuned": figures}
+    write(project.evaluation_dir / "results.json", results)
+    return Run(name, (), project)
+
+
+def write(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, default=str))
+
+
+def printed(runs: list[Run]) -> str:
+    console = Console(file=StringIO(), width=200)
+    console.print(sweep_table(read_results(runs)))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_each_run_is_held_against_the_first_on_the_same_samples(tmp_path: Path) -> None:
+    good = finished_run(tmp_path, "good", [RIGHT] * 20)
+    bad = finished_run(tmp_path, "bad", [WRONG] * 20)
+    first, second = read_results([good, bad])
+    assert first.against_first is None
+    assert second.against_first is not None
+    assert second.against_first.field_f1.difference == pytest.approx(-0.5)
+    assert second.against_first.field_f1.verdict == "worse"
+
+
+def test_the_table_has_the_base_and_every_run(tmp_path: Path) -> None:
+    good = finished_run(tmp_path, "good", [RIGHT] * 20)
+    text = printed([good, finished_run(tmp_path, "half", [RIGHT, BROKEN] * 10)])
+    assert "2 runs on 20 test documents" in text
+    (half,) = (line for line in text.splitlines() if line.strip().startswith("half"))
+    assert half.split()[1:3] == ["0.500", "0.500"]
+    assert half.split()[-2:] == ["worse", "61"]
+
+
+def test_the_same_table_goes_into_a_report(tmp_path: Path) -> None:
+    found = read_results([finished_run(tmp_path, "only", [RIGHT] * 3)])
+    heading, rule, base, only = sweep_markdown(found).splitlines()
+    assert heading.startswith("| run | JSON validity | schema valid | line item F1 | field F1 [95 %] |")
+    assert rule.count("---") == heading.count("|") - 1
+    assert base.startswith("| base | 1.000 |")
+    assert only.startswith("| only | 1.000 | 1.000 | – | 1.000 [1.000, 1.000] |")
+
+
+def test_what_is_written_down_holds_every_figure_and_difference(tmp_path: Path) -> None:
+    runs = [finished_run(tmp_path, name, [RIGHT] * 6) for name in ("one", "two")]
+    written = json.loads(json.dumps(sweep_results(read_results(runs)), default=str))
+    assert [run["name"] for run in written["runs"]] == ["one", "two"]
+    assert written["runs"][0]["against_first"] is None
+    assert written["runs"][1]["against_first"]["field_f1"]["verdict"] == "no difference shown"
+    assert written["runs"][1]["tuned"]["schema_valid"]["value"] == 1
+
+
+def test_runs_on_other_test_lines_are_not_compared(tmp_path: Path) -> None:
+    one = finished_run(tmp_path, "one", [RIGHT] * 6)
+    other = finished_run(tmp_path, "other", [RIGHT] * 6, asked="asked otherwise")
+    with pytest.raises(UsageError, match="run other: was tested on other lines than one"):
+        read_results([one, other])
