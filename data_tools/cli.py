@@ -15,7 +15,7 @@ from erniekit_adapter.errors import AdapterError, misuse
 
 if TYPE_CHECKING:
     from data_tools.data_manifest import DataManifest
-    from data_tools.pipeline import Source
+    from data_tools.tally import Source
 
 _PROGRESS_AFTER_S = 2.0
 _PROGRESS_EVERY_S = 0.2
@@ -43,11 +43,15 @@ def build_command(
     """Write train, eval and test lines with their manifest into the project's data folder."""
     from data_tools.data_manifest import settings_of
     from data_tools.pipeline import build
+    from erniekit_adapter.errors import UsageError
     from erniekit_adapter.project.loading import load_project
+    from erniekit_adapter.project.sources import missing_sources
 
     loaded = load_project(project, overrides or [])
+    if missing := missing_sources(loaded):
+        raise UsageError(missing)
     with _progress() as on_record:
-        manifest = build(loaded.sources, loaded.data_dir, settings_of(loaded), on_record)
+        manifest = build(loaded.sources, loaded.data_dir, settings_of(loaded), on_record, loaded.data.test_sources)
     _print_manifest(manifest, loaded.data_dir)
 
 

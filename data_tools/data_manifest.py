@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 from data_tools.split import SPLITS
 from erniekit_adapter import __version__
-from erniekit_adapter.errors import AdapterError, Problem, UsageError, fail, misuse
+from erniekit_adapter.errors import AdapterError, Problem, UsageError, misuse
 from erniekit_adapter.files import is_inside, read_json, sha256
 from erniekit_adapter.project.schema import Project
 
 MANIFEST = "manifest.json"
 REJECTED = "rejected.jsonl"
 MADE_BY = "data_tools"
+Role = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ class BuildSettings:
 
     Attributes:
         eval_ratio: share of documents, 0 to 1, whose loss is followed during training.
-        test_ratio: share of documents, 0 to 1, kept for evaluate.
+        test_ratio: share of the sources' documents, 0 to 1, kept for evaluate; test sources are kept besides.
         seed: of the split and of the choice of documents.
         arithmetic: error rejects a record that breaks a rule of level error, warn keeps it.
         max_seq_length: tokens that request and answer may have together.
         tokenizer: the model's tokenizer.model; None where lengths cannot be checked.
-        max_samples: at most so many documents; None for all.
+        max_samples: at most so many documents of the sources; None for all. Test sources are never cut.
     """
 
     eval_ratio: float = 0.1
@@ -46,7 +47,7 @@ def settings_of(project: Project) -> BuildSettings:
     tokenizer = Path(project.model.model_name_or_path).expanduser() / "tokenizer.model"
     return BuildSettings(
         eval_ratio=project.training.val_split_ratio,
-        test_ratio=project.data.test_split_ratio,
+        test_ratio=project.data.test_ratio,
         seed=project.data.seed,
         arithmetic=project.data.arithmetic,
         max_seq_length=project.training.max_seq_length,
@@ -62,7 +63,7 @@ class DataManifest:
     Attributes:
         made_by: package and version.
         settings: what the stage went by.
-        inputs: each source with its SHA-256 and its own counts.
+        inputs: each source with its role (train or test), its SHA-256 and its own counts, in the order they were read.
         files: each file of lines with its SHA-256 and its number of lines.
         read: documents that the sources hold, readable or not.
         documents: different documents among the lines written; their copies count once.
@@ -137,6 +138,7 @@ def check_counts(manifest: DataManifest) -> None:
         ("sum over the gates", sum(manifest.by_gate.values()), "rejected + duplicates", refused),
         ("sum over the splits", sum(manifest.by_split.values()), "written", manifest.written),
         ("read in all sources", sum(source["read"] for source in manifest.inputs), "read", manifest.read),
+        ("accepted in all sources", sum(source["accepted"] for source in manifest.inputs), "written", manifest.written),
     )
     wrong = [Problem("data manifest", f"{left}: {a}, {right}: {b}") for left, a, right, b in sides if a != b]
     if wrong:
@@ -154,23 +156,26 @@ def split_warnings(by_split: Mapping[str, int], settings: BuildSettings) -> list
     ]
 
 
-def nothing_accepted(read: int, by_gate: Mapping[str, int], first_reasons: Mapping[str, str]) -> AdapterError:
-    """The error of a stage that has nothing to write: each gate with its count and its first reason."""
+def nothing_accepted(role: Role, read: int, by_gate: Mapping[str, int], first_reasons: Mapping[str, str]) -> Problem:
+    """What is wrong with sources of which nothing is left: each gate with its count and its first reason."""
+    where, names = ("data.test_sources",) * 2 if role == "test" else ("data", "data.sources and dataset.path")
     if not read:
-        return fail("data", "the sources hold no record at all", "look at data.sources and dataset.path")
+        return Problem(where, "the sources hold no record at all", f"look at {names}")
     counts = ", ".join(f"{gate} {count}" for gate, count in sorted(by_gate.items(), key=lambda item: -item[1]))
     reasons = "\n".join(f"    {gate}: {first_reasons[gate]}" for gate in by_gate)
-    return fail("data", f"none of {read} records passed the gates ({counts}); the first of each:\n{reasons}")
+    return Problem(where, f"none of {read} records passed the gates ({counts}); the first of each:\n{reasons}")
 
 
-def check_inputs(paths: Sequence[Path], outputs: Sequence[Path]) -> None:
+def check_inputs(sources: Sequence[Path], outputs: Sequence[Path], test_sources: Sequence[Path] = ()) -> None:
     """Refuse what cannot be read, and an output that would replace it.
 
     Raises:
-        UsageError: every source that is missing, is no file, is given twice, or is overwritten by an output.
+        UsageError: every source that is missing, is no file, is given twice, or is overwritten by an output; or there
+            is none to train on.
     """
-    if not paths:
-        raise misuse("data.sources", "no source", "give data.sources or dataset.path")
+    if not sources:
+        raise misuse("data.sources", "no source to train on", "give data.sources or dataset.path")
+    paths = [*sources, *test_sources]
     problems = []
     for place, path in enumerate(paths):
         if not path.is_file():

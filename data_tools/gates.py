@@ -1,7 +1,8 @@
 """The checks that accept or reject a record, each with a name; a gate gives the reason for refusing, or None.
 
 `RECORD_GATES` look at what a source says, `PAIR_GATES` at the text that would be trained on. `source`, `image`,
-`duplicate` and `max_samples` are decided where the whole stage is seen, and use the same names in the reports.
+`duplicate`, `held_out` and `max_samples` are decided where the whole stage is seen, and use the same names in the
+reports.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from data_tools.records import DocumentRecord
+from data_tools.records import DocumentRecord, Reading, Rejection
 from erniekit_adapter.invoice import jsontext, rules
 from erniekit_adapter.invoice.answer import as_json
 from erniekit_adapter.invoice.prompts import analysis_request
@@ -80,15 +80,21 @@ def identity(record: DocumentRecord, pair: Pair) -> tuple[bytes, ...]:
     Each is a short hash, because the stage keeps them all in memory. The first byte ranks them: the steadiest is the
     smallest, and names the group.
     """
-    data = record.answer.structured_data if record.answer else None
+    return tuple(sorted((*known_names(record), _key(b"3", pair.request))))
+
+
+def known_names(reading: Reading) -> list[bytes]:
+    """The part of a document's identity that is known even where it gets no pair: its number and its name."""
+    if isinstance(reading, Rejection):
+        return [_key(b"2", reading.document_id)] if reading.document_id else []
+    # A number that nobody confirmed may be another document's.
+    data = reading.answer.structured_data if reading.answer and reading.reviewed else None
     vendor = data.vendor_block.name if data and data.vendor_block else None
     number = data.client_info.invoice_number if data and data.client_info else None
-    keys = [_key(b"3", pair.request)]
-    if record.group:
-        keys.append(_key(b"2", record.group))
+    keys = [_key(b"2", reading.group)] if reading.group else []
     if vendor and number:
         keys.append(_key(b"1", f"{number} of {vendor.casefold()}"))
-    return tuple(sorted(keys))
+    return keys
 
 
 def _key(rank: bytes, text: str) -> bytes:

@@ -14,6 +14,7 @@ from erniekit_adapter.backends.erniekit import local_model_dir, project_problems
 from erniekit_adapter.backends.installed import Candidate, candidates
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.sources import missing_sources
 
 MIN_FREE_GIB = 5
 _MARKS = {"ok": "✓", "wrong": "✗", "skipped": "⊘"}
@@ -91,9 +92,9 @@ def _data(project: Project) -> Check:
     from erniekit_adapter.training.stage import read_data_manifest
 
     if not (project.data_dir / "manifest.json").is_file():
-        missing = [str(source.path) for source in project.sources if not source.path.is_file()]
-        if missing:
-            return Check("wrong", f"sources that are not there: {', '.join(missing)}", "correct their paths")
+        if missing := missing_sources(project):
+            named = "; ".join(f"{problem.where}: {problem.what}" for problem in missing)
+            return Check("wrong", f"sources that are not there: {named}", "correct their paths")
         return Check("skipped", "lines are not made yet", "run make data")
     try:
         splits = read_data_manifest(project)["by_split"]

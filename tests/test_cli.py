@@ -160,6 +160,15 @@ def test_doctor_exits_0_where_nothing_is_wrong(
     assert "✗" not in out
 
 
+def test_doctor_names_every_missing_source_by_its_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    overrides = ("dataset.path=./a.jsonl", "data.test_sources=[{kind: lines, path: ./b.jsonl}]")
+    assert run(monkeypatch, "doctor", project, *(part for one in overrides for part in ("--set", one))) == 1
+    missing = "dataset.path: a.jsonl: no such file; data.test_sources[0].path: b.jsonl: no such file"
+    assert f"✗ sources that are not there: {missing}\n    → correct their paths" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

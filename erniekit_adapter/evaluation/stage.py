@@ -99,7 +99,7 @@ def read_test_samples(project: Project) -> list[TestSample]:
         raise misuse(path, "is not what the data stage wrote", "run make data again")
     samples = [_sample(line) for _, line in read_lines(path) if line][: project.evaluate.max_samples]
     if not samples:
-        raise misuse(path, "holds no sample to evaluate", "add documents, or raise data.test_split_ratio")
+        raise misuse(path, "holds no sample to evaluate", "add documents, or name some in data.test_sources")
     return samples
 
 

@@ -29,6 +29,7 @@ def _path(value: object) -> object:
 
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Ratio = Annotated[float, Field(ge=0, lt=1)]
+DEFAULT_TEST_RATIO = 0.1
 
 
 class Section(BaseModel):
@@ -110,7 +111,7 @@ class DatasetSection(Section):
     """Ready-made training lines: the interchange form or ERNIEKit's."""
 
     path: FilePath | None = None
-    max_samples: int | None = Field(None, ge=1, description="at most so many documents, by a seeded choice")
+    max_samples: int | None = Field(None, ge=1, description="train on at most so many documents, by a seeded choice")
 
 
 class ErniekitSection(Section):
@@ -147,14 +148,24 @@ Source = Annotated[ActiveLearningSource | ManifestSource | LinesSource, Field(di
 
 
 class DataSection(Section):
-    """Where training lines come from."""
+    """Where training and test lines come from."""
 
     sources: list[Source] = []
-    test_split_ratio: Ratio = Field(0.1, description="share of documents kept for evaluate")
+    test_sources: list[Source] = Field([], description="documents that are only ever tested on")
+    test_split_ratio: Ratio | None = Field(
+        None, description="share of the sources' documents kept for evaluate; 0.1, with test_sources 0"
+    )
     arithmetic: Literal["error", "warn"] = Field(
         "error", description="what a broken rule of level error does to a record"
     )
     seed: int = Field(42, ge=0, lt=2**31)
+
+    @property
+    def test_ratio(self) -> float:
+        """The share of the sources' documents in force: a fixed test set wants no others unless they are asked for."""
+        if self.test_split_ratio is not None:
+            return self.test_split_ratio
+        return 0.0 if self.test_sources else DEFAULT_TEST_RATIO
 
 
 class ExportSection(Section):
@@ -187,15 +198,23 @@ class Project(Section):
 
     @model_validator(mode="after")
     def _splits_leave_something(self) -> Project:
-        if self.training.val_split_ratio + self.data.test_split_ratio >= 1:
+        if self.training.val_split_ratio + self.data.test_ratio >= 1:
             raise ValueError("training.val_split_ratio + data.test_split_ratio leave nothing to train on")
         return self
 
     @property
     def sources(self) -> list[ActiveLearningSource | ManifestSource | LinesSource]:
-        """Every source in order, `dataset.path` first."""
+        """Every source that is trained on, in order, `dataset.path` first."""
         ready = [LinesSource(kind="lines", path=self.dataset.path)] if self.dataset.path else []
         return [*ready, *self.data.sources]
+
+    @property
+    def source_paths(self) -> dict[str, Path]:
+        """The path of every source, test sources included, by the key that gives it."""
+        paths = {"dataset.path": self.dataset.path} if self.dataset.path else {}
+        for name, sources in (("sources", self.data.sources), ("test_sources", self.data.test_sources)):
+            paths |= {f"data.{name}[{place}].path": source.path for place, source in enumerate(sources)}
+        return paths
 
     @property
     def data_dir(self) -> Path:

@@ -12,8 +12,9 @@ import simplejson
 from data_examples import answer, automatic_log, correction, ground_truth, numbered, write_json, write_lines
 
 from data_tools.data_manifest import BuildSettings, DataManifest
-from data_tools.pipeline import Source, build
+from data_tools.pipeline import build
 from data_tools.synthesize.writing import write_corpus
+from data_tools.tally import Source
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.invoice.prompts import analysis_request
 from erniekit_adapter.project.schema import ActiveLearningSource, ManifestSource

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_tools.data_manifest import BuildSettings, DataManifest
-from data_tools.pipeline import Source, build
+from data_tools.pipeline import build
+from data_tools.tally import Source
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.project.schema import ActiveLearningSource, LinesSource, ManifestSource
 

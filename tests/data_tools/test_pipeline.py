@@ -18,7 +18,8 @@ from data_examples import (
 )
 
 from data_tools.data_manifest import BuildSettings, DataManifest, check_counts
-from data_tools.pipeline import Source, build, prepare
+from data_tools.pipeline import build, prepare
+from data_tools.tally import Source
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.files import sha256
 from erniekit_adapter.project.schema import ActiveLearningSource, LinesSource, ManifestSource
@@ -62,6 +63,7 @@ def test_the_manifest_names_settings_sources_and_hashes(tmp_path: Path) -> None:
     assert told["settings"]["seed"] == 42
     assert told["inputs"] == [
         {
+            "role": "train",
             "kind": "active_learning",
             "path": str(source.path),
             "sha256": sha256(source.path),

@@ -334,6 +334,50 @@ def test_dataset_path_comes_before_the_other_sources(tmp_path: Path) -> None:
     ]
 
 
+def test_every_source_is_known_by_the_key_that_gives_its_path(tmp_path: Path) -> None:
+    text = LEAST + (
+        "dataset: {path: a}\n"
+        "data: {sources: [{kind: manifest, path: b}], test_sources: [{kind: lines, path: c}, {kind: lines, path: d}]}\n"
+    )
+    project = load_project(written(tmp_path, text))
+    assert project.source_paths == {
+        "dataset.path": Path("a"),
+        "data.sources[0].path": Path("b"),
+        "data.test_sources[0].path": Path("c"),
+        "data.test_sources[1].path": Path("d"),
+    }
+    assert [source.path for source in project.sources] == [Path("a"), Path("b")]
+
+
+def test_a_test_source_is_told_by_its_place_in_the_list(tmp_path: Path) -> None:
+    text = LEAST + "data:\n  test_sources:\n    - {kind: lines, path: a}\n    - {kind: lines, file: b}\n"
+    assert "project.yaml:6 data.test_sources[1].file: unknown key" in problems(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("data", "share"),
+    [
+        ("{}", 0.1),
+        ("{test_split_ratio: 0.0}", 0.0),
+        ("{test_split_ratio: 0.3}", 0.3),
+        ("{test_sources: []}", 0.1),
+        ("{test_sources: [{kind: lines, path: a}]}", 0.0),
+        ("{test_sources: [{kind: lines, path: a}], test_split_ratio: 0.3}", 0.3),
+        ("{test_sources: [{kind: lines, path: a}], test_split_ratio: null}", 0.0),
+    ],
+)
+def test_with_test_sources_no_other_document_is_kept_for_the_test_unless_asked_for(
+    tmp_path: Path, data: str, share: float
+) -> None:
+    assert load_project(written(tmp_path, f"{LEAST}data: {data}\n")).data.test_ratio == share
+
+
+def test_test_sources_leave_the_sources_to_training_and_its_loss(tmp_path: Path) -> None:
+    text = LEAST + "training: {val_split_ratio: 0.95}\ndata: {test_sources: [{kind: lines, path: a}]}\n"
+    assert load_project(written(tmp_path, text)).data.test_ratio == 0
+    assert "leave nothing to train on" in problems(tmp_path, text, "data.test_split_ratio=0.05")
+
+
 @given(
     seed=st.integers(0, 2**31 - 1),
     rank=st.integers(1, 1024),
