@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from data_examples import OCR, answer, automatic_log, correction, interchange, numbered, write_lines
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_tools.cli import main
@@ -331,6 +331,7 @@ def of_the_same_document(known: Sequence[Said], others: Sequence[Said]) -> list[
     return found[len(known) :]
 
 
+@settings(deadline=None)
 @given(tested=RECORDS, trained=RECORDS)
 def test_nothing_of_a_test_document_is_trained_on_and_everything_else_is(
     tested: list[Said], trained: list[Said]
