@@ -180,9 +180,9 @@ def test_nothing_of_the_training_changes_the_test_lines(
     tested = [doc(n) for n in (3, 1, 2)]
     lines = []
     usual, other = (range(10, 20), FIXED_ONLY), (trained, replace(FIXED_ONLY, **changes))
-    for name, (documents, settings) in (("usual", usual), ("other", other)):
+    for name, (documents, chosen) in (("usual", usual), ("other", other)):
         (tmp_path / name).mkdir()
-        built(tmp_path / name, tested, [doc(n) for n in documents], settings)
+        built(tmp_path / name, tested, [doc(n) for n in documents], chosen)
         lines.append((tmp_path / name / "out" / "test.jsonl").read_bytes())
     assert lines[0] == lines[1]
 
