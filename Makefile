@@ -11,17 +11,20 @@ BIN := .venv/bin
 ADAPTER := $(BIN)/python -m erniekit_adapter
 DATA := $(BIN)/python -m data_tools
 DEMO := runs/demo
+TOOLKITS := erniekit transformers transformers5 paddleformers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-erniekit setup-transformers data train export evaluate check plan doctor demo test bench lint \
-	clean requirements tiny-base
+.PHONY: help setup setup-erniekit setup-transformers setup-transformers5 setup-paddleformers data train export evaluate \
+	sweep check plan doctor demo test bench lint clean requirements tiny-base
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## make .venv with the project's own packages
 setup-erniekit: .venvs/erniekit/.ready ## make .venvs/erniekit: ERNIEKit and PaddlePaddle on CPU (2.6 GB)
 setup-transformers: .venvs/transformers/.ready ## make .venvs/transformers: torch and PEFT, for tests of the PEFT form
+setup-transformers5: .venvs/transformers5/.ready ## make .venvs/transformers5: the next transformers, for tests
+setup-paddleformers: .venvs/paddleformers/.ready ## make .venvs/paddleformers: ERNIEKit's successor on CPU, for tests
 
 .venv/.ready: requirements/project.txt
 	$(call environment,.venv,requirements/project.txt)
@@ -48,6 +51,10 @@ export: setup ## an adapter to a bundle: native, peft, merged
 evaluate: setup ## is the tuned model better, on what, how sure
 	$(ADAPTER) evaluate $(CONFIG) $(ARGS)
 
+sweep: CONFIG = configs/sweeps/learning-rate.yaml
+sweep: setup ## several runs of one project, held against each other
+	$(ADAPTER) sweep $(CONFIG) $(ARGS)
+
 check: setup ## say everything that is wrong with a project file
 	$(ADAPTER) check $(CONFIG) $(ARGS)
 
@@ -60,13 +67,14 @@ doctor: setup ## is this machine ready for the project
 demo: setup setup-erniekit ## the whole way on CPU: documents, data, train, export, evaluate
 	rm -rf $(DEMO)
 	$(DATA) synthesize --output $(DEMO)/documents --count 420 --seed 7 --fault-share 0.1 --correction-share 0.2
+	$(DATA) synthesize --output $(DEMO)/held-out --count 200 --seed 2011 --fault-share 0.1 --correction-share 0
 	$(DATA) build --project configs/demo-cpu.yaml
 	$(ADAPTER) train configs/demo-cpu.yaml $(ARGS)
 	$(ADAPTER) export configs/demo-cpu.yaml
 	$(ADAPTER) evaluate configs/demo-cpu.yaml
 	$(ADAPTER) summary configs/demo-cpu.yaml
 
-test: setup setup-erniekit setup-transformers ## every test, those with the real toolkits included
+test: setup $(TOOLKITS:%=setup-%) ## every test, those with the real toolkits included
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: setup setup-erniekit ## print the benchmarks' figures
@@ -79,8 +87,8 @@ lint: setup ## ruff, import-linter, mypy
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-tiny-base: setup setup-transformers ## pretrain the demo's base model anew, with torch (46 minutes on 2 cores)
-	.venvs/transformers/bin/python -m tiny_base.pretrain --output build/tiny-base --minutes 46 $(ARGS)
+tiny-base: setup setup-transformers ## pretrain the demo's base model anew, with torch (52 minutes on 2 cores)
+	.venvs/transformers/bin/python -m tiny_base.pretrain --output build/tiny-base --minutes 52 $(ARGS)
 	$(BIN)/python -m tiny_base.convert --pretrained build/tiny-base
 
 requirements: setup ## compile requirements/*.in to exact versions (needs uv)

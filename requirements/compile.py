@@ -14,6 +14,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 # What a CUDA build of torch brings along; pip adds it where such a build is what it finds.
 CUDA_PACKAGES = re.compile(r"(nvidia|cuda)-|triton")
+WITH_TORCH = ("transformers", "transformers5")
 ALWAYS_TRUE = (
     r" and platform_machine == 'x86_64'",
     r" and (platform_python_implementation|implementation_name) != 'PyPy'",
@@ -32,7 +33,7 @@ def compiled(source: Path) -> str:
         f"# Compiled from {source.name} (make requirements): exact versions for Linux x86-64, Python 3.10 to 3.12."
     ]
     for line in target.read_text().splitlines():
-        if not line or line.startswith("#") or (source.stem == "transformers" and CUDA_PACKAGES.match(line)):
+        if not line or line.startswith("#") or (source.stem in WITH_TORCH and CUDA_PACKAGES.match(line)):
             continue
         for marker in ALWAYS_TRUE:
             line = re.sub(marker, "", line)

@@ -1,4 +1,7 @@
-"""From what pretraining wrote to a model folder in ERNIEKit's layout: a program of the project's own environment."""
+"""From what pretraining wrote to the model folder in ERNIEKit's layout, and from that to Hugging Face's.
+
+A program of the project's own environment.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import orjson
 
 from erniekit_adapter.adapters.layouts import PARTS, Array, ModelShape, base_shapes, join_columns
+from erniekit_adapter.adapters.peft import write_hf_base
 from erniekit_adapter.adapters.tensor_files import read_tensors, write_tensors
 from erniekit_adapter.files import read_bytes, read_json, write_bytes, write_json, writing_folder
 from erniekit_adapter.workers.erniekit_tiny_model import BOS_ID, EOS_ID, model_config, tokenizer_config
+from tiny_base.fast_tokenizer import fast_tokenizer
 from tiny_base.sizes import SHAPE
 
+MODEL = Path("tiny_base/model")
 _TOKENIZER_BYTES = 1_000_000
 
 
@@ -49,6 +56,7 @@ def write_model(pretrained: Path, output: Path) -> None:
     """
     pad_id = read_json(pretrained / "hf" / "config.json")["pad_token_id"]
     ends = {"bos_token_id": BOS_ID, "do_sample": False, "eos_token_id": EOS_ID, "pad_token_id": pad_id}
+    tokenizer = read_bytes(pretrained / "tokenizer.model", _TOKENIZER_BYTES)
     with writing_folder(output) as folder:
         write_tensors(
             folder / "model.safetensors",
@@ -56,18 +64,35 @@ def write_model(pretrained: Path, output: Path) -> None:
             form="np",
         )
         write_json(folder / "config.json", model_config(SHAPE, pad_id))
-        write_json(folder / "tokenizer_config.json", tokenizer_config())
         write_json(folder / "generation_config.json", ends)
-        write_bytes(folder / "tokenizer.model", read_bytes(pretrained / "tokenizer.model", _TOKENIZER_BYTES))
+        write_bytes(folder / "tokenizer.model", tokenizer)
+        write_bytes(folder / "tokenizer.json", orjson.dumps(fast_tokenizer(tokenizer)))
+        # ERNIEKit does not read the class; AutoTokenizer refuses one that it does not know.
+        named = tokenizer_config() | {"tokenizer_class": "PreTrainedTokenizerFast"}
+        write_json(folder / "tokenizer_config.json", named)
 
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Convert the pretrained tiny base to ERNIEKit's layout.")
-    parser.add_argument("--pretrained", type=Path, required=True, help="the output folder of tiny_base.pretrain")
-    parser.add_argument("--output", type=Path, default=Path("tiny_base/model"), help="model folder to write")
+    parser = argparse.ArgumentParser(description="Write the tiny base's model folder, or the same in another layout.")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--pretrained", type=Path, metavar="FOLDER", help="write the model folder from what tiny_base.pretrain wrote"
+    )
+    source.add_argument(
+        "--hugging-face",
+        type=Path,
+        metavar="FOLDER",
+        help="write the new FOLDER, for transformers and PaddleFormers, from the model folder",
+    )
+    parser.add_argument("--model", type=Path, default=MODEL, help=f"the model folder; default {MODEL}")
     options = parser.parse_args()
-    write_model(options.pretrained, options.output)
+    if options.pretrained:
+        write_model(options.pretrained, options.model)
+    elif options.hugging_face.exists():
+        parser.error(f"{options.hugging_face} is there already")
+    else:
+        write_hf_base(options.model, options.hugging_face)
 
 
 if __name__ == "__main__":

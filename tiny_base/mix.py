@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from data_tools.synthesize.content import Item, Party, SyntheticInvoice, generator, make_invoice
 from data_tools.synthesize.layout import postal_address, text_lines
 from tiny_base import words
-from tiny_base.tasks import Document, Turn, copy_turn, field_turn, turn
+from tiny_base.tasks import Document, Turn, copy_turn, echo_turn, field_turn, turn
 
 # Far from every seed that documents for fine-tuning are made with.
 FIRST_SEED = 1_000_000
@@ -46,15 +46,26 @@ def conversations(seed: int, first: int = 0) -> Iterator[Conversation]:
 
 
 def invented(rng: random.Random, invoice: SyntheticInvoice) -> SyntheticInvoice:
-    """The invoice with invented names, streets, cities and goods; numbers stay."""
+    """The invoice with invented names, streets, cities, goods and number; amounts and dates stay."""
     language = invoice.language
     items = tuple(replace(item, description=words.description(rng, language)) for item in invoice.items)
     return replace(
         invoice,
+        invoice_id=_invented_number(rng, invoice.invoice_id),
         vendor=_invented_party(rng, invoice.vendor, language),
         client=_invented_party(rng, invoice.client, language),
         items=items,
     )
+
+
+def _invented_number(rng: random.Random, number: str) -> str:
+    """A number with other letters, and with four, six or seven digits at its end, where the demo's have five."""
+    start = number[:-5]
+    if rng.random() < 0.3:
+        start = "".join(rng.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=rng.randint(1, 3))) + rng.choice(
+            ("-", "/", "", " ")
+        )
+    return start + "".join(rng.choices("0123456789", k=rng.choice((4, 6, 6, 7))))
 
 
 def _invented_party(rng: random.Random, party: Party, language: str) -> Party:
@@ -129,7 +140,7 @@ def easy_conversation(seed: int, index: int) -> Conversation:
     page = "\n".join(lines)
     fields = {name: value for name, value in whole.document.fields.items() if value in page}
     document = replace(whole.document, lines=lines, fields=fields)
-    tasks = (copy_turn, copy_turn, field_turn) if fields else (copy_turn,)
+    tasks = (copy_turn, echo_turn, field_turn) if fields else (copy_turn, echo_turn)
     turns = [rng.choice(tasks)(rng, document) for _ in range(rng.randint(3, 7))]
     opening = replace(turns[0], question=_opening(rng, document, turns[0].question))
     return Conversation(document, (opening, *turns[1:]))

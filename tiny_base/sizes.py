@@ -2,4 +2,4 @@
 
 from erniekit_adapter.adapters.layouts import ModelShape
 
-SHAPE = ModelShape(layers=4, hidden=192, heads=6, kv_heads=2, head_dim=32, ffn=512, vocab=2048, tied=True)
+SHAPE = ModelShape(layers=4, hidden=192, heads=3, kv_heads=1, head_dim=64, ffn=432, vocab=3072, tied=True)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from erniekit_adapter.invoice.prompts import analysis_request
+from tiny_base import words
+
+# Every name of the canonical answer: no key of the mix's own may be one of them by chance.
+CANONICAL_KEYS = frozenset(re.findall(r'"(\w+)"', analysis_request(None, with_image=False)))
 # Names that a field goes by: as a key, or with spaces in a question. Those of the canonical blocks are not among them.
 FIELD_NAMES = {
     "seller": ("seller", "supplier", "vendor", "issuer", "sold_by", "vendor_name", "company", "from"),
@@ -48,9 +54,22 @@ _FIELD_QUESTIONS = (
     "{name}",
     "Find {name}.",
 )
-_LIST_QUESTIONS = ("List {names}.", "Write down {names}.", "Give {names}, one per line.", "{names}")
+# What an answer says of a field that is not on the page; an object leaves such a field out.
+NOT_FOUND = "none"
+_ABSENT_SHARE = 0.15
+_LIST_QUESTIONS = (
+    'List {names} as "name{mark}value".',
+    'Write down {names} with "{mark}" between.',
+    '"{mark}": {names}',
+)
 _JSON_QUESTIONS = ("Give JSON with {names}.", "JSON: {names}", "Answer with an object of {names}.", "As JSON, {names}.")
 _ROW_LIST_QUESTIONS = ("All items as JSON with {names}.", "Rows: {names}", "List every line as {names}.")
+_FORM_QUESTIONS = (
+    "JSON of {names}; below it the items as {cells}.",
+    "First {names} as an object, then rows of {cells}.",
+)
+# How a question says that a key of its own stands for a field.
+_RENAMINGS = ("{key} = {name}", "{name} as {key}", "{key} ({name})", "{key} for the {name}")
 
 
 @dataclass(frozen=True)
@@ -85,9 +104,9 @@ def turn(rng: random.Random, document: Document) -> Turn:
 
 def field_turn(rng: random.Random, document: Document) -> Turn:
     """One field, asked for under one of its names."""
-    field = rng.choice(list(document.fields))
+    field = rng.choice(_absent(document) if rng.random() < _ABSENT_SHARE else list(document.fields))
     name = rng.choice(FIELD_NAMES[field]).replace("_", " ")
-    return Turn(rng.choice(_FIELD_QUESTIONS).format(name=name), document.fields[field], "field")
+    return Turn(rng.choice(_FIELD_QUESTIONS).format(name=name), document.fields.get(field, NOT_FOUND), "field")
 
 
 def row_turn(rng: random.Random, document: Document) -> Turn:
@@ -99,29 +118,31 @@ def row_turn(rng: random.Random, document: Document) -> Turn:
 
 
 def list_turn(rng: random.Random, document: Document) -> Turn:
-    """Some fields as lines of name and value."""
-    chosen = _some_fields(rng, document)
-    between = rng.choice((": ", " = ", " - "))
-    answer = "\n".join(f"{name}{between}{document.fields[field]}" for field, name in chosen)
-    return Turn(_asked(rng, _LIST_QUESTIONS, [name for _, name in chosen]), answer, "list")
+    """Some fields as lines of name and value, with the mark between them that the question shows."""
+    asked, keys = _some_fields(rng, document)
+    mark = rng.choice((": ", " = ", " - ", " is ", " | "))
+    answer = "\n".join(f"{key}{mark}{document.fields.get(field, NOT_FOUND)}" for field, key in keys.items())
+    return Turn(rng.choice(_LIST_QUESTIONS).format(names=asked, mark=mark), answer, "list")
 
 
 def object_turn(rng: random.Random, document: Document) -> Turn:
     """Some fields as one flat JSON object."""
-    chosen = _some_fields(rng, document)
-    pairs = (f"{_quoted(name)}:{_json_value(field, document.fields[field])}" for field, name in chosen)
-    return Turn(_asked(rng, _JSON_QUESTIONS, [name for _, name in chosen]), "{" + ",".join(pairs) + "}", "object")
+    asked, keys = _some_fields(rng, document)
+    return Turn(rng.choice(_JSON_QUESTIONS).format(names=asked), _object(keys, document.fields), "object")
 
 
 def rows_turn(rng: random.Random, document: Document) -> Turn:
     """All invoice lines as JSON rows with some of their cells in some order."""
-    cells = rng.sample(list(ROW_NAMES), rng.choice((2, 3, 4, 4)))
-    names = {cell: rng.choice(ROW_NAMES[cell]) for cell in cells}
-    rows = (
-        "{" + ",".join(f"{_quoted(name)}:{_json_value(cell, row[cell])}" for cell, name in names.items()) + "}"
-        for row in document.rows
-    )
-    return Turn(_asked(rng, _ROW_LIST_QUESTIONS, list(names.values())), "[" + ",".join(rows) + "]", "rows")
+    asked, keys = _some_cells(rng)
+    return Turn(rng.choice(_ROW_LIST_QUESTIONS).format(names=asked), _rows(keys, document), "rows")
+
+
+def form_turn(rng: random.Random, document: Document) -> Turn:
+    """Some fields as an object, and below it all invoice lines as rows: a long answer."""
+    asked, keys = _some_fields(rng, document)
+    asked_cells, cell_keys = _some_cells(rng)
+    question = rng.choice(_FORM_QUESTIONS).format(names=asked, cells=asked_cells)
+    return Turn(question, f"{_object(keys, document.fields)}\n{_rows(cell_keys, document)}", "form")
 
 
 def copy_turn(rng: random.Random, document: Document) -> Turn:
@@ -131,8 +152,15 @@ def copy_turn(rng: random.Random, document: Document) -> Turn:
         return Turn(f"Repeat line {start + 1}.", document.lines[start], "copy")
     first, *others = document.lines[start : start + rng.randint(1, 6)]
     if others and rng.random() < 0.5:
-        return Turn(f"What stands below {_quoted(first)}?", "\n".join(others), "copy")
-    return Turn(f"Repeat from {_quoted(first.split()[0])} on.", "\n".join([first, *others]), "copy")
+        return Turn(f"What {len(others)} lines stand below {_quoted(first)}?", "\n".join(others), "copy")
+    question = f"Repeat {len(others) + 1} lines from {_quoted(first.split()[0])} on."
+    return Turn(question, "\n".join([first, *others]), "copy")
+
+
+def echo_turn(rng: random.Random, document: Document) -> Turn:
+    """Words, numbers and marks without meaning, word for word: every piece of the tokenizer comes by."""
+    text = words.jumble(rng)
+    return Turn(rng.choice(("Say {text}", "Repeat: {text}", "Copy {text}")).format(text=text), text, "echo")
 
 
 def sum_turn(rng: random.Random, document: Document) -> Turn:
@@ -145,27 +173,66 @@ def sum_turn(rng: random.Random, document: Document) -> Turn:
 
 
 _TASKS: dict[Callable[[random.Random, Document], Turn], float] = {
-    field_turn: 0.26,
-    row_turn: 0.12,
-    list_turn: 0.12,
+    field_turn: 0.18,
+    row_turn: 0.10,
+    list_turn: 0.09,
     object_turn: 0.24,
     rows_turn: 0.12,
-    copy_turn: 0.12,
-    sum_turn: 0.02,
+    form_turn: 0.08,
+    copy_turn: 0.10,
+    echo_turn: 0.08,
+    sum_turn: 0.01,
 }
 
 
-def _some_fields(rng: random.Random, document: Document) -> list[tuple[str, str]]:
-    fields = rng.sample(list(document.fields), rng.randint(2, min(9, len(document.fields))))
-    return [(field, rng.choice(FIELD_NAMES[field])) for field in fields]
+def _some_fields(rng: random.Random, document: Document) -> tuple[str, dict[str, str]]:
+    """What a question says of some fields, and the key that the answer shall give each."""
+    present = list(document.fields)
+    fields = rng.sample(present, rng.randint(2, min(12, len(present))))
+    if rng.random() < 0.4:
+        absent = _absent(document)
+        fields += rng.sample(absent, min(len(absent), rng.randint(1, 2)))
+        rng.shuffle(fields)
+    return _named(rng, {field: FIELD_NAMES[field] for field in fields})
 
 
-def _asked(rng: random.Random, questions: tuple[str, ...], names: list[str]) -> str:
-    return rng.choice(questions).format(names=", ".join(names))
+def _some_cells(rng: random.Random) -> tuple[str, dict[str, str]]:
+    cells = rng.sample(list(ROW_NAMES), rng.choice((2, 3, 4, 4)))
+    return _named(rng, {cell: ROW_NAMES[cell] for cell in cells})
 
 
-def _json_value(name: str, value: str) -> str:
-    return value if name in _NUMBERS else _quoted(value)
+def _absent(document: Document) -> list[str]:
+    return [field for field in FIELD_NAMES if field not in document.fields] or ["rate"]
+
+
+def _named(rng: random.Random, names: dict[str, tuple[str, ...]]) -> tuple[str, dict[str, str]]:
+    """Fields under names that mean them or, half of the time, under keys that the question explains."""
+    keys = {field: rng.choice(choices) for field, choices in names.items()}
+    if rng.random() < 0.5:
+        return ", ".join(keys.values()), keys
+    renaming = rng.choice(_RENAMINGS)
+    own = {field: _own_key(rng) for field in keys}
+    asked = [renaming.format(key=own[field], name=name.replace("_", " ")) for field, name in keys.items()]
+    return ", ".join(asked), own
+
+
+def _own_key(rng: random.Random) -> str:
+    while (key := words.key(rng)) in CANONICAL_KEYS:
+        pass
+    return key
+
+
+def _object(keys: dict[str, str], values: dict[str, str]) -> str:
+    shown = {field: key for field, key in keys.items() if field in values}
+    return "{" + ",".join(f"{_quoted(key)}:{_json_value(field, values[field])}" for field, key in shown.items()) + "}"
+
+
+def _rows(keys: dict[str, str], document: Document) -> str:
+    return "[" + ",".join(_object(keys, row) for row in document.rows) + "]"
+
+
+def _json_value(field: str, value: str) -> str:
+    return value if field in _NUMBERS else _quoted(value)
 
 
 def _quoted(text: str) -> str:

@@ -15,7 +15,8 @@ from tiny_base.sizes import SHAPE
 from tiny_base.words import OFFICE_WORDS, SENTENCES
 
 _CONVERSATIONS = 1500
-_PROSE_TIMES = 250  # so that the words of prose become pieces beside those of thousands of invoices
+# So that the words of prose, and those that names are made of, become pieces beside those of thousands of invoices.
+_PROSE_TIMES, _WORD_TIMES = 150, 60
 
 
 def corpus(seed: int) -> Iterator[str]:
@@ -24,6 +25,7 @@ def corpus(seed: int) -> Iterator[str]:
     for _ in range(_PROSE_TIMES):
         yield request_prose
         yield from SENTENCES
+    for _ in range(_WORD_TIMES):
         yield from (form for word in OFFICE_WORDS for form in (word, word.capitalize(), f" {word}"))
     for conversation in islice(conversations(seed), _CONVERSATIONS):
         for turn in conversation.turns:

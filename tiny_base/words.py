@@ -1,4 +1,4 @@
-"""The words of the pretraining mix: invented names from syllables, and English sentences about nothing of ours."""
+"""The words of the pretraining mix: invented ones, everyday ones, and English sentences about nothing of ours."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ _ONSETS = (
 _VOWELS = ("a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "au", "ei", "ie", "oa", "ou", "y")
 _CODAS = ("", "", "", "l", "n", "r", "s", "t", "m", "d", "k", "ck", "nd", "ng", "rn", "rt", "st", "ll", "lt", "x", "p")
 _STREET_ENDS = {"de": ("strasse", "weg", "allee", "gasse"), "en": (" Street", " Road", " Lane", " Avenue")}
+# What pages and answers hold besides words and digits.
+_MARKS = tuple("[]{}()<>\"'!?%&*|\\~^_≠×−–€£¥$§äöüÄÖÜßé")
 _CITY_STEMS = ("ton", "burg", "ham", "ford", "stadt", "ville", "dorf", "mouth", "")
 
 SENTENCES = (
@@ -59,7 +61,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# Words of offices and shops in no order of meaning, which the tokenizer shall know as one piece each.
+# Words of offices and shops in no order of meaning: names and keys are made of them, whole and cut to pieces.
 OFFICE_WORDS = _words(
     "account address agency amount answer april area article august balance bank batch block book box brand budget "
     "building business button buyer card care case cash catalogue center change charge check city class cleaning "
@@ -83,7 +85,19 @@ OFFICE_WORDS = _words(
     "system table tax taxes team technology term terms test text ticket time title token tool total trade "
     "training transfer transport travel true trust type union unit update user valid valley validation value "
     "vehicle vendor verified version video view visit volume wage warehouse water week weight window winter "
-    "wire wood work yard year zone"
+    "wire wood work yard year zone "
+    "abteilung akte anfrage angebot anlage antrag apparat arbeit artikel aufgabe aufsatz ausgabe bahn balken band "
+    "bauer becken behaelter berater bericht betrieb bildung blatt blech boden bogen bolzen brett brief bruecke buch "
+    "buerste dach dichtung dienst dose draht dreher ecke eimer eisen faden farbe fass feder feile feld fenster "
+    "fertigung filter flansch flasche folie gabel gebiet gelenk geraet gewinde gitter griff grund gurt hafen hahn "
+    "haken halle hammer haube heizung hobel huelse kanne kante karte kasten kegel keil kern kessel kette kiste klinge "
+    "klotz knopf koffer kolben korb kraft kran kreis kugel kunde kurbel laden lampe lehre leiter linse loch luft "
+    "mantel masse mauer meister messer miete mitte motor mulde mutter nadel nagel niete nuten ofen ordner platte "
+    "pfosten pinsel polster presse probe pulver rad rahmen rand raum regal reifen riegel riemen rinne rost ruder "
+    "saege sattel saeule schale schaufel scheibe schiene schild schirm schlauch schloss schnur schrank seil sieb "
+    "spange speicher spindel spitze stange stecker stein stempel stift stoff strom stuhl tafel tank tasche teil "
+    "tisch trommel tuch tuer turm uhr ventil verband versand vorrat waage wagen walze wanne welle winde wolle "
+    "zange zapfen zeichen ziegel zug zylinder"
 )
 
 
@@ -97,9 +111,43 @@ def word(rng: random.Random, most: int = 3) -> str:
     return text
 
 
+def spliced(rng: random.Random) -> str:
+    """The start of one everyday word with the end of another: no piece that a tokenizer makes of words stays unread."""
+    start, end = rng.sample(OFFICE_WORDS, 2)
+    return start[: rng.randint(1, len(start))] + end[rng.randint(0, len(end) - 2) :]
+
+
+def any_word(rng: random.Random, most: int = 2) -> str:
+    """A word in small letters: invented from `most` syllables, spliced, or an everyday one."""
+    kind = rng.random()
+    if kind < 0.3:
+        return word(rng, most)
+    return spliced(rng) if kind < 0.65 else rng.choice(OFFICE_WORDS)
+
+
 def name(rng: random.Random, most: int = 2) -> str:
-    """An invented word with a capital letter."""
-    return word(rng, most).capitalize()
+    """A word with a capital letter."""
+    return any_word(rng, most).capitalize()
+
+
+def key(rng: random.Random) -> str:
+    """A key in snake case that means nothing: one to three words."""
+    return "_".join(any_word(rng) for _ in range(rng.choice((1, 2, 2, 3))))
+
+
+def jumble(rng: random.Random) -> str:
+    """Words, numbers and marks in no order, to be copied."""
+    parts = []
+    for _ in range(rng.randint(1, 8)):
+        kind = rng.random()
+        if kind < 0.7:
+            parts.append(rng.choice((name, any_word))(rng))
+        elif kind < 0.9:
+            parts.append("".join(rng.choices("0123456789", k=rng.randint(1, 6))))
+        else:
+            parts.append(rng.choice(_MARKS))
+        parts.append(rng.choice((" ", " ", " ", "_", "-", ", ", ": ", ".", "/", "", "@", " + ", "#", " = ", "; ")))
+    return "".join(parts[:-1])
 
 
 def street(rng: random.Random, language: str) -> str:
@@ -115,8 +163,8 @@ def city(rng: random.Random) -> str:
 def description(rng: random.Random, language: str) -> str:
     """What an invoice line could sell: one long word in German, one to three words in English."""
     if language == "de":
-        return name(rng, 2) + word(rng, 2)
-    return " ".join([name(rng), *(word(rng, 2) for _ in range(rng.choice((0, 1, 1, 1, 2))))])
+        return name(rng, 2) + any_word(rng, 2)
+    return " ".join([name(rng), *(any_word(rng, 2) for _ in range(rng.choice((0, 1, 1, 1, 2))))])
 
 
 def prose(rng: random.Random, most_words: int = 60) -> str:

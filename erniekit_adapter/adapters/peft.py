@@ -80,6 +80,8 @@ def read_base(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:
 def write_hf_base(model: Path, output: Path) -> None:
     """Write a base model of ERNIEKit's layout as transformers' `Ernie4_5ForCausalLM` loads it, whole or not at all.
 
+    PaddleFormers 1.2 loads it as well.
+
     Raises:
         AdapterError: the model cannot be represented exactly; all reasons at once.
     """
@@ -87,11 +89,14 @@ def write_hf_base(model: Path, output: Path) -> None:
     converted = base_to_hugging_face(tensors, ModelShape.from_config(config))
     settings = hf_config(config, _torch_dtype(converted))
     ends = {key: settings[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    fast = (model / "tokenizer.json").is_file()
+    tokenizer = hf_tokenizer_config(read_json(model / "tokenizer_config.json"), fast)
     with writing_folder(output) as folder:
         write_json(folder / "config.json", settings)
         write_json(folder / "generation_config.json", {"do_sample": False, **ends})
-        write_json(folder / "tokenizer_config.json", hf_tokenizer_config(read_json(model / "tokenizer_config.json")))
-        write_bytes(folder / "tokenizer.model", read_bytes(model / "tokenizer.model", _TOKENIZER_BYTES))
+        write_json(folder / "tokenizer_config.json", tokenizer)
+        for name in ("tokenizer.model", "tokenizer.json") if fast else ("tokenizer.model",):
+            write_bytes(folder / name, read_bytes(model / name, _TOKENIZER_BYTES))
         write_tensors(folder / "model.safetensors", converted)
 
 
@@ -109,6 +114,7 @@ def hf_config(config: Mapping[str, Any], torch_dtype: str) -> dict[str, Any]:
         raise AdapterError(problems)
     return {
         "architectures": ["Ernie4_5ForCausalLM"],
+        "fuse_rms_norm": False,  # read by PaddleFormers alone, whose fused one has no kernel for CPUs
         "hidden_act": "silu",
         "model_type": "ernie4_5",
         "torch_dtype": torch_dtype,
@@ -118,16 +124,20 @@ def hf_config(config: Mapping[str, Any], torch_dtype: str) -> dict[str, Any]:
     }
 
 
-def hf_tokenizer_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer_config.json with which transformers reads ERNIEKit's tokenizer.model to the same token ids."""
+def hf_tokenizer_config(config: Mapping[str, Any], fast: bool) -> dict[str, Any]:
+    """The tokenizer_config.json with which transformers reads ERNIEKit's tokenizer to the same token ids.
+
+    Args:
+        config: the content of ERNIEKit's tokenizer_config.json.
+        fast: whether there is a tokenizer.json, which says all the rest; it is made from tokenizer.model otherwise.
+    """
+    made = {"add_prefix_space": False, "legacy": False, "tokenizer_class": "LlamaTokenizerFast"}
     return {
         **{key: value for key, value in config.items() if key.endswith("_token") or key == "chat_template"},
         "add_bos_token": False,
         "add_eos_token": False,
-        "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
-        "legacy": False,
-        "tokenizer_class": "LlamaTokenizerFast",
+        **({"tokenizer_class": "PreTrainedTokenizerFast"} if fast else made),
     }
 
 

@@ -32,6 +32,18 @@ def transformers_python() -> Path:
 
 
 @pytest.fixture(scope="session")
+def transformers5_python() -> Path:
+    """The python of the environment with torch and transformers 5."""
+    return environment_python("transformers5")
+
+
+@pytest.fixture(scope="session")
+def paddleformers_python() -> Path:
+    """The python of the environment with PaddleFormers, Paddle and transformers 5."""
+    return environment_python("paddleformers")
+
+
+@pytest.fixture(scope="session")
 def run_python() -> Callable[..., str]:
     """Runs a toolkit's python from the repository root and gives what it printed; a failure shows its errors."""
     return _run
