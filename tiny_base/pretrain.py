@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ POOL = 160  # conversations that are sorted by length into batches, so that litt
 LEARNING_RATE = 2e-3
 MUON_LEARNING_RATE = 4e-3
 WARM_UP_STEPS = 60
+GO_ON_RATE = 0.5  # share of both rates when the weights are not random any more
 USER_WEIGHT = 0.0  # of a question's tokens in the loss; an answer's tokens count 1
 EASY_CONVERSATIONS = 6000
 HELD_OUT = 10_000_000  # place in the series where the held-out conversations start
@@ -40,7 +42,7 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": "8000000000",
     "MALLOC_TOP_PAD_": "500000000",
 }
-LOG_STEPS, CHECK_SECONDS, SAVE_SECONDS = 50, 180, 300
+LOG_STEPS, CHECK_SECONDS, SAVE_SECONDS = 50, 600, 300
 
 
 @dataclass(frozen=True)
@@ -202,8 +204,12 @@ def pretrain(options: argparse.Namespace, pieces: sentencepiece.SentencePiecePro
     mix = read_mix(python, "--seed", options.seed, "--easy", options.easy)
     held = read_mix(python, "--seed", options.seed, "--first", HELD_OUT, "--count", HELD_OUT_CONVERSATIONS)
     held_out = [one for turns in held if (one := example(pieces, turns))]
-    model = new_model(pieces.piece_to_id("<pad>")).to(options.device)
+    if options.go_on_from:
+        model = Ernie4_5ForCausalLM.from_pretrained(options.go_on_from / "hf", dtype=torch.float32).to(options.device)
+    else:
+        model = new_model(pieces.piece_to_id("<pad>")).to(options.device)
     made = optimizers(model, options.optimizer == "muon")
+    peak = GO_ON_RATE if options.go_on_from else 1.0
     begun = checked = saved = time.monotonic()
     tokens, seen = 0, 0.0
     stream = (one for turns in mix if (one := example(pieces, turns)))
@@ -211,7 +217,7 @@ def pretrain(options: argparse.Namespace, pieces: sentencepiece.SentencePiecePro
         elapsed = (time.monotonic() - begun) / 60 / options.minutes
         for optimizer in made:
             for group in optimizer.param_groups:
-                group["lr"] = group["base_lr"] * share_of_rate(step, elapsed)
+                group["lr"] = group["base_lr"] * peak * share_of_rate(step, elapsed)
         loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -239,6 +245,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Pretrain the tiny base; writes OUTPUT/hf and OUTPUT/tokenizer.model.")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--go-on-from", type=Path, metavar="FOLDER", help="OUTPUT of an earlier run")
     parser.add_argument("--minutes", type=float, default=45)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -251,7 +258,11 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, "-m", "tiny_base.pretrain", *sys.argv[1:]], os.environ | KEEP_MEMORY)  # noqa: S606
     torch.set_num_threads(options.threads)
     tokenizer = options.output / "tokenizer.model"
-    subprocess.run([options.project_python, "-m", "tiny_base.tokenizer", "--output", tokenizer], check=True)
+    if options.go_on_from:  # with its tokenizer: another would make its embeddings those of other pieces
+        options.output.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(options.go_on_from / "tokenizer.model", tokenizer)
+    else:
+        subprocess.run([options.project_python, "-m", "tiny_base.tokenizer", "--output", tokenizer], check=True)
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
     with (options.output / "progress.jsonl").open("w", encoding="utf-8") as log:
         for record in pretrain(options, pieces):

@@ -117,6 +117,20 @@ def row_turn(rng: random.Random, document: Document) -> Turn:
     return Turn(question, row[cell], "cell")
 
 
+def order_turn(rng: random.Random, document: Document) -> Turn:
+    """Where the items begin and end: the one after another, whether one is the last, how many there are."""
+    texts = [row["text"] for row in document.rows]
+    place = rng.choice((rng.randrange(len(texts)), len(texts) - 1))
+    if rng.random() < 0.2:
+        question, answer = rng.choice((("How many items?", str(len(texts))), ("What is the last item?", texts[-1])))
+        return Turn(question, answer, "order")
+    if rng.random() < 0.3:
+        last = "yes" if place == len(texts) - 1 else "no"
+        return Turn(f"Is {texts[place]} the last item?", last, "order")
+    following = texts[place + 1] if place + 1 < len(texts) else NOT_FOUND
+    return Turn(f"Which item follows {texts[place]}?", following, "order")
+
+
 def list_turn(rng: random.Random, document: Document) -> Turn:
     """Some fields as lines of name and value, with the mark between them that the question shows."""
     asked, keys = _some_fields(rng, document)
@@ -173,14 +187,15 @@ def sum_turn(rng: random.Random, document: Document) -> Turn:
 
 
 _TASKS: dict[Callable[[random.Random, Document], Turn], float] = {
-    field_turn: 0.18,
-    row_turn: 0.10,
-    list_turn: 0.09,
-    object_turn: 0.24,
-    rows_turn: 0.12,
-    form_turn: 0.08,
-    copy_turn: 0.10,
-    echo_turn: 0.08,
+    field_turn: 0.10,
+    row_turn: 0.06,
+    order_turn: 0.09,
+    list_turn: 0.06,
+    object_turn: 0.23,
+    rows_turn: 0.20,
+    form_turn: 0.15,
+    copy_turn: 0.05,
+    echo_turn: 0.05,
     sum_turn: 0.01,
 }
 

@@ -15,14 +15,15 @@ from erniekit_adapter.files import read_json
 from erniekit_adapter.project.schema import Project
 
 PICTURE_COLUMNS = 84
-_FIGURES = (
-    ("strict_json", "JSON validity"),
-    ("schema_valid", "schema valid"),
-    ("field_f1", "field F1"),
-    ("line_item_f1", "line item F1"),
-    ("rule_compliant", "rule compliance"),
-    ("arithmetic_verified", "arithmetic rate"),
-)
+# The names that tables give the figures of results.json.
+FIGURES = {
+    "strict_json": "JSON validity",
+    "schema_valid": "schema valid",
+    "field_f1": "field F1",
+    "line_item_f1": "line item F1",
+    "rule_compliant": "rule compliance",
+    "arithmetic_verified": "arithmetic rate",
+}
 
 
 def print_summary(project: Project, console: Console) -> None:
@@ -77,7 +78,7 @@ def _data_table(data: dict[str, Any]) -> RenderableType:
 def _training_table(training: dict[str, Any]) -> RenderableType:
     table = Table(title="training", title_justify="left", show_header=False, box=SIMPLE_HEAD)
     table.add_row("steps", f"{training['steps']:,} in {training['seconds']:,.0f} s")
-    table.add_row("loss, first → last", f"{_figure(training['first_loss'])} → {_figure(training['last_loss'])}")
+    table.add_row("loss, first → last", f"{figure(training['first_loss'])} → {figure(training['last_loss'])}")
     if training["last_eval_loss"] is not None:
         table.add_row("evaluation loss", f"{training['last_eval_loss']:.3f}")
     return table
@@ -88,10 +89,10 @@ def _results_table(results: dict[str, Any]) -> RenderableType:
     title = f"evaluation on {results['samples']} test documents"
     columns = ("", "base", "tuned", "difference [95 %]", "the tuned model is")
     table = Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD, caption_justify="left")
-    for key, name in _FIGURES:
+    for key, name in FIGURES.items():
         compared = results["comparison"][key]
         interval = f"{_signed(compared['difference'])} [{_signed(compared['low'])}, {_signed(compared['high'])}]"
-        values = (_figure(results[side][key]["value"]) for side in ("base", "tuned"))
+        values = (figure(results[side][key]["value"]) for side in ("base", "tuned"))
         table.add_row(name, *values, interval, compared["verdict"])
     base = results["base"]
     if base["expected_rule_compliant"] < 1:
@@ -102,7 +103,8 @@ def _results_table(results: dict[str, Any]) -> RenderableType:
     return table
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """A figure as tables show it."""
     return "–" if value is None else f"{value:.3f}"
 
 

@@ -15,12 +15,13 @@ from erniekit_adapter.errors import misuse
 from erniekit_adapter.evaluation.comparison import Comparison, compare
 from erniekit_adapter.evaluation.scoring import SampleScore
 from erniekit_adapter.evaluation.stage import read_test_samples, score
+from erniekit_adapter.evaluation.summary import FIGURES, figure
 from erniekit_adapter.files import read_json
 from erniekit_adapter.sweep.sweep_file import Run
 
 SCHEMA_VERSION = 1
-_RATES = (("strict_json", "JSON validity"), ("schema_valid", "schema valid"), ("line_item_f1", "line item F1"))
-_HEADINGS = ("run", *(name for _, name in _RATES), "field F1 [95 %]", "field F1 less {first}'s [95 %]", "seconds")
+_RATES = ("strict_json", "schema_valid", "line_item_f1")
+_HEADINGS = ("run", *(FIGURES[key] for key in _RATES), "field F1 [95 %]", "field F1 less {first}'s [95 %]", "seconds")
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _rows(found: Sequence[RunResult]) -> Iterator[list[str]]:
 def _figures(system: dict[str, Any]) -> list[str]:
     f1 = system["field_f1"]
     interval = "" if f1["low"] is None else f" [{f1['low']:.3f}, {f1['high']:.3f}]"
-    return [*(_figure(system[key]["value"]) for key, _ in _RATES), f"{_figure(f1['value'])}{interval}"]
+    return [*(figure(system[key]["value"]) for key in _RATES), f"{figure(f1['value'])}{interval}"]
 
 
 def _difference(against_first: Comparison | None) -> str:
@@ -129,7 +130,3 @@ def _difference(against_first: Comparison | None) -> str:
     if found.difference is None or found.low is None or found.high is None:
         return "–"
     return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}] {found.verdict}"
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
