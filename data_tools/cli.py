@@ -14,6 +14,7 @@ import typer
 from erniekit_adapter.errors import AdapterError, misuse
 
 if TYPE_CHECKING:
+    from data_tools.audit import Audit
     from data_tools.data_manifest import DataManifest
     from data_tools.tally import Source
 
@@ -154,6 +155,36 @@ def _rejections(place: Path) -> Iterator[dict[str, Any]]:
             raise misuse(f"{path}:{number}", f"not JSON: {error}", "name a file that data-tools wrote") from error
         if isinstance(value, dict):
             yield value
+
+
+@app.command("audit")
+def audit_command(
+    files: Annotated[list[Path], typer.Argument(help="answers or ground truth (JSON), UBL, CII, PDF that carry one")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
+) -> None:
+    """Hold invoices against the rules of EN 16931; exit code 1 where a rule of level error fails."""
+    from data_tools import audit
+    from erniekit_adapter.invoice import jsontext
+
+    audits = audit.audit_files(files)
+    if as_json:
+        print(jsontext.compose([audit.as_json(each) for each in audits]))
+    else:
+        for each in audits:
+            _print_audit(each)
+    if any(each.failed for each in audits):
+        raise typer.Exit(1)
+
+
+def _print_audit(audit: Audit) -> None:
+    from erniekit_adapter.invoice.rules import failures
+
+    print(_printable(f"{audit.path}: {audit.kind} {audit.number or 'without a number'}"))
+    for finding in audit.findings:
+        status = "warn" if finding.status == "fail" and finding.level == "warn" else finding.status
+        print(_printable(f"  {status:<13}  {finding.rule:<11}  {finding.detail}").rstrip())
+    failed, warned = len(failures(audit.findings)), len(failures(audit.findings, "warn"))
+    print(f"  {audit.checked} of {len(audit.findings)} rules could be checked: {failed} failed, {warned} warned")
 
 
 @contextmanager

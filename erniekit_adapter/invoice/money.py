@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from functools import cache
 
 # An amount beyond this is a misread; it also keeps Decimal("1e999999999") from filling memory.
@@ -138,3 +138,8 @@ def minor_unit(currency: str | None) -> Decimal:
 def round_to_minor_unit(amount: Decimal, currency: str | None) -> Decimal:
     """Round an amount half up (away from zero) to its currency's minor unit."""
     return amount.quantize(minor_unit(currency), rounding=ROUND_HALF_UP)
+
+
+def round_ties_up(amount: Decimal, unit: Decimal) -> Decimal:
+    """Round an amount to a unit as EN 16931's official checks do: ties towards +∞, so -2.345 becomes -2.34."""
+    return (amount / unit + Decimal("0.5")).to_integral_value(rounding=ROUND_FLOOR) * unit

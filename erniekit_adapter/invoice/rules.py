@@ -29,7 +29,7 @@ class Finding:
         rule: the rule's name.
         status: pass, fail or not checkable.
         level: error makes an invoice invalid, warn does not.
-        detail: both amounts where it fails, the missing operand where it is not checkable.
+        detail: the amounts that were held against each other, or the operand that is missing.
     """
 
     rule: str
@@ -42,7 +42,7 @@ class Finding:
 
 
 Verdict = tuple[Status, str]
-_PASS: Verdict = ("pass", "")
+PASS: Verdict = ("pass", "")
 
 
 def check(answer: Answer) -> tuple[Finding, ...]:
@@ -89,24 +89,26 @@ def _status(findings: Iterable[Finding], rule: str) -> Status:
     return next(finding.status for finding in findings if finding.rule == rule)
 
 
-def _missing(*names: str) -> Verdict:
+def missing(*names: str) -> Verdict:
+    """The verdict of a rule whose operands are not all there."""
     return "not checkable", f"missing: {', '.join(names)}"
 
 
-def _equal(left: str, found: Decimal, right: str, expected: Decimal, tolerance: Decimal = Decimal(0)) -> Verdict:
-    if abs(found - expected) <= tolerance:
-        return _PASS
-    return "fail", f"{left} {found} ≠ {right} {expected}"
+def equal(left: str, found: Decimal, right: str, expected: Decimal, tolerance: Decimal = Decimal(0)) -> Verdict:
+    """The verdict on two amounts that must not differ by more than a tolerance; both are shown."""
+    difference = abs(found - expected)
+    sign = "≠" if difference > tolerance else "≈" if difference else "="
+    return "fail" if difference > tolerance else "pass", f"{left} {found} {sign} {right} {expected}"
 
 
 def _lines_sum_to_subtotal(answer: Answer) -> Verdict:
     subtotal = answer.summary.subtotal
     totals = [line.total for line in answer.lines if line.total is not None]
     if subtotal is None:
-        return _missing("subtotal")
+        return missing("subtotal")
     if not totals or len(totals) < len(answer.lines):
-        return _missing("line totals")
-    return _equal("sum of lines", sum(totals, Decimal(0)), "subtotal", subtotal)
+        return missing("line totals")
+    return equal("sum of lines", sum(totals, Decimal(0)), "subtotal", subtotal)
 
 
 def _net(answer: Answer) -> Decimal | None:
@@ -130,8 +132,8 @@ def _grand_total(answer: Answer) -> Verdict:
     net, tax, total = _net(answer), _tax_total(answer), answer.summary.grand_total
     if net is None or tax is None or total is None:
         operands = (("subtotal", net), ("taxes", tax), ("grand_total", total))
-        return _missing(*[name for name, value in operands if value is None])
-    return _equal("grand_total", total, "subtotal - discounts + taxes", net + tax)
+        return missing(*[name for name, value in operands if value is None])
+    return equal("grand_total", total, "subtotal - discounts + taxes", net + tax)
 
 
 def _tax_amount(answer: Answer) -> Verdict:
@@ -142,7 +144,7 @@ def _tax_amount(answer: Answer) -> Verdict:
     if not 0 <= taxes[0].rate <= 1:
         return "fail", f"rate {taxes[0].rate} is no fraction from 0 to 1"
     expected = round_to_minor_unit(net * taxes[0].rate, answer.summary.currency)
-    return _equal("tax", taxes[0].amount, f"{net} × {taxes[0].rate} =", expected, minor_unit(answer.summary.currency))
+    return equal("tax", taxes[0].amount, f"{net} × {taxes[0].rate} =", expected, minor_unit(answer.summary.currency))
 
 
 def _line_totals(answer: Answer) -> Verdict:
@@ -152,14 +154,14 @@ def _line_totals(answer: Answer) -> Verdict:
         if line.quantity is not None and line.unit_price is not None and line.total is not None
     ]
     if not complete:
-        return _missing("a line with quantity, unit_price and total")
+        return missing("a line with quantity, unit_price and total")
     tolerance = LINE_TOLERANCE_MINOR_UNITS * minor_unit(answer.summary.currency)
     wrong = [
         f"line {index}: {total} ≠ {product.normalize():f}"
         for index, product, total in complete
         if abs(total - product) > tolerance
     ]
-    return ("fail", "; ".join(wrong)) if wrong else _PASS
+    return ("fail", "; ".join(wrong)) if wrong else ("pass", f"{len(complete)} lines within {tolerance}")
 
 
 def _decimals(answer: Answer) -> Verdict:
@@ -173,25 +175,24 @@ def _decimals(answer: Answer) -> Verdict:
     ]
     known = [amount for amount in amounts if amount is not None]
     if not known or summary.currency is None:
-        return _missing("currency" if known else "amounts")
+        return missing("currency" if known else "amounts")
     allowed = minor_digits(summary.currency)
     unit = minor_unit(summary.currency)
     too_fine = [str(amount) for amount in known if amount % unit]
-    return (
-        ("fail", f"{', '.join(too_fine)} with more than {allowed} decimals ({summary.currency})") if too_fine else _PASS
-    )
+    more = f"more than {allowed} decimals ({summary.currency})"
+    return ("fail", f"{', '.join(too_fine)} with {more}") if too_fine else ("pass", f"none of {len(known)} has {more}")
 
 
 def _currency(answer: Answer) -> Verdict:
     currency = answer.summary.currency
     if currency is None:
-        return _missing("currency")
-    return _PASS if is_currency(currency) else ("fail", f"{currency[:20]!r} is no ISO 4217 code")
+        return missing("currency")
+    return ("pass", currency) if is_currency(currency) else ("fail", f"{currency[:20]!r} is no ISO 4217 code")
 
 
 def _required(answer: Answer) -> Verdict:
-    missing = [name for name in ("grand_total", "currency") if getattr(answer.summary, name) is None]
-    return ("fail", f"missing: {', '.join(missing)}") if missing else _PASS
+    absent = [name for name in ("grand_total", "currency") if getattr(answer.summary, name) is None]
+    return ("fail", f"missing: {', '.join(absent)}") if absent else PASS
 
 
 def _due_date(answer: Answer) -> Verdict:
@@ -199,8 +200,10 @@ def _due_date(answer: Answer) -> Verdict:
     issued = client.invoice_date if client else None
     due = (client.due_date if client else None) or (terms.due_date if terms else None)
     if issued is None or due is None:
-        return _missing("invoice_date" if issued is None else "due_date")
-    return _PASS if due >= issued else ("fail", f"due {due} before invoice date {issued}")
+        return missing("invoice_date" if issued is None else "due_date")
+    if due < issued:
+        return "fail", f"due {due} before invoice date {issued}"
+    return "pass", f"due {due}, issued {issued}"
 
 
 _RULES: tuple[tuple[str, Level, Callable[[Answer], Verdict]], ...] = (

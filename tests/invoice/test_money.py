@@ -16,6 +16,7 @@ from erniekit_adapter.invoice.money import (
     minor_unit,
     parse_amount,
     parse_currency,
+    round_ties_up,
     round_to_minor_unit,
 )
 
@@ -213,6 +214,14 @@ def test_minor_units_follow_iso_4217_and_are_two_decimals_where_unknown(
 )
 def test_rounding_is_half_up_away_from_zero(amount: str, currency: str, rounded: str) -> None:
     assert str(round_to_minor_unit(Decimal(amount), currency)) == rounded
+
+
+@pytest.mark.parametrize(
+    ("amount", "rounded"),
+    [("2.345", "2.35"), ("-2.345", "-2.34"), ("-2.346", "-2.35"), ("2.344", "2.34"), ("0", "0.00")],
+)
+def test_the_official_checks_round_ties_towards_plus_infinity(amount: str, rounded: str) -> None:
+    assert str(round_ties_up(Decimal(amount), Decimal("0.01"))) == rounded
 
 
 @given(amount=cents, currency=st.sampled_from(["EUR", "JPY", "KWD"]))

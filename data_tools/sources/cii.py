@@ -1,0 +1,153 @@
+"""UN/CEFACT Cross Industry Invoices (also inside ZUGFeRD and Factur-X), by the syntax binding of EN 16931-3-3."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from decimal import Decimal
+
+from data_tools.sources.xmltree import Element, decimal_in
+from erniekit_adapter.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, Party, Totals, VatRow
+
+_CEFACT = "urn:un:unece:uncefact:data:standard:"
+PREFIXES = {
+    f"{_CEFACT}CrossIndustryInvoice:100": "rsm",
+    f"{_CEFACT}ReusableAggregateBusinessInformationEntity:100": "ram",
+    f"{_CEFACT}UnqualifiedDataType:100": "udt",
+}
+_TRADE = "rsm:SupplyChainTradeTransaction"
+_AGREEMENT = f"{_TRADE}/ram:ApplicableHeaderTradeAgreement"
+_SETTLEMENT = f"{_TRADE}/ram:ApplicableHeaderTradeSettlement"
+_TERMS = f"{_SETTLEMENT}/ram:SpecifiedTradePaymentTerms"
+_TOTALS = f"{_SETTLEMENT}/ram:SpecifiedTradeSettlementHeaderMonetarySummation"
+_LINE_SETTLEMENT = "ram:SpecifiedLineTradeSettlement"
+_LINE_TAX = f"{_LINE_SETTLEMENT}/ram:ApplicableTradeTax"
+_LINE_TOTAL = f"{_LINE_SETTLEMENT}/ram:SpecifiedTradeSettlementLineMonetarySummation/ram:LineTotalAmount"
+_NET_PRICE = "ram:SpecifiedLineTradeAgreement/ram:NetPriceProductTradePrice"
+_GROSS_PRICE = "ram:SpecifiedLineTradeAgreement/ram:GrossPriceProductTradePrice"
+
+
+def read_cii(root: Element) -> EInvoice:
+    """Make an e-invoice of a `CrossIndustryInvoice`.
+
+    Raises:
+        ValueError: a number or date that is none, or one given twice; the message names its line.
+    """
+    currency = root.text_at(f"{_SETTLEMENT}/ram:InvoiceCurrencyCode")
+    notes = [note.text for note in root.all(f"{_TERMS}/ram:Description") if note.text]
+    return EInvoice(
+        number=root.text_at("rsm:ExchangedDocument/ram:ID"),
+        type_code=root.text_at("rsm:ExchangedDocument/ram:TypeCode"),
+        issue_date=min(_days(root, "rsm:ExchangedDocument/ram:IssueDateTime/udt:DateTimeString"), default=None),
+        due_date=min(_days(root, f"{_TERMS}/ram:DueDateDateTime/udt:DateTimeString"), default=None),
+        payment_terms="\n".join(notes) or None,
+        currency=currency,
+        marked_currencies=root.marks("currencyID", besides="ram:TaxTotalAmount"),
+        seller=_party(root.one(f"{_AGREEMENT}/ram:SellerTradeParty")),
+        buyer=_party(root.one(f"{_AGREEMENT}/ram:BuyerTradeParty")),
+        lines=tuple(_line(line) for line in root.all(f"{_TRADE}/ram:IncludedSupplyChainTradeLineItem")),
+        allowances=_allowances_or_charges(root, _SETTLEMENT, charges=False),
+        charges=_allowances_or_charges(root, _SETTLEMENT, charges=True),
+        vat_breakdown=tuple(_vat_row(row) for row in root.all(f"{_SETTLEMENT}/ram:ApplicableTradeTax")),
+        totals=_totals(root.one(_TOTALS), currency),
+    )
+
+
+def _days(element: Element, path: str) -> list[date]:
+    return [_day(found) for found in element.all(path)]
+
+
+def _day(element: Element) -> date:
+    text = element.text or ""
+    try:
+        # Format 102, the one that EN 16931 knows: 20250131.
+        if element.attributes.get("format", "102") != "102" or not re.fullmatch("[0-9]{8}", text):
+            raise ValueError("not of format 102")
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError as error:
+        raise ValueError(f"line {element.line}: {element.name} {text[:40]!r} is no date (20250131)") from error
+
+
+def _party(party: Element | None) -> Party:
+    if party is None:
+        return Party()
+    registered = party.all("ram:SpecifiedTaxRegistration/ram:ID")
+    return Party(
+        name=party.text_at("ram:Name"),
+        vat_identifier=next((own.text for own in registered if own.attributes.get("schemeID") == "VA"), None),
+    )
+
+
+def _line(line: Element) -> InvoiceLine:
+    base = line.decimal_at(f"{_NET_PRICE}/ram:BasisQuantity")
+    return InvoiceLine(
+        identifier=line.text_at("ram:AssociatedDocumentLineDocument/ram:LineID"),
+        name=line.text_at("ram:SpecifiedTradeProduct/ram:Name"),
+        quantity=line.decimal_at("ram:SpecifiedLineTradeDelivery/ram:BilledQuantity"),
+        net_amount=line.decimal_at(_LINE_TOTAL),
+        price=line.decimal_at(f"{_NET_PRICE}/ram:ChargeAmount"),
+        base_quantity=line.decimal_at(f"{_GROSS_PRICE}/ram:BasisQuantity") if base is None else base,
+        category=line.text_at(f"{_LINE_TAX}/ram:CategoryCode"),
+        rate=line.decimal_at(f"{_LINE_TAX}/ram:RateApplicablePercent"),
+        allowances=_allowances_or_charges(line, _LINE_SETTLEMENT, charges=False),
+        charges=_allowances_or_charges(line, _LINE_SETTLEMENT, charges=True),
+    )
+
+
+def _allowances_or_charges(owner: Element, place: str, charges: bool) -> tuple[AllowanceCharge, ...]:
+    parts = [part for part in owner.all(f"{place}/ram:SpecifiedTradeAllowanceCharge") if _is_charge(part) == charges]
+    return tuple(
+        AllowanceCharge(
+            amount=part.decimal_at("ram:ActualAmount"),
+            base_amount=part.decimal_at("ram:BasisAmount"),
+            percentage=part.decimal_at("ram:CalculationPercent"),
+            category=part.text_at("ram:CategoryTradeTax/ram:CategoryCode"),
+            rate=part.decimal_at("ram:CategoryTradeTax/ram:RateApplicablePercent"),
+            reason=part.text_at("ram:Reason"),
+        )
+        for part in parts
+    )
+
+
+def _is_charge(part: Element) -> bool:
+    indicator = part.text_at("ram:ChargeIndicator/udt:Indicator")
+    if indicator not in ("true", "false"):
+        raise ValueError(f"line {part.line}: {part.name}: ram:ChargeIndicator {indicator!r} is neither true nor false")
+    return indicator == "true"
+
+
+def _vat_row(row: Element) -> VatRow:
+    return VatRow(
+        taxable_amount=row.decimal_at("ram:BasisAmount"),
+        tax_amount=row.decimal_at("ram:CalculatedAmount"),
+        category=row.text_at("ram:CategoryCode"),
+        rate=row.decimal_at("ram:RateApplicablePercent"),
+    )
+
+
+def _totals(total: Element | None, currency: str | None) -> Totals:
+    if total is None:
+        return Totals()
+    return Totals(
+        lines=total.decimal_at("ram:LineTotalAmount"),
+        allowances=total.decimal_at("ram:AllowanceTotalAmount"),
+        charges=total.decimal_at("ram:ChargeTotalAmount"),
+        without_vat=total.decimal_at("ram:TaxBasisTotalAmount"),
+        vat=_vat_total(total, currency),
+        with_vat=total.decimal_at("ram:GrandTotalAmount"),
+        paid=total.decimal_at("ram:TotalPrepaidAmount"),
+        rounding=total.decimal_at("ram:RoundingAmount"),
+        payable=total.decimal_at("ram:DuePayableAmount"),
+    )
+
+
+def _vat_total(total: Element, currency: str | None) -> Decimal | None:
+    """The VAT in the invoice's currency [BT-110], and not in the one of the accounts [BT-111]."""
+    amounts = [amount for amount in total.all("ram:TaxTotalAmount") if _is_in(currency, amount)]
+    if len(amounts) > 1:
+        raise ValueError(f"line {amounts[1].line}: ram:TaxTotalAmount in the invoice's currency is given twice")
+    return decimal_in(amounts[0]) if amounts else None
+
+
+def _is_in(currency: str | None, amount: Element) -> bool:
+    return amount.attributes.get("currencyID", currency) == currency

@@ -1,0 +1,250 @@
+"""The rules of EN 16931 on an e-invoice, under the standard's names.
+
+`R051` (currencies) and `R120` (lines) are Peppol's; `TAX-AMOUNT`, `MINOR-UNITS` and `DUE-DATE` are ours. All of these
+only warn, because the standard's own checks let pass what they find. Where the standard itself counts an absent amount
+as 0, so do the rules; any other missing operand makes a rule not checkable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Context, Decimal, localcontext
+
+from erniekit_adapter.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine
+from erniekit_adapter.invoice.money import is_currency, minor_digits, minor_unit
+from erniekit_adapter.invoice.rules import (
+    LINE_TOLERANCE_MINOR_UNITS,
+    PASS,
+    Finding,
+    Level,
+    Verdict,
+    equal,
+    missing,
+)
+from erniekit_adapter.invoice.vat_rules import (
+    CATEGORIES,
+    categories_of,
+    category_rules,
+    official_tax_amounts,
+    tax_amounts,
+    together,
+)
+
+MAX_DECIMALS = 2
+# Enough for the product of two amounts of 18 digits, so that no sum is rounded on the way.
+_CONTEXT = Context(prec=80)
+_ZERO = Decimal(0)
+
+Term = tuple[str, str, "Decimal | None"]
+
+
+def check_einvoice(invoice: EInvoice) -> tuple[Finding, ...]:
+    """Apply every rule to an e-invoice; one finding for each rule, in a fixed order."""
+    rules = (*_RULES, *((name, "error", rule) for name, rule in category_rules(invoice)), *_WARNINGS)
+    with localcontext(_CONTEXT):
+        return tuple(
+            Finding(name, status, level, detail) for name, level, rule in rules for status, detail in [rule(invoice)]
+        )
+
+
+def _adds_up(name: str, found: Decimal | None, *terms: Term) -> Verdict:
+    """Whether an amount is what its terms, each with a sign and a name, come to."""
+    known = [amount for _, _, amount in terms if amount is not None]
+    if found is None or len(known) < len(terms):
+        return missing(*[what for what, amount in ((name, found), *(term[1:] for term in terms)) if amount is None])
+    signed = [-amount if sign == "-" else amount for (sign, _, _), amount in zip(terms, known, strict=True)]
+    shown = " ".join(f"{sign} {what} {amount}" for sign, what, amount in terms).removeprefix("+ ")
+    return equal(name, found, f"{shown} =", sum(signed, _ZERO))
+
+
+def _given(*terms: Term) -> tuple[Term, ...]:
+    """The terms that are there: the standard counts these as 0 where they are absent."""
+    return tuple(term for term in terms if term[2] is not None)
+
+
+def _sums_up(name: str, found: Decimal | None, part: str, amounts: Sequence[Decimal | None]) -> Verdict:
+    known = [amount for amount in amounts if amount is not None]
+    if found is None or len(known) < len(amounts) or not amounts:
+        operands = ((name, found is None), (part, len(known) < len(amounts) or not amounts))
+        return missing(*[what for what, absent in operands if absent])
+    return equal(name, found, f"sum of {len(amounts)} × {part}", sum(known, _ZERO))
+
+
+def _lines(invoice: EInvoice) -> Verdict:
+    return _sums_up("lines [BT-106]", invoice.totals.lines, "BT-131", [line.net_amount for line in invoice.lines])
+
+
+def _allowances(invoice: EInvoice) -> Verdict:
+    return _document_level("allowances [BT-107]", invoice.totals.allowances, "BT-92", invoice.allowances)
+
+
+def _charges(invoice: EInvoice) -> Verdict:
+    return _document_level("charges [BT-108]", invoice.totals.charges, "BT-99", invoice.charges)
+
+
+def _document_level(name: str, found: Decimal | None, part: str, parts: Sequence[AllowanceCharge]) -> Verdict:
+    """BT-107 and BT-108 may be absent only where there is nothing that they would be the sum of."""
+    if not parts:
+        return ("not checkable", f"neither {name} nor any {part}") if found is None else equal(name, found, part, _ZERO)
+    amounts = [each.amount for each in parts]
+    known = [amount for amount in amounts if amount is not None]
+    if found is None and len(known) == len(parts):
+        return "fail", f"no {name}, though the sum of {len(parts)} × {part} is {sum(known, _ZERO)}"
+    return _sums_up(name, found, part, amounts)
+
+
+def _total_without_vat(invoice: EInvoice) -> Verdict:
+    totals = invoice.totals
+    optional = _given(("-", "allowances [BT-107]", totals.allowances), ("+", "charges [BT-108]", totals.charges))
+    return _adds_up("without VAT [BT-109]", totals.without_vat, ("+", "lines [BT-106]", totals.lines), *optional)
+
+
+def _vat_total(invoice: EInvoice) -> Verdict:
+    return _sums_up("VAT [BT-110]", invoice.totals.vat, "BT-117", [row.tax_amount for row in invoice.vat_breakdown])
+
+
+def _total_with_vat(invoice: EInvoice) -> Verdict:
+    totals = invoice.totals
+    terms: tuple[Term, ...] = (("+", "without VAT [BT-109]", totals.without_vat), ("+", "VAT [BT-110]", totals.vat))
+    return _adds_up("with VAT [BT-112]", totals.with_vat, *terms)
+
+
+def _payable(invoice: EInvoice) -> Verdict:
+    totals = invoice.totals
+    optional = _given(("-", "paid [BT-113]", totals.paid), ("+", "rounding [BT-114]", totals.rounding))
+    return _adds_up("payable [BT-115]", totals.payable, ("+", "with VAT [BT-112]", totals.with_vat), *optional)
+
+
+def _payment(invoice: EInvoice) -> Verdict:
+    payable = invoice.totals.payable
+    if payable is None:
+        return missing("payable [BT-115]")
+    if payable <= 0 or invoice.due_date is not None or invoice.payment_terms is not None:
+        return "pass", f"payable [BT-115] {payable}"
+    return "fail", f"payable [BT-115] {payable}, but neither due date [BT-9] nor payment terms [BT-20]"
+
+
+def _currency(invoice: EInvoice) -> Verdict:
+    if invoice.currency is None:
+        return missing("currency [BT-5]")
+    if is_currency(invoice.currency):
+        return "pass", invoice.currency
+    return "fail", f"{invoice.currency[:20]!r} is no ISO 4217 code"
+
+
+def _marked_currencies(invoice: EInvoice) -> Verdict:
+    if invoice.currency is None or not invoice.marked_currencies:
+        return missing("currency [BT-5]" if invoice.currency is None else "a currencyID at an amount")
+    others = sorted(invoice.marked_currencies - {invoice.currency})
+    marked = ", ".join(repr(code[:20]) for code in others[:10])
+    return ("fail", f"amounts in {marked}, invoice in {invoice.currency}") if others else ("pass", invoice.currency)
+
+
+def _categories(invoice: EInvoice) -> Verdict:
+    found = list(categories_of(invoice))
+    unknown = [f"{place} {code[:20]!r}" for place, code in found if code is not None and code not in CATEGORIES]
+    if unknown:
+        return "fail", f"{', '.join(unknown)}: known are {' '.join(CATEGORIES)}"
+    absent = [place for place, code in found if code is None]
+    if absent or not found:
+        return missing(*(absent or ["VAT categories"]))
+    return "pass", " ".join(sorted({code for _, code in found if code is not None}))
+
+
+def _amounts(invoice: EInvoice) -> Iterator[tuple[str, Decimal]]:
+    """Every amount of money with its place, prices aside: those may be as fine as they like."""
+    totals = vars(invoice.totals)
+    named: list[tuple[str, Decimal | None]] = [(f"total {name}".replace("_", " "), totals[name]) for name in totals]
+    for number, row in enumerate(invoice.vat_breakdown, start=1):
+        named += [(f"VAT row {number} base", row.taxable_amount), (f"VAT row {number} tax", row.tax_amount)]
+    for number, line in enumerate(invoice.lines, start=1):
+        named += [(f"line {number}", line.net_amount), *_parts(f"line {number} ", line)]
+    for name, amount in (*named, *_parts("", invoice)):
+        if amount is not None:
+            yield name, amount
+
+
+def _parts(where: str, owner: InvoiceLine | EInvoice) -> Iterator[tuple[str, Decimal | None]]:
+    for kind, parts in (("allowance", owner.allowances), ("charge", owner.charges)):
+        for number, part in enumerate(parts, start=1):
+            yield f"{where}{kind} {number}", part.amount
+            yield f"{where}{kind} {number} base", part.base_amount
+
+
+def _decimals(invoice: EInvoice) -> Verdict:
+    # As the official checks do it, by what is written: 119.000 has three decimals.
+    return _not_finer(invoice, MAX_DECIMALS, lambda amount: -int(amount.as_tuple().exponent) > MAX_DECIMALS)
+
+
+def _minor_units(invoice: EInvoice) -> Verdict:
+    if invoice.currency is None or not is_currency(invoice.currency):
+        return missing("currency [BT-5]")
+    unit = minor_unit(invoice.currency)
+    return _not_finer(invoice, minor_digits(invoice.currency), lambda amount: bool(amount % unit))
+
+
+def _not_finer(invoice: EInvoice, decimals: int, is_finer: Callable[[Decimal], bool]) -> Verdict:
+    amounts = list(_amounts(invoice))
+    if not amounts:
+        return missing("amounts")
+    finer = [f"{name} {amount}" for name, amount in amounts if is_finer(amount)]
+    allowed = f"more than {decimals} decimals ({invoice.currency})"
+    return ("fail", f"{', '.join(finer)}: {allowed}") if finer else ("pass", f"none of {len(amounts)} has {allowed}")
+
+
+def _line_amounts(invoice: EInvoice) -> Verdict:
+    tolerance = LINE_TOLERANCE_MINOR_UNITS * minor_unit(invoice.currency)
+    verdicts = [_line_amount(f"line {n}", line, tolerance) for n, line in enumerate(invoice.lines, start=1)]
+    status, detail = together(verdicts, "lines")
+    return (status, f"{len(verdicts)} lines within {tolerance}") if status == "pass" else (status, detail)
+
+
+def _line_amount(where: str, line: InvoiceLine, tolerance: Decimal) -> Verdict:
+    base = Decimal(1) if line.base_quantity is None else line.base_quantity
+    signed = [
+        *(part.amount for part in line.charges),
+        *(None if part.amount is None else -part.amount for part in line.allowances),
+    ]
+    known = [amount for amount in signed if amount is not None]
+    if line.quantity is None or line.price is None or line.net_amount is None or len(known) < len(signed):
+        return missing(f"{where}: quantity, price, net amount or an allowance's amount")
+    if base == 0:
+        return "fail", f"{where}: base quantity [BT-149] 0"
+    expected = line.quantity * line.price / base + sum(known, _ZERO)
+    terms = f"{line.quantity} × {line.price}{'' if base == 1 else f' / {base}'}"
+    terms += f" {'+' if sum(known) > 0 else '-'} {abs(sum(known, _ZERO))}" if known else ""
+    if abs(line.net_amount - expected) <= tolerance:
+        return PASS
+    return "fail", f"{where}: {line.net_amount} ≠ {terms} = {round(expected, 4).normalize():f}"
+
+
+def _due_date(invoice: EInvoice) -> Verdict:
+    issued, due = invoice.issue_date, invoice.due_date
+    if issued is None or due is None:
+        return missing("issue date [BT-2]" if issued is None else "due date [BT-9]")
+    if due < issued:
+        return "fail", f"due {due} before issue date {issued}"
+    return "pass", f"due {due}, issued {issued}"
+
+
+_RULES: tuple[tuple[str, Level, Callable[[EInvoice], Verdict]], ...] = (
+    ("BR-CL-04", "error", _currency),
+    ("BR-CL-17", "error", _categories),
+    ("BR-DEC", "error", _decimals),
+    ("BR-CO-10", "error", _lines),
+    ("BR-CO-11", "error", _allowances),
+    ("BR-CO-12", "error", _charges),
+    ("BR-CO-13", "error", _total_without_vat),
+    ("BR-CO-14", "error", _vat_total),
+    ("BR-CO-15", "error", _total_with_vat),
+    ("BR-CO-16", "error", _payable),
+    ("BR-CO-17", "error", official_tax_amounts),
+    ("BR-CO-25", "error", _payment),
+)
+_WARNINGS: tuple[tuple[str, Level, Callable[[EInvoice], Verdict]], ...] = (
+    ("TAX-AMOUNT", "warn", tax_amounts),
+    ("R051", "warn", _marked_currencies),
+    ("R120", "warn", _line_amounts),
+    ("MINOR-UNITS", "warn", _minor_units),
+    ("DUE-DATE", "warn", _due_date),
+)

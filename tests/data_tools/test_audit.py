@@ -1,0 +1,119 @@
+"""The audit command: every kind of file is known by its content, every rule is printed, the exit code says the rest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simplejson
+from data_examples import answer, ground_truth
+from einvoice_examples import CII, CREDIT_NOTE, UBL, pdf
+
+from data_tools.audit import audit_files
+from data_tools.cli import main
+from erniekit_adapter.errors import UsageError
+
+ANSWER = simplejson.dumps(answer()).encode()
+FILES = {
+    "canonical answer": ANSWER,
+    "ground truth": simplejson.dumps(ground_truth()).encode(),
+    "ground truth (declared fault: grand_total)": simplejson.dumps(ground_truth(fault="grand_total")).encode(),
+    "UBL invoice": b"\xef\xbb\xbf\n" + UBL.replace('<?xml version="1.0" encoding="UTF-8"?>', "").encode(),
+    "UBL credit note": CREDIT_NOTE.encode(),
+    "CII invoice": CII.replace("UTF-8", "UTF-16").encode("utf-16"),
+    "CII invoice in a PDF": b"\n" + pdf(xml=CII.encode()),
+}
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: Any) -> int:
+    monkeypatch.setattr(sys, "argv", ["data-tools", "audit", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_is_known_by_its_content_whatever_it_is_called(tmp_path: Path, kind: str) -> None:
+    (audit,) = audit_files([write(tmp_path / "invoice.txt", FILES[kind])])
+    assert (audit.kind, audit.number, audit.failed) == (kind, "RE-1", False)
+
+
+def test_every_rule_is_printed_with_its_amounts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    changed = UBL.replace(">18.85<", ">18.95<").replace("<PriceAmount>20</PriceAmount>", "")
+    assert run(monkeypatch, write(tmp_path / "a.xml", changed.encode())) == 1
+    out = capsys.readouterr().out
+    assert "a.xml: UBL invoice RE-1" in out
+    assert "fail           BR-CO-14     VAT [BT-110] 18.95 ≠ sum of 2 × BT-117 18.85" in out
+    assert "pass           BR-CO-10     lines [BT-106] 120.00 = sum of 2 × BT-131 120.00" in out
+    assert "not checkable  R120         missing: line 2: quantity" in out
+    assert "2 failed, 0 warned" in out
+
+
+def test_a_rule_that_only_warns_leaves_the_exit_code_zero(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(monkeypatch, write(tmp_path / "a.xml", UBL.replace("2025-02-14", "2025-01-01").encode())) == 0
+    assert "warn           DUE-DATE     due 2025-01-01 before issue date 2025-01-15" in capsys.readouterr().out
+
+
+def test_json_says_the_same_to_programs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    wrong = simplejson.dumps(answer(grand_total=1119)).encode()
+    paths = [write(tmp_path / "a", ANSWER), write(tmp_path / "b", wrong)]
+    assert run(monkeypatch, "--json", *paths) == 1
+    right, broken = json.loads(capsys.readouterr().out)
+    assert [right["failed"], broken["failed"]] == [False, True]
+    assert (broken["file"], broken["kind"], broken["number"]) == (str(paths[1]), "canonical answer", "RE-1")
+    assert {
+        "rule": "BR-CO-15",
+        "status": "fail",
+        "level": "error",
+        "detail": "grand_total 1119 ≠ subtotal - discounts + taxes 119",
+    } in broken["rules"]
+
+
+def test_all_files_problems_come_at_once_and_nothing_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    paths = [tmp_path / "gone.xml", write(tmp_path / "b", b"hello"), write(tmp_path / "c", ANSWER)]
+    assert run(monkeypatch, *paths) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "gone.xml: no such file" in err
+    assert "b: neither JSON, XML nor PDF\n    → expected" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "neither JSON, XML nor PDF"),
+        (b"[]", "JSON, but no object"),
+        (b'{"a": 1}', "no ground truth of an invoice"),
+        (b'{"structured_data": {"x": 1}}', "structured_data.x"),
+        (b'{"currency": NaN}', "not JSON"),
+        (b"[" * 100_000, "not JSON|nested too deeply"),
+        (b"<html/>", "no e-invoice"),
+        (b"<!DOCTYPE html><html/>", "DOCTYPE"),
+        (b"%PDF-1.7", "no PDF that can be read"),
+        (pdf(), "a PDF with 0 e-invoices"),
+    ],
+)
+def test_what_nobody_recognises_is_wrong_usage(tmp_path: Path, content: bytes, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        audit_files([write(tmp_path / "file", content)])
+
+
+def test_no_file_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch) == 2

@@ -1,0 +1,197 @@
+"""The rules of EN 16931 on e-invoices: each passes, fails, or is not checkable; none passes for want of data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from erniekit_adapter.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, Totals, VatRow
+from erniekit_adapter.invoice.einvoice_rules import check_einvoice
+from erniekit_adapter.invoice.rules import Finding
+
+D = Decimal
+ZERO = D(0)
+CHAIRS = InvoiceLine("1", "Stuhl", quantity=D(2), net_amount=D(100), price=D(50), category="S", rate=D(19))
+BOOK = InvoiceLine("2", "Buch", quantity=D(1), net_amount=D(20), price=D(20), category="S", rate=D(7))
+VAT_19 = VatRow(taxable_amount=D(100), tax_amount=D(19), category="S", rate=D(19))
+VAT_7 = VatRow(taxable_amount=D(20), tax_amount=D("1.40"), category="S", rate=D(7))
+OFF = AllowanceCharge(amount=D(10), category="S", rate=D(19))
+CARRIAGE = AllowanceCharge(amount=D(5), category="S", rate=D(7))
+TOTALS = Totals(lines=D(120), without_vat=D(120), vat=D("20.40"), with_vat=D("140.40"), payable=D("140.40"))
+INVOICE = EInvoice(
+    number="RE-1",
+    issue_date=date(2025, 1, 15),
+    due_date=date(2025, 2, 14),
+    currency="EUR",
+    marked_currencies=frozenset({"EUR"}),
+    lines=(CHAIRS, BOOK),
+    vat_breakdown=(VAT_19, VAT_7),
+    totals=TOTALS,
+)
+WITHOUT_OPERANDS = {"BR-CO-11", "BR-CO-12"}
+
+
+def invoice(totals: dict[str, Any] | None = None, **changes: Any) -> EInvoice:
+    """An invoice that adds up; keywords change it, `totals` its totals."""
+    return replace(INVOICE, totals=replace(TOTALS, **(totals or {})), **changes)
+
+
+def finding(rule: str, found: EInvoice) -> Finding:
+    return next(each for each in check_einvoice(found) if each.rule == rule)
+
+
+def of_category(category: str, rate: Decimal | None, tax: Decimal = ZERO, **row: Any) -> EInvoice:
+    """One line of 100 in a category."""
+    line = replace(CHAIRS, category=category, rate=rate)
+    rows = (replace(VatRow(D(100), tax, category, rate), **row),)
+    return invoice(lines=(line,), vat_breakdown=rows)
+
+
+def test_an_invoice_that_adds_up_fails_nothing_and_what_it_lacks_is_not_checkable() -> None:
+    found = check_einvoice(INVOICE)
+    assert {each.rule for each in found if each.status == "not checkable"} == WITHOUT_OPERANDS
+    assert {each.status for each in found if each.rule not in WITHOUT_OPERANDS} == {"pass"}
+
+
+def test_an_empty_invoice_passes_nothing() -> None:
+    assert {each.status for each in check_einvoice(EInvoice())} == {"not checkable"}
+
+
+def test_a_rule_that_passes_shows_its_amounts() -> None:
+    detail = finding("BR-CO-15", INVOICE).detail
+    assert detail == "with VAT [BT-112] 140.40 = without VAT [BT-109] 120 + VAT [BT-110] 20.40 = 140.40"
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("BR-CO-11", invoice(allowances=(OFF, OFF), totals={"allowances": D(20)})),
+        ("BR-CO-11", invoice(totals={"allowances": D("0.00")})),
+        ("BR-CO-12", invoice(charges=(CARRIAGE,), totals={"charges": D("5.00")})),
+        ("BR-CO-13", invoice(totals={"allowances": D(10), "charges": D(5), "without_vat": D(115)})),
+        ("BR-CO-16", invoice(totals={"paid": D("100.05"), "rounding": D("0.05"), "payable": D("40.40")})),
+        ("BR-CO-16", invoice(totals={"rounding": D("-0.40"), "payable": D(140)})),
+        ("BR-CO-17", invoice(vat_breakdown=(replace(VAT_19, tax_amount=D("19.99")), VAT_7))),
+        ("BR-CO-17", of_category("O", None)),
+        ("BR-S-09", invoice(vat_breakdown=(replace(VAT_19, tax_amount=D("18.01")), VAT_7))),
+        ("BR-S-08", invoice(vat_breakdown=(replace(VAT_19, taxable_amount=D("100.99")), VAT_7))),
+        ("BR-S-08", invoice(allowances=(OFF,), vat_breakdown=(replace(VAT_19, taxable_amount=D(90)), VAT_7))),
+        ("BR-S-08", invoice(charges=(CARRIAGE,), vat_breakdown=(VAT_19, replace(VAT_7, taxable_amount=D(25))))),
+        ("BR-S-08", invoice(lines=(CHAIRS, replace(BOOK, rate=D("7.00"))))),
+        ("BR-Z-08", of_category("Z", D(0))),
+        ("BR-O-08", of_category("O", None)),
+        ("BR-AE-09", of_category("AE", D(0))),
+        ("BR-AF-08", of_category("L", D(7), D(7))),
+        ("BR-DEC", invoice(lines=(replace(CHAIRS, price=D("50.12345")), BOOK))),
+        ("BR-CO-25", invoice(due_date=None, payment_terms="30 Tage")),
+        ("BR-CO-25", invoice(due_date=None, totals={"payable": D(0)})),
+        ("R120", invoice(lines=(replace(CHAIRS, price=D(500), base_quantity=D(10)),))),
+        ("R120", invoice(lines=(replace(CHAIRS, price=D(60), allowances=(AllowanceCharge(D(20)),)),))),
+        ("R120", invoice(lines=(replace(CHAIRS, price=D(40), charges=(AllowanceCharge(D(20)),)),))),
+        ("R120", invoice(lines=(replace(CHAIRS, net_amount=D("100.02")),))),
+        ("TAX-AMOUNT", invoice(vat_breakdown=(replace(VAT_19, tax_amount=D("19.01")),))),
+        ("MINOR-UNITS", replace(INVOICE, currency="JPY", totals=Totals(lines=D(120)), vat_breakdown=())),
+        ("DUE-DATE", invoice(due_date=date(2025, 1, 15))),
+    ],
+)  # fmt: skip
+def test_a_rule_passes_where_it_holds(rule: str, found: EInvoice) -> None:
+    assert finding(rule, found).status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("rule", "found", "detail"),
+    [
+        ("BR-CL-04", invoice(currency="euro"), "'euro' is no ISO 4217 code"),
+        ("BR-CL-17", of_category("X", D(19)), "VAT row 1 'X', line 1 'X'"),
+        ("BR-DEC", invoice(totals={"payable": D("140.400")}), "total payable 140.400: more than 2 decimals"),
+        ("BR-DEC", invoice(lines=(replace(CHAIRS, net_amount=D("100.001")),)), "line 1 100.001"),
+        ("BR-DEC", invoice(charges=(AllowanceCharge(D("1.005")),)), "charge 1 1.005"),
+        ("BR-CO-10", invoice(totals={"lines": D(121)}), "lines [BT-106] 121 ≠ sum of 2 × BT-131 120"),
+        ("BR-CO-11", invoice(allowances=(OFF,), totals={"allowances": D(11)}), "11 ≠ sum of 1 × BT-92 10"),
+        ("BR-CO-11", invoice(allowances=(OFF,)), "no allowances [BT-107], though the sum of 1 × BT-92 is 10"),
+        ("BR-CO-11", invoice(totals={"allowances": D(10)}), "allowances [BT-107] 10 ≠ BT-92 0"),
+        ("BR-CO-12", invoice(charges=(CARRIAGE,), totals={"charges": D(4)}), "4 ≠ sum of 1 × BT-99 5"),
+        ("BR-CO-13", invoice(totals={"allowances": D(10)}), "120 ≠ lines [BT-106] 120 - allowances [BT-107] 10 = 110"),
+        ("BR-CO-14", invoice(totals={"vat": D("20.41")}), "VAT [BT-110] 20.41 ≠ sum of 2 × BT-117 20.40"),
+        ("BR-CO-15", invoice(totals={"with_vat": D("140.41")}), "140.41 ≠ without VAT [BT-109] 120 + VAT [BT-110]"),
+        ("BR-CO-16", invoice(totals={"paid": D(40)}), "140.40 ≠ with VAT [BT-112] 140.40 - paid [BT-113] 40 = 100.40"),
+        ("BR-CO-17", of_category("S", D(19), D(20)), "VAT [BT-117] of S 20 ≠ 100 × 19 % = 19.00"),
+        ("BR-CO-17", of_category("O", None, D(19)), "VAT [BT-117] of O 19 ≠ 100 × 0 % = 0.00"),
+        ("BR-CO-25", invoice(due_date=None), "payable [BT-115] 140.40, but neither due date"),
+        ("BR-S-08", invoice(vat_breakdown=(replace(VAT_19, taxable_amount=D(101)), VAT_7)), "of S 19 % 101 ≠ "),
+        ("BR-S-08", invoice(vat_breakdown=(VAT_19,)), "no base [BT-116] of S 7 %"),
+        ("BR-S-08", invoice(lines=(BOOK,)), "base [BT-116] of S 19 % 100 ≠ lines + charges - allowances 0"),
+        ("BR-S-09", of_category("S", D(19), D(18)), "18 ≠ 100 × 19 % = 19.00"),
+        ("BR-Z-08", of_category("Z", D(0), taxable_amount=D("100.01")), "100.01 ≠ lines + charges - allowances 100"),
+        ("BR-IC-09", of_category("K", D(0), D(1)), "VAT [BT-117] of K 1 ≠ expected 0"),
+        ("TAX-AMOUNT", of_category("S", D(19), D("19.02")), "19.02 ≠ 100 × 19 % = 19.00"),
+        ("R120", invoice(lines=(CHAIRS, replace(BOOK, net_amount=D("20.03")))), "line 2: 20.03 ≠ 1 × 20 = 20"),
+        ("R120", invoice(lines=(replace(CHAIRS, base_quantity=D(3)),)), "line 1: 100 ≠ 2 × 50 / 3 = 33.3333"),
+        ("R120", invoice(lines=(replace(CHAIRS, base_quantity=D(0)),)), "line 1: base quantity [BT-149] 0"),
+        ("MINOR-UNITS", invoice(currency="JPY"), "VAT row 2 tax 1.40: more than 0 decimals (JPY)"),
+        ("R051", invoice(marked_currencies=frozenset({"EUR", "USD"})), "amounts in 'USD', invoice in EUR"),
+        ("DUE-DATE", invoice(due_date=date(2025, 1, 14)), "due 2025-01-14 before issue date 2025-01-15"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_fails_shows_both_amounts(rule: str, found: EInvoice, detail: str) -> None:
+    verdict = finding(rule, found)
+    assert verdict.status == "fail"
+    assert detail in verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("rule", "found", "missing"),
+    [
+        ("BR-CO-10", invoice(totals={"lines": None}), "BT-106"),
+        ("BR-CO-10", invoice(lines=()), "BT-131"),
+        ("BR-CO-10", invoice(lines=(CHAIRS, replace(BOOK, net_amount=None))), "BT-131"),
+        ("BR-CO-11", invoice(allowances=(replace(OFF, amount=None),)), "BT-92"),
+        ("BR-CO-13", invoice(totals={"lines": None}), "BT-106"),
+        ("BR-CO-14", invoice(vat_breakdown=()), "BT-117"),
+        ("BR-CO-15", invoice(totals={"vat": None}), "BT-110"),
+        ("BR-CO-16", invoice(totals={"with_vat": None}), "BT-112"),
+        ("BR-CO-17", of_category("S", None), "BT-119"),
+        ("BR-CO-25", invoice(totals={"payable": None}), "BT-115"),
+        ("BR-S-08", invoice(lines=()), "lines"),
+        ("BR-S-08", invoice(vat_breakdown=()), "VAT breakdown"),
+        ("BR-S-08", invoice(lines=(CHAIRS, replace(BOOK, category=None))), "VAT category"),
+        ("BR-S-08", invoice(lines=(CHAIRS, replace(BOOK, rate=None))), "VAT rate"),
+        ("BR-S-08", invoice(allowances=(replace(OFF, amount=None),)), "an amount that belongs to it"),
+        ("BR-CL-17", invoice(lines=(CHAIRS, replace(BOOK, category=None))), "line 2"),
+        ("R120", invoice(lines=(CHAIRS, replace(BOOK, quantity=None))), "line 2: quantity"),
+        ("R120", invoice(lines=(replace(CHAIRS, allowances=(AllowanceCharge(),)),)), "allowance"),
+        ("MINOR-UNITS", invoice(currency=None), "BT-5"),
+        ("R051", invoice(marked_currencies=frozenset()), "currencyID"),
+        ("DUE-DATE", invoice(due_date=None), "BT-9"),
+    ],
+)  # fmt: skip
+def test_a_missing_operand_makes_a_rule_not_checkable(rule: str, found: EInvoice, missing: str) -> None:
+    verdict = finding(rule, found)
+    assert verdict.status == "not checkable"
+    assert missing in verdict.detail
+
+
+def test_a_failure_beside_a_missing_operand_is_a_failure() -> None:
+    found = invoice(lines=(replace(CHAIRS, net_amount=D(1)), replace(BOOK, quantity=None)))
+    assert finding("R120", found).status == "fail"
+
+
+@pytest.mark.parametrize("rule", ["TAX-AMOUNT", "R051", "R120", "MINOR-UNITS", "DUE-DATE"])
+def test_what_the_official_checks_let_pass_only_warns(rule: str) -> None:
+    assert finding(rule, INVOICE).level == "warn"
+
+
+def test_only_the_categories_that_occur_have_rules_beside_the_standard_rate() -> None:
+    names = {each.rule for each in check_einvoice(of_category("Z", D(0)))}
+    assert {"BR-S-08", "BR-Z-08", "BR-Z-09"} < names
+    assert "BR-E-08" not in names
+
+
+def test_amounts_of_18_digits_are_not_rounded_on_the_way() -> None:
+    large = replace(CHAIRS, net_amount=D("9999999999999999.99"))
+    found = invoice(lines=(large,) * 20, totals={"lines": D("199999999999999999.8")})
+    assert finding("BR-CO-10", found).status == "pass"
