@@ -126,6 +126,19 @@ def test_what_is_not_on_the_page_is_left_out_of_objects_and_none_elsewhere(mix: 
     assert not any(kind == "object" and f'"{NOT_FOUND}"' in answer for kind, answer in answers)
 
 
+def test_the_item_that_follows_another_is_in_the_next_row_and_none_follows_the_last(mix: list[Conversation]) -> None:
+    lead, checked = "Which item follows ", set()
+    for talk in mix:
+        texts = [row["text"] for row in talk.document.rows]
+        following = dict(zip(texts, [*texts[1:], NOT_FOUND], strict=True))
+        for turn in talk.turns:
+            if turn.kind == "order" and lead in turn.question and len(following) == len(texts):
+                asked = turn.question.partition(lead)[2].partition("?")[0]
+                assert turn.answer == following[asked]
+                checked.add(turn.answer == NOT_FOUND)
+    assert checked == {True, False}
+
+
 def test_what_is_to_be_echoed_comes_back_letter_for_letter(mix: list[Conversation]) -> None:
     echoes = [turn for talk in mix for turn in talk.turns if turn.kind == "echo"]
     assert len(echoes) > COUNT // 4
