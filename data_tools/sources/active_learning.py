@@ -8,47 +8,78 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.records import DocumentRecord, Reading, Rejection
-from data_tools.sources.flat_fields import answer_of, with_known_names
+from data_tools.sources.logged_answers import declared_fault, read_corrected_answer, read_logged_answer
+from data_tools.sources.logged_ocr import ocr_of
 from data_tools.sources.reading import identifier, image_inside, parse_object, parse_value, shown, unused
 from erniekit_adapter.files import read_lines
-from erniekit_adapter.invoice.answer import Answer, read_answer
+from erniekit_adapter.invoice.answer import Answer
+
+MAX_ENVELOPES = 8
+_ENVELOPE = frozenset({"ts", "payload"})
+# Where a line names its document; what stands first counts.
+_NAMES = ("document_id", "doc_id", "invoice_id", "job_id", "result_id")
+# Where a line says things about itself.
+_ABOUT_ITSELF = ("metadata", "meta")
+# What says when, by whom and from what a line was logged: read by people or as OCR, and not trained on.
+_ABOUT = frozenset({
+    *_NAMES, *_ABOUT_ITSELF, "source_file", "timestamp", "prompt", "instruction", "input",
+    "ocr_context", "ocr_payload", "model_version", "demo_mode", "user_id", "correction_type",
+})  # fmt: skip
+_EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
 @dataclass(frozen=True)
 class _Line:
-    """A line with its place."""
+    """A line with its place, out of its envelopes; `beside` are keys of the envelopes that nothing reads."""
 
     path: Path
     number: int
     value: dict[str, Any]
+    beside: tuple[str, ...] = ()
 
     @property
-    def document_id(self) -> str:
-        return identifier(self.value.get("document_id"), f"{self.path.name}:{self.number}")
+    def parts(self) -> Iterator[dict[str, Any]]:
+        """The line, and what it says about itself."""
+        yield self.value
+        yield from (part for name in _ABOUT_ITSELF if isinstance(part := self.value.get(name), dict))
+
+    @property
+    def name(self) -> str:
+        """The document's name; empty where the line gives it none."""
+        names = (identifier(part.get(name), "") for part in self.parts for name in _NAMES)
+        return next((name for name in names if name), "")
+
+    @property
+    def image(self) -> Path | None:
+        """The page that the line names, where it is a file in the log's folder."""
+        named = (part.get(name) for part in self.parts for name in ("source_file", "image_path", "filename"))
+        found = (image_inside(self.path.parent, name) for name in named if name is not None)
+        return next((image for image in found if image), None)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the line says that somebody corrected it; a user alone may only have sent the document."""
+        signs = ("user_id", "correction_type")
+        return any(all(identifier(part.get(sign), "") for sign in signs) for part in self.parts)
 
     def rejected(self, gate: str, reason: str) -> Rejection:
-        return Rejection(str(self.path), self.number, self.document_id, gate, reason)
+        document_id = self.name or f"{self.path.name}:{self.number}"
+        return Rejection(str(self.path), self.number, document_id, gate, reason[:2000])
 
-    def accepted(
-        self, answer: Answer, image: object, fault: str | None = None, used: frozenset[str] = frozenset()
-    ) -> DocumentRecord:
-        found = image_inside(self.path.parent, image)
+    def accepted(self, answer: Answer, *used: str) -> DocumentRecord:
+        image = self.image
         return DocumentRecord(
-            document_id=self.document_id,
+            document_id=self.name or f"{self.path.name}:{self.number}",
             source=str(self.path),
             line=self.number,
-            images=(found,) if found else (),
-            ocr=_ocr(self.value.get("ocr_context")),
+            images=(image,) if image else (),
+            ocr=ocr_of(self.value),
             answer=answer,
             reviewed=True,
-            group=identifier(self.value.get("document_id"), ""),
-            declared_fault=fault,
-            unused_keys=unused(self.value, used | _ABOUT),
+            group=self.name,
+            declared_fault=declared_fault(answer),
+            unused_keys=unused(self.value, _ABOUT.union(used)) + self.beside,
         )
-
-
-# What says when and by whom a line was logged, and what was wrong before: read by people, not trained on.
-_ABOUT = frozenset({"document_id", "source_file", "timestamp", "ocr_context"})
 
 
 def read_active_learning(path: Path) -> Iterator[Reading]:
@@ -65,48 +96,64 @@ def read_active_learning(path: Path) -> Iterator[Reading]:
 
 
 def read_logged(path: Path, number: int, value: dict[str, Any]) -> Reading:
-    """Read the object on line `number` of the log `path`: the first shape whose keys it has decides."""
-    line = _Line(path, number, value)
+    """Read the object on line `number` of the log `path`: the first shape whose keys it has decides.
+
+    Raises:
+        ValueError: envelopes that hold no object, or too many of them.
+    """
+    line = _Line(path, number, *_unwrapped(value))
+    demo = line.value.get("demo_mode")
     for keys, read in _SHAPES:
-        if keys <= value.keys():
-            return read(line)
-    found = shown(sorted(value))
-    return line.rejected("source", f"no known shape of a logged correction: its keys are {found}")
+        if not keys <= line.value.keys():
+            continue
+        if demo not in (None, False):
+            return line.rejected("reviewed", f"demo_mode is {shown(demo)}: a demonstration, and nobody's correction")
+        return read(line)
+    found = ", ".join(sorted(line.value))[:1000]
+    return line.rejected(
+        "source",
+        f"no known shape of a logged correction: its keys are {found or 'none'}; "
+        "log corrections as document_id, corrected_output and ocr_context, or in another shape of docs/data.md",
+    )
+
+
+def _unwrapped(value: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Shape 8: the line inside its envelopes, and what else stands on them."""
+    beside: tuple[str, ...] = ()
+    for _ in range(MAX_ENVELOPES + 1):
+        if not value.keys() >= _ENVELOPE:
+            return value, beside
+        beside += unused(value, _ENVELOPE)
+        payload = value["payload"]
+        value = parse_value(payload.encode()) if isinstance(payload, str) else payload
+        if not isinstance(value, dict):
+            raise ValueError(f"payload is no object: {shown(value)}")
+    raise ValueError(f"more than {MAX_ENVELOPES} envelopes (ts, payload), one in another")
 
 
 def _read_field_correction(line: _Line) -> Reading:
     """Shape 1: extracted fields and what a person changed; the fields left alone were looked at too."""
-    extracted, correction = line.value["extracted_data"], line.value["correction"]
-    if not isinstance(correction, dict):
-        return line.rejected("canonical", f"correction is no object: {shown(correction)}")
+    return _corrected(line, "extracted_data", "correction")
+
+
+def _read_corrected_completion(line: _Line) -> Reading:
+    """Shape 4: what the model wrote, and what a person changed."""
+    return _corrected(line, "completion", "corrections")
+
+
+def _read_user_correction(line: _Line) -> Reading:
+    """Shape 6: the same in the words of a service with jobs."""
+    return _corrected(line, "model_output", "user_correction")
+
+
+def _corrected(line: _Line, output: str, correction: str) -> Reading:
+    if line.value[correction] in _EMPTY:
+        return line.rejected("reviewed", f"{correction} is empty: nobody confirmed this {output}")
     try:
-        corrected = with_known_names(correction)
-        fields = {**_extracted_fields(extracted, corrected), **corrected}
-        answer = answer_of(fields)
+        answer = read_corrected_answer(line.value.get(output), line.value[correction], (output, correction))
     except ValueError as error:
         return line.rejected("canonical", str(error))
-    return line.accepted(answer, line.value.get("source_file"), used=frozenset({"extracted_data", "correction"}))
-
-
-def _extracted_fields(rows: object, corrected: dict[str, Any]) -> dict[str, Any]:
-    """The extracted values that the correction leaves alone, by field name."""
-    found: dict[str, Any] = {}
-    for row in rows if isinstance(rows, list) else []:
-        if not isinstance(row, dict) or not isinstance(row.get("field_name"), str):
-            raise ValueError(f"extracted_data: {shown(row)} has no field_name")
-        named = with_known_names({row["field_name"]: row.get("value")})
-        for name, value in named.items():
-            if name not in corrected and name in found and found[name] != value:
-                raise ValueError(f"extracted_data: {name} given twice, {shown(found[name])} and {shown(value)}")
-            found[name] = value
-    if not isinstance(rows, list):
-        raise ValueError(f"extracted_data is no list: {shown(rows)}")
-    return found
-
-
-def _read_automatic(line: _Line) -> Reading:
-    """Shape 2: a model's own output, however sure of itself."""
-    return line.rejected("reviewed", "an automatic log: nobody confirmed this model output")
+    return line.accepted(answer, output, correction)
 
 
 def _read_corrected_output(line: _Line) -> Reading:
@@ -115,49 +162,61 @@ def _read_corrected_output(line: _Line) -> Reading:
     if kind != "correction":
         return line.rejected("reviewed", f"type is {shown(kind)}, and only a correction was reviewed")
     name = "corrected_output" if line.value.get("corrected_output") is not None else "completion"
+    return _confirmed(line, name, "type", "corrected_output", "completion", "original_output")
+
+
+def _read_corrected_document(line: _Line) -> Reading:
+    """Shape 10: the whole document as a person left it."""
+    if line.value["corrected"] in _EMPTY:
+        return line.rejected("reviewed", "corrected is empty: nobody confirmed anything")
+    return _confirmed(line, "corrected", "corrected")
+
+
+def _confirmed(line: _Line, name: str, *used: str) -> Reading:
     try:
-        answer = read_written_answer(line.value.get(name))
+        answer = read_logged_answer(line.value.get(name))
     except ValueError as error:
         return line.rejected("canonical", f"{name}: {error}")
-    metadata = line.value.get("metadata")
-    image = metadata.get("image_path") if isinstance(metadata, dict) else None
-    return line.accepted(answer, image, declared_fault(answer), _SHAPE_3_KEYS)
+    return line.accepted(answer, *used)
 
 
-_SHAPE_3_KEYS = frozenset({"type", "prompt", "completion", "metadata", "original_output", "corrected_output"})
+def _read_automatic(line: _Line) -> Reading:
+    """Shape 2, and shapes 1 and 6 without a correction: a model's own output, however sure of itself."""
+    return line.rejected("reviewed", "an automatic log: nobody confirmed this model output")
 
 
-def read_written_answer(value: object) -> Answer:
-    """Read an answer that is an object, or JSON in a string.
-
-    Raises:
-        ValueError: no canonical answer; the message lists every key with its problem.
-    """
-    if isinstance(value, str):
-        value = parse_value(value.encode())
-    if not isinstance(value, dict):
-        raise ValueError(f"{shown(value)} is no object")
-    return read_answer(value)
+def _read_completion(line: _Line) -> Reading:
+    """Shapes 5 and 7: a request and what a model wrote."""
+    return _confirmed(line, "completion", "completion") if line.is_signed else _unsigned(line, "completion")
 
 
-def declared_fault(answer: Answer) -> str | None:
-    """What a reviewed answer itself says is wrong with the printed page; None where it says nothing."""
-    summary = answer.validation_summary
-    if summary is None or summary.is_valid or not summary.issues:
-        return None
-    return "; ".join(summary.issues)
+def _read_instruction(line: _Line) -> Reading:
+    """Shapes 11 and 12: lines for training whose outputs anybody, or a model, may have written."""
+    return _confirmed(line, "output", "output") if line.is_signed else _unsigned(line, "output")
 
 
-def _ocr(context: object) -> Any:
-    """The OCR of a line: structured where there is some, else the raw text."""
-    if not isinstance(context, dict):
-        return None
-    return next((context[name] for name in ("structured_ocr", "raw_ocr") if context.get(name)), None)
+def _unsigned(line: _Line, name: str) -> Rejection:
+    missing = "no correction, and no user_id with a correction_type"
+    return line.rejected("reviewed", f"nothing says that a person confirmed this {name}: {missing}")
 
 
+def _read_pointers(line: _Line) -> Reading:
+    """Shape 9: where a job's files are stored, and how sure it was."""
+    return line.rejected("canonical", "has no answer: nothing to train on, only pointers to where files are stored")
+
+
+# A line with a person's correction comes before the same line without one.
 _SHAPES: tuple[tuple[frozenset[str], Callable[[_Line], Reading]], ...] = (
     (frozenset({"extracted_data", "correction"}), _read_field_correction),
     (frozenset({"corrected_output"}), _read_corrected_output),
     (frozenset({"type", "prompt", "completion", "metadata"}), _read_corrected_output),
-    (frozenset({"document_id", "model_output", "validation"}), _read_automatic),
+    (frozenset({"user_correction"}), _read_user_correction),
+    (frozenset({"completion", "corrections"}), _read_corrected_completion),
+    (frozenset({"doc_id", "corrected"}), _read_corrected_document),
+    (frozenset({"model_output"}), _read_automatic),
+    (frozenset({"extracted_data"}), _read_automatic),
+    (frozenset({"prompt", "completion"}), _read_completion),
+    (frozenset({"instruction", "input", "output"}), _read_instruction),
+    (frozenset({"invoice_id", "input", "output"}), _read_instruction),
+    (frozenset({"page_key", "ocr_artifact_key", "structured_key"}), _read_pointers),
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.records import DocumentRecord, Reading, Rejection
-from data_tools.sources.active_learning import declared_fault, read_written_answer
+from data_tools.sources.logged_answers import declared_fault, read_written_answer
 from data_tools.sources.reading import identifier, image_inside, parse_object, shown, unused
 from erniekit_adapter.files import read_lines
 

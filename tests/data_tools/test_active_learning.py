@@ -6,26 +6,10 @@ from typing import Any
 
 import pytest
 import simplejson
-from data_examples import OCR, answer, automatic_log, correction, flat_correction, write_lines
+from data_examples import OCR, answer, automatic_log, correction, flat_correction
+from logged_examples import read, read_record, read_rejection
 
-from data_tools.records import DocumentRecord, Reading, Rejection
-from data_tools.sources.active_learning import read_active_learning
-
-
-def read(folder: Path, *values: Any) -> list[Reading]:
-    return list(read_active_learning(write_lines(folder / "active_learning.jsonl", list(values))))
-
-
-def read_record(folder: Path, value: Any) -> DocumentRecord:
-    (found,) = read(folder, value)
-    assert isinstance(found, DocumentRecord), found
-    return found
-
-
-def read_rejection(folder: Path, value: Any) -> Rejection:
-    (found,) = read(folder, value)
-    assert isinstance(found, Rejection), found
-    return found
+from data_tools.records import Rejection
 
 
 def test_a_correction_wins_over_what_was_extracted(tmp_path: Path) -> None:
@@ -149,7 +133,7 @@ def test_a_link_out_of_the_folder_is_never_opened(tmp_path: Path) -> None:
     assert read_record(tmp_path, correction(metadata={"image_path": "page.png"})).images == ()
 
 
-@pytest.mark.parametrize("value", [{"job_id": 1, "page_key": "x"}, {}, {"prompt": "p", "completion": "c"}])
+@pytest.mark.parametrize("value", [{"job_id": 1, "page_key": "x"}, {}, {"prompt": "p", "output": "c"}])
 def test_an_unknown_shape_is_rejected_with_the_keys_found(tmp_path: Path, value: dict[str, Any]) -> None:
     found = read_rejection(tmp_path, value)
     assert found.gate == "source"

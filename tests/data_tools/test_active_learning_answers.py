@@ -1,0 +1,265 @@
+"""The forms in which logs hold an answer, and what a correction makes of each."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simplejson
+from data_examples import answer, correction
+from logged_examples import flat, logged, read_record, read_rejection, receipt
+
+from erniekit_adapter.invoice.answer import Answer, FinancialSummary, as_json
+
+FIELDS = {key: value for key, value in flat().items() if key != "line_items"} | {"tax_amount": 19, "tax_rate": "19%"}
+LIST = [{"field_name": name, "value": value, "confidence": 0.9} for name, value in FIELDS.items()]
+
+
+def written(folder: Path, value: Any) -> Answer:
+    """What a whole answer in this form is read as."""
+    found = read_record(folder, logged("10", corrected=value)).answer
+    assert found
+    return found
+
+
+def changed(folder: Path, output: Any, changes: Any) -> Answer:
+    """What an output becomes with a correction."""
+    found = read_record(folder, logged("6", model_output=output, user_correction=changes)).answer
+    assert found
+    return found
+
+
+def taxes(summary: FinancialSummary) -> list[tuple[Decimal | None, Decimal | None]]:
+    return [(tax.rate, tax.amount) for tax in summary.taxes or []]
+
+
+def with_lines(*lines: dict[str, Any], **summary: Any) -> dict[str, Any]:
+    """A canonical answer with other lines."""
+    found = answer(**summary)
+    found["structured_data"]["line_items"] = list(lines)
+    return found
+
+
+@pytest.mark.parametrize(
+    "form", [answer(), flat(), LIST, receipt(currency="EUR")], ids=["canonical", "flat", "list", "receipt"]
+)
+@pytest.mark.parametrize("quoted", [False, True], ids=["object", "JSON in a string"])
+def test_an_answer_is_the_same_in_every_form(tmp_path: Path, form: Any, quoted: bool) -> None:
+    found = written(tmp_path, simplejson.dumps(form, use_decimal=True) if quoted else form)
+    data = found.structured_data
+    assert data.vendor_block
+    assert data.client_info
+    assert (data.vendor_block.name, data.client_info.invoice_number) == ("Acme GmbH", "RE-1")
+    assert str(data.client_info.invoice_date) == "2025-01-15"
+    assert (found.summary.subtotal, found.summary.grand_total, found.summary.currency) == (100, 119, "EUR")
+    assert [amount for _, amount in taxes(found.summary)] == [19]
+
+
+def test_a_receipt_keeps_what_the_answer_has_a_place_for(tmp_path: Path) -> None:
+    found = written(tmp_path, receipt())
+    assert [(line.quantity, line.total) for line in found.lines] == [(2, 100)]
+    assert found.structured_data.payment_terms
+    assert found.structured_data.payment_terms.payment_method == "card"
+    assert found.summary.discounts is None
+
+
+def test_a_dollar_sign_is_the_us_dollar_as_everywhere(tmp_path: Path) -> None:
+    assert written(tmp_path, receipt()).summary.currency == "USD"
+
+
+@pytest.mark.parametrize(
+    ("form", "named"),
+    [
+        (receipt(currency="¥"), "currency: '¥' is ambiguous"),
+        (receipt(grand_total="1,234"), "grand_total: '1,234' is ambiguous"),
+        (receipt() | {"transaction_info": {"date": "03/04/2025"}}, "invoice_date: '03/04/2025' is ambiguous"),
+        (receipt() | {"merchant_info": {"vat_id": "DE1"}}, "merchant_info.vat_id: no such field"),
+        (receipt() | {"payment_info": {"card_type": "VISA"}}, "payment_info.card_type: no such field"),
+        (receipt(tip=2), "financial_summary.tip: no such field"),
+        (receipt() | {"loyalty": {"points": 3}}, "loyalty: no such field"),
+        (receipt() | {"merchant_info": "Acme"}, "merchant_info: 'Acme' is no object"),
+        (receipt() | {"transaction_info": {"number": 1, "receipt_number": 2}}, "invoice_number: given twice, 1 and 2"),
+        (flat(colour="red", size=2), "colour: no such field in the answer; size: no such field in the answer"),
+        (flat(currency="¥"), "currency: '¥' is ambiguous"),
+        ([{"field_name": "subtotal"}], "has no value"),
+        ([{"value": 1}], "has no field_name"),
+        ([{"field_name": "subtotal", "value": 1, "old": 2}], "keys without a place in the answer: old"),
+        (["subtotal"], "'subtotal' has no field_name"),
+        ([*LIST, {"field_name": "total", "value": 5}], "grand_total: given twice"),
+        ("corrected", "not JSON"),
+        ('"7"', "'7' is no object and no list of fields"),
+        (7, "7 is no object and no list of fields"),
+        ('{"subtotal": NaN}', "NaN is no JSON number"),
+        ("{}", "{} holds no field"),
+        ({"structured_data": {"vendor": 1}}, "structured_data.vendor"),
+        ({"structured_data": {"financial_summary": "x", "line_items": [{"qty": 1}]}}, "financial_summary"),
+        ({"structured_data": []}, "structured_data"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_mapped_is_listed(tmp_path: Path, form: Any, named: str) -> None:
+    found = read_rejection(tmp_path, logged("10", corrected=form))
+    assert found.gate == "canonical"
+    assert found.reason.startswith("corrected: ")
+    assert named in found.reason
+
+
+@pytest.mark.parametrize("form", [answer(grand_total=1119), flat(grand_total=1119), receipt(grand_total=1119), LIST])
+@pytest.mark.parametrize(
+    "changes",
+    [{"grand_total": "119.00"}, {"total": 119}, [{"field_name": "grand_total", "value": "EUR 119", "confidence": 1}]],
+    ids=["flat", "another name", "list"],
+)
+def test_changed_fields_win_over_an_output_in_every_form(tmp_path: Path, form: Any, changes: Any) -> None:
+    found = changed(tmp_path, form, changes)
+    assert (found.summary.grand_total, found.summary.subtotal) == (119, 100)
+    assert found.structured_data.vendor_block
+    assert found.structured_data.vendor_block.name == "Acme GmbH"
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "expected"),
+    [
+        ({"vendor_name": "Beta"}, ("vendor_block", "name"), "Beta"),
+        ({"vendor_phone": "5"}, ("vendor_block", "phone"), "5"),
+        ({"due_date": "28.02.2025"}, ("payment_terms", "due_date"), "2025-02-28"),
+        ({"due_date": "28.02.2025"}, ("client_info", "due_date"), "2025-02-28"),
+        ({"due_date": None}, ("client_info", "due_date"), None),
+        ({"invoice_number": ""}, ("client_info", "invoice_number"), None),
+        ({"tax_amount": 7}, ("financial_summary", "taxes"), [{"rate": Decimal("0.19"), "amount": 7}]),
+        ({"tax_rate": "7%"}, ("financial_summary", "taxes"), [{"rate": Decimal("0.07"), "amount": 19}]),
+        ({"tax_type": "MwSt", "tax_rate": None}, ("financial_summary", "taxes"), [{"type": "MwSt", "amount": 19}]),
+        ({"tax": None, "tax_rate": None}, ("financial_summary", "taxes"), None),
+        ({"discount": 3}, ("financial_summary", "discounts"), [{"description": "Skonto", "amount": 3}]),
+        ({"discount": 0}, ("financial_summary", "discounts"), None),
+        ({"items": [{"desc": "Tisch"}]}, ("line_items",), [{"description": "Tisch"}]),
+        ({"line_items": None}, ("line_items",), None),
+    ],
+)
+def test_a_changed_field_changes_its_places_alone(
+    tmp_path: Path, changes: dict[str, Any], place: tuple[str, ...], expected: Any
+) -> None:
+    before = answer(discounts=[{"description": "Skonto", "amount": 5}])
+    found: Any = as_json(changed(tmp_path, before, changes))["structured_data"]
+    assert found["financial_summary"]["subtotal"] == 100
+    for name in place:
+        found = found.get(name) if found else None
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("output", "changes", "named"),
+    [
+        (answer(taxes=[{"amount": 9}, {"amount": 10}]), {"tax": 19}, "user_correction: tax_amount: there are 2 taxes"),
+        (answer(), {"colour": 1}, "user_correction: colour: no such field"),
+        (answer(), "fine", "user_correction: not JSON"),
+        (answer(), [5], "user_correction: 5 has no field_name"),
+        (answer(subtotal="a lot"), {"total": 119}, "model_output: structured_data.financial_summary.subtotal"),
+        (None, {"total": 119}, "model_output: null is no object"),
+        ("cut {", {"total": 119}, "model_output: not JSON"),
+        ({"colour": 1}, {"total": 119}, "colour: no such field"),
+    ],
+)
+def test_a_correction_that_fits_nothing_is_refused(tmp_path: Path, output: Any, changes: Any, named: str) -> None:
+    found = read_rejection(tmp_path, logged("6", model_output=output, user_correction=changes))
+    assert found.gate == "canonical"
+    assert named in found.reason
+
+
+def test_a_model_s_own_issues_declare_no_fault_of_the_page(tmp_path: Path) -> None:
+    verdict = {"is_valid": False, "math_verified": False, "issues": ["total unclear"]}
+    output = {**answer(grand_total=1119), "validation_summary": verdict}
+    found = read_record(tmp_path, logged("6", model_output=output, user_correction={"vendor_name": "Acme"}))
+    assert found.declared_fault is None
+
+
+STUHL = {"desc": "Stuhl", "qty": 2, "line_total": 100}
+TISCH = {"desc": "Tisch", "qty": 1, "line_total": 50}
+
+
+@pytest.mark.parametrize(
+    ("lines", "stated", "expected"),
+    [
+        ([STUHL], {"tax_rate": "19%", "tax_amount": 19}, [("0.19", 19)]),
+        ([STUHL | {"tax_rate": 19, "tax_amount": 19}], {}, [("0.19", 19)]),
+        ([STUHL | {"tax_rate": 0.19}], {"tax": 19}, [("0.19", 19)]),
+        ([STUHL | {"tax_amount": 19}], {"tax_rate": "19%"}, [("0.19", 19)]),
+        ([STUHL | {"tax_amount": 19}, TISCH | {"tax_amount": "3.50"}], {}, [(None, "22.50")]),
+        (
+            [STUHL | {"tax_rate": "19%", "tax_amount": 19}, TISCH | {"tax_rate": "7%", "tax_amount": "3.50"}],
+            {"tax": "22.50"},
+            [("0.19", 19), ("0.07", "3.50")],
+        ),
+        ([STUHL | {"tax_rate": None, "tax_amount": None}], {}, []),
+    ],
+)
+def test_taxes_beside_lines_become_one_row_a_rate(
+    tmp_path: Path, lines: list[dict[str, Any]], stated: dict[str, Any], expected: list[Any]
+) -> None:
+    found = written(tmp_path, {"vendor_name": "Acme", "line_items": lines, **stated})
+    as_decimals = [(None if rate is None else Decimal(rate), Decimal(amount)) for rate, amount in expected]
+    assert taxes(found.summary) == as_decimals
+
+
+@pytest.mark.parametrize(
+    ("lines", "stated", "named"),
+    [
+        ([STUHL | {"tax_amount": 19}], {"tax": 20}, "tax_amount: 20, and the lines come to 19"),
+        ([STUHL | {"tax_rate": "19%"}], {"tax_rate": "7%"}, "tax_rate: 0.07, and the lines come to 0.19"),
+        ([STUHL | {"tax_amount": 19}, TISCH], {}, "beside some lines and not beside others"),
+        ([STUHL | {"tax_rate": "19%"}, TISCH | {"tax_rate": "7%"}], {"tax": 22}, "how much tax is at each"),
+        ([STUHL | {"tax_rate": "a lot"}], {}, "line_items[0].tax_rate: 'a lot'"),
+    ],
+)
+def test_taxes_beside_lines_are_never_guessed(
+    tmp_path: Path, lines: list[dict[str, Any]], stated: dict[str, Any], named: str
+) -> None:
+    found = read_rejection(tmp_path, logged("10", corrected={"vendor_name": "Acme", "line_items": lines, **stated}))
+    assert named in found.reason
+
+
+TWO_RATES = [{"rate": 0.19, "amount": 19}, {"rate": 0.07, "amount": 3.5}]
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (with_lines(STUHL | {"tax_rate": 19}), [("0.19", 19)]),
+        (with_lines(STUHL | {"tax_rate": "19%", "tax_amount": 19}, taxes=None), [("0.19", 19)]),
+        (
+            with_lines(STUHL | {"tax_rate": 19}, TISCH | {"tax_rate": 7}, taxes=TWO_RATES),
+            [("0.19", 19), ("0.07", "3.5")],
+        ),
+        (with_lines(STUHL, taxes=None, tax_rate=0.19, tax=19, discount=0), [("0.19", 19)]),
+    ],
+)  # fmt: skip
+def test_a_canonical_answer_may_have_other_names_inside(tmp_path: Path, form: Any, expected: list[Any]) -> None:
+    found = read_record(tmp_path, correction(corrected_output=form)).answer
+    assert found
+    assert found.lines[0].description == "Stuhl"
+    assert taxes(found.summary) == [(Decimal(rate), Decimal(amount)) for rate, amount in expected]
+
+
+@pytest.mark.parametrize(
+    ("form", "named"),
+    [
+        (with_lines(STUHL | {"tax_rate": 7}), "tax_rate: 0.19, and the lines come to 0.07"),
+        (with_lines(STUHL | {"tax_rate": 5}, taxes=TWO_RATES), "the lines come to rate 0.05, which no stated row is"),
+        (with_lines(STUHL, tax_amount=19), "taxes: also given as"),
+        (with_lines(STUHL, discount=5, discounts=[{"amount": 5}]), "discounts: also given as discount"),
+        (with_lines(STUHL | {"colour": 1}), "line_items[0].colour: no such field"),
+    ],
+)
+def test_other_names_inside_must_agree_with_the_rest(tmp_path: Path, form: Any, named: str) -> None:
+    assert named in read_rejection(tmp_path, correction(corrected_output=form)).reason
+
+
+def test_corrected_lines_bring_the_taxes_beside_them(tmp_path: Path) -> None:
+    found = changed(tmp_path, answer(), {"line_items": [TISCH | {"tax_rate": "7%", "tax_amount": 3.5}]})
+    assert taxes(found.summary) == [(Decimal("0.07"), Decimal("3.5"))]
+
+
+def test_a_corrected_rate_beside_corrected_lines_keeps_the_amount(tmp_path: Path) -> None:
+    found = changed(tmp_path, answer(), {"line_items": [TISCH], "tax_rate": "7%"})
+    assert taxes(found.summary) == [(Decimal("0.07"), Decimal(19))]
