@@ -21,7 +21,14 @@ from erniekit_adapter.sweep.sweep_file import Run
 
 SCHEMA_VERSION = 1
 _RATES = ("strict_json", "schema_valid", "line_item_f1")
-_HEADINGS = ("run", *(FIGURES[key] for key in _RATES), "field F1 [95 %]", "field F1 less {first}'s [95 %]", "seconds")
+# Broken into lines, as the cells are, so that a row fits a terminal of 80 columns.
+_HEADINGS = (
+    "run",
+    *(FIGURES[key].replace(" ", "\n") for key in _RATES),
+    "field F1\n[95 %]",
+    "field F1\nless the first's\n[95 %]",
+    "seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -94,8 +101,9 @@ def sweep_table(found: Sequence[RunResult]) -> Table:
     """One row a run, and above them the base model that all began with."""
     first, *_ = found
     title = f"{len(found)} runs on {first.results['samples']} test documents"
-    headings = (heading.format(first=first.name) for heading in _HEADINGS)
-    table = Table(*headings, title=title, title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for heading in _HEADINGS:
+        table.add_column(heading, no_wrap=heading != "run", overflow="fold")
     for row in _rows(found):
         table.add_row(*row)
     return table
@@ -103,13 +111,12 @@ def sweep_table(found: Sequence[RunResult]) -> Table:
 
 def sweep_markdown(found: Sequence[RunResult]) -> str:
     """The same table as Markdown, for a card or a report."""
-    first, *_ = found
-    headings = [heading.format(first=first.name) for heading in _HEADINGS]
-    lines = [headings, ["---"] * len(headings), *_rows(found)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    lines = [_HEADINGS, ["---"] * len(_HEADINGS), *_rows(found)]
+    return "".join(f"| {' | '.join(line)} |".replace("\n", " ") + "\n" for line in lines)
 
 
 def _rows(found: Sequence[RunResult]) -> Iterator[list[str]]:
+    """The cells; intervals and verdicts stand in lines of their own."""
     first, *_ = found
     yield ["base", *_figures(first.results["base"]), "", ""]
     for one in found:
@@ -119,7 +126,7 @@ def _rows(found: Sequence[RunResult]) -> Iterator[list[str]]:
 
 def _figures(system: dict[str, Any]) -> list[str]:
     f1 = system["field_f1"]
-    interval = "" if f1["low"] is None else f" [{f1['low']:.3f}, {f1['high']:.3f}]"
+    interval = "" if f1["low"] is None else f"\n[{f1['low']:.3f}, {f1['high']:.3f}]"
     return [*(figure(system[key]["value"]) for key in _RATES), f"{figure(f1['value'])}{interval}"]
 
 
@@ -129,4 +136,4 @@ def _difference(against_first: Comparison | None) -> str:
     found = against_first.field_f1
     if found.difference is None or found.low is None or found.high is None:
         return "–"
-    return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}] {found.verdict}"
+    return f"{found.difference:+.3f}\n[{found.low:+.3f}, {found.high:+.3f}]\n{found.verdict}"

@@ -51,8 +51,8 @@ def write(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, default=str))
 
 
-def printed(runs: list[Run]) -> str:
-    console = Console(file=StringIO(), width=200)
+def printed(runs: list[Run], columns: int = 200) -> str:
+    console = Console(file=StringIO(), width=columns)
     console.print(sweep_table(read_results(runs)))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
@@ -72,9 +72,20 @@ def test_the_table_has_the_base_and_every_run(tmp_path: Path) -> None:
     good = finished_run(tmp_path, "good", [RIGHT] * 20)
     text = printed([good, finished_run(tmp_path, "half", [RIGHT, BROKEN] * 10)])
     assert "2 runs on 20 test documents" in text
-    (half,) = (line for line in text.splitlines() if line.strip().startswith("half"))
-    assert half.split()[1:3] == ["0.500", "0.500"]
-    assert half.split()[-2:] == ["worse", "61"]
+    half = next(place for place, line in enumerate(text.splitlines()) if line.strip().startswith("half"))
+    figures, interval, verdict = text.splitlines()[half : half + 3]
+    assert figures.split()[1:3] == ["0.500", "0.500"]
+    assert figures.split()[-1] == "61"
+    assert interval.strip().startswith("[")
+    assert verdict.strip() == "worse"
+
+
+def test_the_table_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    first = finished_run(tmp_path, "attention-only", [RIGHT, WRONG] * 10)
+    text = printed([first, finished_run(tmp_path, "rank-64", [RIGHT, WRONG] * 10)], columns=80)
+    assert "no difference shown" in text
+    assert "+0.000" in text
+    assert "…" not in text
 
 
 def test_the_same_table_goes_into_a_report(tmp_path: Path) -> None:
