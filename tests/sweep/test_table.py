@@ -83,8 +83,8 @@ def test_the_table_has_the_base_and_every_run(tmp_path: Path) -> None:
 def test_the_table_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
     first = finished_run(tmp_path, "attention-only", [RIGHT, WRONG] * 10)
     text = printed([first, finished_run(tmp_path, "rank-64", [RIGHT, WRONG] * 10)], columns=80)
-    assert "no difference shown" in text
-    assert "+0.000" in text
+    assert "seconds" in text
+    assert " no difference " in text
     assert "…" not in text
 
 
