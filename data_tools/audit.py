@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ from erniekit_adapter.files import read_bytes
 from erniekit_adapter.invoice import rules
 from erniekit_adapter.invoice.einvoice_rules import check_einvoice
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PDF = b"%PDF-"
 # Readers of PDF accept what stands before its first line, up to so many bytes.
 _PDF_BEGINS_WITHIN = 1024
@@ -75,8 +75,8 @@ def _audit(path: Path, raw: bytes) -> Audit:
         return _of_einvoice(path, read_pdf(raw))
     if is_xml(raw):
         return _of_einvoice(path, read_einvoice(raw))
-    if raw.removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] in (b"{", b"["):
-        return _of_answer(path, parse_value(raw.removeprefix(_BYTE_ORDER_MARK)))
+    if raw.removeprefix(BOM_UTF8).lstrip()[:1] in (b"{", b"["):
+        return _of_answer(path, parse_value(raw.removeprefix(BOM_UTF8)))
     raise ValueError("neither JSON, XML nor PDF")
 
 

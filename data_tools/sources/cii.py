@@ -6,7 +6,7 @@ import re
 from datetime import date
 from decimal import Decimal
 
-from data_tools.sources.xmltree import Element, decimal_in
+from data_tools.sources.xmltree import Element, only_decimal
 from erniekit_adapter.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, Party, Totals, VatRow
 
 _CEFACT = "urn:un:unece:uncefact:data:standard:"
@@ -95,7 +95,8 @@ def _line(line: Element) -> InvoiceLine:
 
 
 def _allowances_or_charges(owner: Element, place: str, charges: bool) -> tuple[AllowanceCharge, ...]:
-    parts = [part for part in owner.all(f"{place}/ram:SpecifiedTradeAllowanceCharge") if _is_charge(part) == charges]
+    found = owner.all(f"{place}/ram:SpecifiedTradeAllowanceCharge")
+    parts = [part for part in found if part.flag_at("ram:ChargeIndicator/udt:Indicator") == charges]
     return tuple(
         AllowanceCharge(
             amount=part.decimal_at("ram:ActualAmount"),
@@ -107,13 +108,6 @@ def _allowances_or_charges(owner: Element, place: str, charges: bool) -> tuple[A
         )
         for part in parts
     )
-
-
-def _is_charge(part: Element) -> bool:
-    indicator = part.text_at("ram:ChargeIndicator/udt:Indicator")
-    if indicator not in ("true", "false"):
-        raise ValueError(f"line {part.line}: {part.name}: ram:ChargeIndicator {indicator!r} is neither true nor false")
-    return indicator == "true"
 
 
 def _vat_row(row: Element) -> VatRow:
@@ -144,9 +138,7 @@ def _totals(total: Element | None, currency: str | None) -> Totals:
 def _vat_total(total: Element, currency: str | None) -> Decimal | None:
     """The VAT in the invoice's currency [BT-110], and not in the one of the accounts [BT-111]."""
     amounts = [amount for amount in total.all("ram:TaxTotalAmount") if _is_in(currency, amount)]
-    if len(amounts) > 1:
-        raise ValueError(f"line {amounts[1].line}: ram:TaxTotalAmount in the invoice's currency is given twice")
-    return decimal_in(amounts[0]) if amounts else None
+    return only_decimal(amounts, "ram:TaxTotalAmount in the invoice's currency")
 
 
 def _is_in(currency: str | None, amount: Element) -> bool:

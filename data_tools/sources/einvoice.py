@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ class FoundInvoice:
 
 def is_xml(raw: bytes) -> bool:
     """Whether a document begins as XML does, in UTF-8 or UTF-16."""
-    return raw.removeprefix(b"\xef\xbb\xbf")[:256].lstrip().startswith(_XML_BEGINNINGS)
+    return raw.removeprefix(BOM_UTF8)[:256].lstrip().startswith(_XML_BEGINNINGS)
 
 
 def read_einvoice(raw: bytes) -> FoundInvoice:
@@ -51,16 +52,18 @@ def read_pdf(raw: bytes) -> FoundInvoice:
         ValueError: no PDF, none or several e-invoices in it, or values that cannot be read.
     """
     attached = pdf_attachments.read_attachments(raw, MAX_XML_BYTES)
-    found = [content for _, content in attached if content is not None and _is_einvoice(content)]
+    found = [root for _, content in attached if content is not None and (root := _einvoice_in(content))]
     if len(found) != 1:
         names = ", ".join(repr(name[:60]) for name, _ in attached[:10]) or "none"
         raise ValueError(f"a PDF with {len(found)} e-invoices, expected one; its attachments: {names}")
-    one = read_einvoice(found[0])
-    return FoundInvoice(f"{one.kind} in a PDF", one.invoice)
+    kind, read = _SYNTAXES[found[0].name]
+    return FoundInvoice(f"{kind} in a PDF", read(found[0]))
 
 
-def _is_einvoice(raw: bytes) -> bool:
+def _einvoice_in(raw: bytes) -> Element | None:
+    """The root of an e-invoice; None where the bytes are anything else."""
     try:
-        return is_xml(raw) and parse_xml(raw, _PREFIXES).name in _SYNTAXES
+        root = parse_xml(raw, _PREFIXES) if is_xml(raw) else None
     except ValueError:
-        return False
+        return None
+    return root if root and root.name in _SYNTAXES else None

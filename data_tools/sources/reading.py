@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -58,7 +59,7 @@ def read_value(path: Path) -> Any:
         AdapterError: the file cannot be read or is too large.
         ValueError: it holds no JSON value; the message says what is wrong with it.
     """
-    return parse_value(read_bytes(path).removeprefix(b"\xef\xbb\xbf"))
+    return parse_value(read_bytes(path).removeprefix(BOM_UTF8))
 
 
 def path_inside(folder: Path, name: object) -> Path:

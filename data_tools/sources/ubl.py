@@ -6,7 +6,7 @@ import re
 from datetime import date
 from decimal import Decimal
 
-from data_tools.sources.xmltree import Element, decimal_in
+from data_tools.sources.xmltree import Element, only_decimal
 from erniekit_adapter.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, Party, Totals, VatRow
 
 _UBL = "urn:oasis:names:specification:ubl:schema:xsd:"
@@ -93,7 +93,7 @@ def _line(line: Element, credit: bool) -> InvoiceLine:
 
 
 def _allowances_or_charges(owner: Element, charges: bool) -> tuple[AllowanceCharge, ...]:
-    parts = [part for part in owner.all("cac:AllowanceCharge") if _is_charge(part) == charges]
+    parts = [part for part in owner.all("cac:AllowanceCharge") if part.flag_at("cbc:ChargeIndicator") == charges]
     return tuple(
         AllowanceCharge(
             amount=part.decimal_at("cbc:Amount"),
@@ -105,13 +105,6 @@ def _allowances_or_charges(owner: Element, charges: bool) -> tuple[AllowanceChar
         )
         for part in parts
     )
-
-
-def _is_charge(part: Element) -> bool:
-    indicator = part.text_at("cbc:ChargeIndicator")
-    if indicator not in ("true", "false"):
-        raise ValueError(f"line {part.line}: {part.name}: cbc:ChargeIndicator {indicator!r} is neither true nor false")
-    return indicator == "true"
 
 
 def _vat_row(row: Element) -> VatRow:
@@ -142,6 +135,4 @@ def _totals(total: Element | None, vat_totals: list[Element]) -> Totals:
 
 def _only_vat(vat_totals: list[Element]) -> Decimal | None:
     amounts = [amount for total in vat_totals for amount in total.all("cbc:TaxAmount")]
-    if len(amounts) > 1:
-        raise ValueError(f"line {amounts[1].line}: cac:TaxTotal in the invoice's currency is given twice")
-    return decimal_in(amounts[0]) if amounts else None
+    return only_decimal(amounts, "cac:TaxTotal in the invoice's currency")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from xml.parsers import expat
@@ -76,6 +76,29 @@ class Element:
         """
         element = self.one(path)
         return decimal_in(element) if element else None
+
+    def flag_at(self, path: str) -> bool:
+        """Whether the one element at a path says true.
+
+        Raises:
+            ValueError: it says neither true nor false, or is not there.
+        """
+        text = self.text_at(path)
+        if text not in ("true", "false"):
+            child = path.partition("/")[0]
+            raise ValueError(f"line {self.line}: {self.name}: {child} {text!r} is neither true nor false")
+        return text == "true"
+
+
+def only_decimal(elements: Sequence[Element], what: str) -> Decimal | None:
+    """The number in the only one of some elements; None where there is none.
+
+    Raises:
+        ValueError: several elements, of which `what` says what they are; or one without a decimal number.
+    """
+    if len(elements) > 1:
+        raise ValueError(f"line {elements[1].line}: {what} is given twice")
+    return decimal_in(elements[0]) if elements else None
 
 
 def decimal_in(element: Element) -> Decimal:

@@ -23,7 +23,7 @@ SCHEMA_VERSION = 1
 _RATES = ("strict_json", "schema_valid", "line_item_f1")
 _DIFFERENCE = "field F1\nless the first's\n[95 %]"
 # What wraps, at so many columns: most names, and an interval.
-_NAME_COLUMNS, _DIFFERENCE_COLUMNS = 9, 16
+_WIDTHS = {"run": 9, _DIFFERENCE: 16}
 # Broken into lines, as the cells are, so that a row fits a terminal of 80 columns.
 _HEADINGS = (
     "run",
@@ -106,14 +106,7 @@ def sweep_table(found: Sequence[RunResult]) -> Table:
     title = f"{len(found)} runs on {first.results['samples']} test documents"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for heading in _HEADINGS:
-        if heading == "run":
-            table.add_column(
-                heading, min_width=min(_NAME_COLUMNS, max(len(one.name) for one in found)), overflow="fold"
-            )
-        elif heading == _DIFFERENCE:
-            table.add_column(heading, width=_DIFFERENCE_COLUMNS)
-        else:
-            table.add_column(heading, no_wrap=True)
+        table.add_column(heading, width=_WIDTHS.get(heading), no_wrap=heading not in _WIDTHS, overflow="fold")
     for row in _rows(found):
         table.add_row(*row)
     return table
