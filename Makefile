@@ -14,13 +14,15 @@ DEMO := runs/demo
 TOOLKITS := erniekit transformers transformers5 paddleformers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-erniekit setup-transformers setup-transformers5 setup-paddleformers data train export evaluate \
-	sweep check plan doctor demo test bench lint clean requirements tiny-base
+.PHONY: help setup setup-ocr setup-ray setup-erniekit setup-transformers setup-transformers5 setup-paddleformers data train \
+	export evaluate sweep check plan doctor demo test bench lint clean requirements tiny-base
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## make .venv with the project's own packages
+setup-ocr: .venv/.ready-ocr ## add an OCR engine to .venv, for pages that came without (270 MB)
+setup-ray: .venv/.ready-ray ## add Ray to .venv, for data.engine: ray
 setup-erniekit: .venvs/erniekit/.ready ## make .venvs/erniekit: ERNIEKit and PaddlePaddle on CPU (2.6 GB)
 setup-transformers: .venvs/transformers/.ready ## make .venvs/transformers: torch and PEFT, for tests of the PEFT form
 setup-transformers5: .venvs/transformers5/.ready ## make .venvs/transformers5: the next transformers, for tests
@@ -28,6 +30,11 @@ setup-paddleformers: .venvs/paddleformers/.ready ## make .venvs/paddleformers: E
 
 .venv/.ready: requirements/project.txt
 	$(call environment,.venv,requirements/project.txt)
+
+# What only some need goes beside the project's packages, in versions that agree with theirs.
+.venv/.ready-%: requirements/%.txt .venv/.ready
+	.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -r $<
+	@touch $@
 
 .venvs/%/.ready: requirements/%.txt
 	$(call environment,.venvs/$*,requirements/$*.txt)
@@ -74,7 +81,7 @@ demo: setup setup-erniekit ## the whole way on CPU: documents, data, train, expo
 	$(ADAPTER) evaluate configs/demo-cpu.yaml
 	$(ADAPTER) summary configs/demo-cpu.yaml
 
-test: setup $(TOOLKITS:%=setup-%) ## every test, those with the real toolkits included
+test: setup setup-ocr setup-ray $(TOOLKITS:%=setup-%) ## every test, those with the real toolkits included
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: setup setup-erniekit ## print the benchmarks' figures

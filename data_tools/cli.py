@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +17,10 @@ from erniekit_adapter.errors import AdapterError, misuse
 if TYPE_CHECKING:
     from data_tools.audit import Audit
     from data_tools.data_manifest import DataManifest
-    from data_tools.tally import Source
+    from erniekit_adapter.project.schema import AnySource
 
+# The stage runs a process on each core, whose libraries need no threads of their own; read before they are imported.
+_THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _PROGRESS_AFTER_S = 2.0
 _PROGRESS_EVERY_S = 0.2
 _SHOWN_CHARACTERS = 160
@@ -29,6 +32,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; an error is printed without a traceback and becomes the exit code."""
+    for name in _THREAD_SETTINGS:
+        os.environ.setdefault(name, "1")
     try:
         app()
     except AdapterError as error:
@@ -42,7 +47,7 @@ def build_command(
     overrides: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed")] = None,
 ) -> None:
     """Write train, eval and test lines with their manifest into the project's data folder."""
-    from data_tools.data_manifest import settings_of
+    from data_tools.build_settings import engine_of, settings_of
     from data_tools.pipeline import build
     from erniekit_adapter.errors import UsageError
     from erniekit_adapter.project.loading import load_project
@@ -52,7 +57,14 @@ def build_command(
     if missing := missing_sources(loaded):
         raise UsageError(missing)
     with _progress() as on_record:
-        manifest = build(loaded.sources, loaded.data_dir, settings_of(loaded), on_record, loaded.data.test_sources)
+        manifest = build(
+            loaded.sources,
+            loaded.data_dir,
+            settings_of(loaded),
+            on_record,
+            loaded.data.test_sources,
+            engine_of(loaded),
+        )
     _print_manifest(manifest, loaded.data_dir)
 
 
@@ -66,19 +78,20 @@ def prepare_command(
     arithmetic: Annotated[str, typer.Option(help="error or warn: what a broken rule does to a record")] = "error",
 ) -> None:
     """Write one source as interchange lines, with its rejections and its manifest beside them."""
-    from data_tools.data_manifest import BuildSettings
+    from data_tools.build_settings import BuildSettings
     from data_tools.pipeline import prepare
+    from erniekit_adapter.project.schema import GatesSection
 
     source = _one_source(active_learning_file, manifest, images_dir, ground_truth_dir)
     if arithmetic not in ("error", "warn"):
         raise misuse("--arithmetic", f"{arithmetic!r} is neither error nor warn")
-    settings = BuildSettings(arithmetic="warn" if arithmetic == "warn" else "error")
+    settings = BuildSettings(gates=GatesSection(arithmetic="warn" if arithmetic == "warn" else "error"))
     with _progress() as on_record:
         found = prepare(source, output, settings, on_record)
     _print_manifest(found, output)
 
 
-def _one_source(log: Path | None, manifest: Path | None, images: Path | None, truth: Path | None) -> Source:
+def _one_source(log: Path | None, manifest: Path | None, images: Path | None, truth: Path | None) -> AnySource:
     from erniekit_adapter.project.schema import ActiveLearningSource, ManifestSource
 
     if (log is None) == (manifest is None):
@@ -155,6 +168,60 @@ def _rejections(place: Path) -> Iterator[dict[str, Any]]:
             raise misuse(f"{path}:{number}", f"not JSON: {error}", "name a file that data-tools wrote") from error
         if isinstance(value, dict):
             yield value
+
+
+@app.command("preview")
+def preview_command(
+    output_dir: Annotated[Path, typer.Option(help="a data folder, or a project's output_dir")],
+    count: Annotated[int, typer.Option("--n", min=1, help="so many lines")] = 5,
+    split: Annotated[str, typer.Option(help="train, eval or test")] = "train",
+    task: Annotated[str | None, typer.Option(help="only lines of this task")] = None,
+    preference: Annotated[bool, typer.Option("--preference", help="lines for DPO: corrected and rejected")] = False,
+) -> None:
+    """Print what the model will see, word for word, with the part that is trained marked."""
+    from data_tools.preview import preview, preview_preferences
+    from data_tools.print_preview import print_preferences, print_preview
+    from data_tools.split import SPLITS
+
+    chosen = next((name for name in SPLITS if name == split), None)
+    if chosen is None:
+        raise misuse("--split", f"{split!r} is none of {', '.join(SPLITS)}")
+    if preference and task is not None:
+        raise misuse("--task", "lines for DPO are all of the task analysis", "leave out one of --preference and --task")
+    data_dir = _data_dir(output_dir)
+    if preference:
+        print_preferences(preview_preferences(data_dir, count, split=chosen, model_dir=_model_dir(data_dir)))
+    else:
+        print_preview(preview(data_dir, count, split=chosen, task=task, model_dir=_model_dir(data_dir)))
+
+
+@app.command("report")
+def report_command(
+    output_dir: Annotated[Path, typer.Option(help="a data folder, or a project's output_dir")],
+    output: Annotated[Path, typer.Option(help="the HTML file to write")],
+) -> None:
+    """Write one HTML file with pictures of samples, histograms, and what was rejected."""
+    from data_tools.report import write_report
+
+    write_report(_data_dir(output_dir), output)
+    print(f"{output}: open it in a browser")
+
+
+def _data_dir(place: Path) -> Path:
+    """The data folder that a user means."""
+    from data_tools.data_manifest import MANIFEST
+
+    inside = place / "data"
+    return inside if (inside / MANIFEST).is_file() else place
+
+
+def _model_dir(data_dir: Path) -> Path | None:
+    """The folder of the model whose tokenizer measured the lines, where it is still there."""
+    from data_tools.built import read_manifest
+
+    tokenizer = read_manifest(data_dir).settings.get("tokenizer")
+    folder = Path(tokenizer["path"]).parent if isinstance(tokenizer, dict) and "path" in tokenizer else None
+    return folder if folder and folder.is_dir() else None
 
 
 @app.command("audit")

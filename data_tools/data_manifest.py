@@ -2,58 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from data_tools.build_settings import BuildSettings
+from data_tools.sources.einvoice_files import einvoice_files
 from data_tools.split import SPLITS
 from erniekit_adapter import __version__
 from erniekit_adapter.errors import AdapterError, Problem, UsageError, misuse
-from erniekit_adapter.files import is_inside, read_json, sha256
-from erniekit_adapter.project.schema import Project
+from erniekit_adapter.files import fingerprint, is_inside, read_json, sha256
+from erniekit_adapter.project.schema import AnySource
+from erniekit_adapter.project.sources import unusable_source
 
 MANIFEST = "manifest.json"
 REJECTED = "rejected.jsonl"
+WARNED = "warned.jsonl"
+# Lines with what they were made of, for preview and report: so many of each split and task.
+SAMPLES = "samples.jsonl"
+SAMPLES_OF_EACH = 8
+PREFERENCES_REFUSED = "dpo-refused.jsonl"
+# Files of lines for DPO, by split; nothing is tested with them.
+PREFERENCES = {"train": "dpo-train.jsonl", "eval": "dpo-eval.jsonl"}
+# What is written beside the lines: about them, or of them in another form.
+BESIDE = frozenset({WARNED, SAMPLES, PREFERENCES_REFUSED, *PREFERENCES.values()})
 MADE_BY = "data_tools"
 Role = Literal["train", "test"]
-
-
-@dataclass(frozen=True)
-class BuildSettings:
-    """What the data stage goes by.
-
-    Attributes:
-        eval_ratio: share of documents, 0 to 1, whose loss is followed during training.
-        test_ratio: share of the sources' documents, 0 to 1, kept for evaluate; test sources are kept besides.
-        seed: of the split and of the choice of documents.
-        arithmetic: error rejects a record that breaks a rule of level error, warn keeps it.
-        max_seq_length: tokens that request and answer may have together.
-        tokenizer: the model's tokenizer.model; None where lengths cannot be checked.
-        max_samples: at most so many documents of the sources; None for all. Test sources are never cut.
-    """
-
-    eval_ratio: float = 0.1
-    test_ratio: float = 0.1
-    seed: int = 42
-    arithmetic: Literal["error", "warn"] = "error"
-    max_seq_length: int = 4096
-    tokenizer: Path | None = None
-    max_samples: int | None = None
-
-
-def settings_of(project: Project) -> BuildSettings:
-    """The data stage's settings in a project file; lengths are checked where the model is a local folder."""
-    tokenizer = Path(project.model.model_name_or_path).expanduser() / "tokenizer.model"
-    return BuildSettings(
-        eval_ratio=project.training.val_split_ratio,
-        test_ratio=project.data.test_ratio,
-        seed=project.data.seed,
-        arithmetic=project.data.arithmetic,
-        max_seq_length=project.training.max_seq_length,
-        tokenizer=tokenizer if tokenizer.is_file() else None,
-        max_samples=project.dataset.max_samples,
-    )
 
 
 @dataclass(frozen=True)
@@ -69,10 +44,16 @@ class DataManifest:
         documents: different documents among the lines written; their copies count once.
         by_gate: documents that each gate refused, duplicates included.
         first_reasons: the first refusal of each gate, with its place.
-        by_split: lines in each split.
-        tokens: lines by length; empty where lengths were not counted.
+        by_split, by_task, by_language: lines of each.
+        faults: faults that were injected into data to be validated, by kind.
+        tokens: counted lines by length; empty where lengths are not counted.
+        tokens_counted: how many lines these are, and their tokens together. Of long sources only a part is counted.
+        page_kilopixels: page images by size.
         unused_keys: keys of the sources that have no place in a line, with the number of records that had them.
         left_out: fields left out of answers because the request does not show them, with the number of lines.
+        masked: lines by kind of personal data that was masked.
+        warned: lines by the gate that warns of them.
+        preferences: lines for DPO by split, and what models had said that gates refused.
         warnings: what a person should look at before training.
     """
 
@@ -88,9 +69,17 @@ class DataManifest:
     by_gate: dict[str, int]
     first_reasons: dict[str, str]
     by_split: dict[str, int]
+    by_task: dict[str, int]
+    by_language: dict[str, int]
+    faults: dict[str, int]
     tokens: dict[str, int]
+    tokens_counted: dict[str, int]
+    page_kilopixels: dict[str, int]
     unused_keys: dict[str, int]
     left_out: dict[str, int]
+    masked: dict[str, int]
+    warned: dict[str, int]
+    preferences: dict[str, dict[str, int]]
     warnings: list[str]
 
     def as_json(self) -> dict[str, Any]:
@@ -103,22 +92,14 @@ def made_by() -> str:
     return f"{MADE_BY} {__version__}"
 
 
-def describe_settings(settings: BuildSettings) -> dict[str, Any]:
-    """The settings as JSON; the tokenizer with its SHA-256."""
-    found = asdict(settings)
-    if settings.tokenizer:
-        found["tokenizer"] = {"path": str(settings.tokenizer), "sha256": sha256(settings.tokenizer)}
-    return found
-
-
-def describe_files(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
-    """Name, SHA-256 and number of lines of each file."""
-    return {path.name: {"lines": _count_lines(path), "sha256": sha256(path)} for path in paths}
-
-
-def _count_lines(path: Path) -> int:
-    with path.open("rb") as stream:
-        return sum(1 for _ in stream)
+def source_sha256(source: AnySource) -> str:
+    """The SHA-256 of a source's file; of a folder, the hash of its files' names with theirs."""
+    if source.path.is_file():
+        return sha256(source.path)
+    files = einvoice_files(source.path)
+    # What is no regular file is never read, and is rejected by its name.
+    hashes = [(str(file.relative_to(source.path)), sha256(file) if file.is_file() else "") for file in files]
+    return fingerprint(hashes)
 
 
 def check_counts(manifest: DataManifest) -> None:
@@ -130,7 +111,8 @@ def check_counts(manifest: DataManifest) -> None:
     told = manifest.written + manifest.rejected + manifest.duplicates
     refused = manifest.rejected + manifest.duplicates
     listed = sum(file["lines"] for name, file in manifest.files.items() if name.endswith(REJECTED))
-    lines = sum(file["lines"] for file in manifest.files.values()) - listed
+    beside = sum(file["lines"] for name, file in manifest.files.items() if name in BESIDE)
+    lines = sum(file["lines"] for file in manifest.files.values()) - listed - beside
     sides = (
         ("read", manifest.read, "written + rejected + duplicates", told),
         ("lines in the files", lines, "written", manifest.written),
@@ -166,7 +148,7 @@ def nothing_accepted(role: Role, read: int, by_gate: Mapping[str, int], first_re
     return Problem(where, f"none of {read} records passed the gates ({counts}); the first of each:\n{reasons}")
 
 
-def check_inputs(sources: Sequence[Path], outputs: Sequence[Path], test_sources: Sequence[Path] = ()) -> None:
+def check_inputs(sources: Sequence[AnySource], outputs: Sequence[Path], test_sources: Sequence[AnySource] = ()) -> None:
     """Refuse what cannot be read, and an output that would replace it.
 
     Raises:
@@ -175,11 +157,11 @@ def check_inputs(sources: Sequence[Path], outputs: Sequence[Path], test_sources:
     """
     if not sources:
         raise misuse("data.sources", "no source to train on", "give data.sources or dataset.path")
-    paths = [*sources, *test_sources]
+    paths = [source.path for source in (*sources, *test_sources)]
     problems = []
-    for place, path in enumerate(paths):
-        if not path.is_file():
-            what = "is no regular file" if path.exists() else "no such file"
+    for place, source in enumerate((*sources, *test_sources)):
+        path = source.path
+        if what := unusable_source(source):
             problems.append(Problem(str(path), what, "correct the source's path"))
         if path.resolve() in [earlier.resolve() for earlier in paths[:place]]:
             problems.append(Problem(str(path), "is given twice as a source", "keep one of them"))

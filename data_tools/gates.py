@@ -1,75 +1,121 @@
 """The checks that accept or reject a record, each with a name; a gate gives the reason for refusing, or None.
 
-`RECORD_GATES` look at what a source says, `PAIR_GATES` at the text that would be trained on. `source`, `image`,
-`duplicate`, `held_out` and `max_samples` are decided where the whole stage is seen, and use the same names in the
-reports.
+`source`, `image`, `duplicate`, `held_out` and `max_samples` are decided where files, or the whole stage, are seen, and
+use the same names in the reports. What a finding does is the project's to say (`data.gates`), but for those gates
+without which a line would teach falsehoods or stop the toolkit: these always reject.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
+from pydantic import BaseModel
+
+from data_tools.build_settings import BuildSettings
 from data_tools.pairs import Pair
 from data_tools.records import DocumentRecord
+from data_tools.toolkit_check import toolkit_problem
+from data_tools.visible import nothing_to_read
 from erniekit_adapter.invoice import rules
-from erniekit_adapter.invoice.answer import Answer, as_json
+from erniekit_adapter.project.schema import DataFormat, GatesSection
 
 # The chat template's pieces around request and answer, and the 8 tokens that ERNIEKit itself keeps free in each turn.
 RESERVED_TOKENS = 32
+_TEXT_ONLY: tuple[DataFormat, ...] = ("erniekit",)
 
 
-@dataclass(frozen=True)
-class GateSettings:
-    """What the gates go by.
+@dataclass
+class Verdicts:
+    """What the gates have said of one record so far.
 
     Attributes:
-        arithmetic: error rejects a record that breaks a rule of level error, warn keeps it.
-        max_seq_length: tokens that request and answer may have together; None where tokens are not counted.
+        levels: what a finding does.
+        refused: the gate that rejects the record, with its reason.
+        warned: gates that let it pass with a warning.
     """
 
-    arithmetic: Literal["error", "warn"] = "error"
-    max_seq_length: int | None = None
+    levels: GatesSection
+    refused: tuple[str, str] | None = None
+    warned: list[tuple[str, str]] = field(default_factory=list)
+
+    def level(self, gate: str) -> str:
+        """What a finding of a gate does: a gate that the project cannot set rejects."""
+        return str(vars(self.levels).get(gate, "error"))
+
+    def note(self, gate: str, reason: str | None) -> bool:
+        """Note a gate's finding, None where it has none; say whether it rejects the record."""
+        level = self.level(gate)
+        if reason is None or level == "off":
+            return False
+        if level == "error":
+            self.refused = (gate, reason[:2000])
+        else:
+            self.warned.append((gate, reason[:2000]))
+        return level == "error"
 
 
-def reviewed(record: DocumentRecord, settings: GateSettings) -> str | None:
+def reviewed(record: DocumentRecord) -> str | None:
     """A person confirmed the answer."""
     return None if record.reviewed else "nobody confirmed this answer"
 
 
-def canonical(record: DocumentRecord, settings: GateSettings) -> str | None:
+def canonical(record: DocumentRecord) -> str | None:
     """There is an answer, and it says something."""
     if record.answer is None:
         return "has no answer"
-    return None if _says_something(record.answer) else "the answer is empty: none of its fields has a value"
-
-
-def arithmetic(record: DocumentRecord, settings: GateSettings) -> str | None:
-    """The amounts keep the rules, or the page is known to break them."""
-    if record.answer is None or settings.arithmetic == "warn" or record.declared_fault is not None:
-        return None
-    return "; ".join(str(finding) for finding in rules.failures(rules.check(record.answer))) or None
-
-
-def visible(record: DocumentRecord, settings: GateSettings) -> str | None:
-    """A text model has something to read the answer from."""
-    if record.request is not None or record.ocr not in (None, "", [], {}):
-        return None
     return (
-        "a text model would have nothing to read: no OCR; give each manifest entry an ocr_path, each log an ocr_context"
+        None
+        if _says_something(record.answer.structured_data)
+        else "the answer is empty: none of its fields has a value"
     )
 
 
-def toolkit(pair: Pair, settings: GateSettings) -> str | None:
-    """ERNIEKit would not skip the line."""
-    blank = [name for name, text in (("src", pair.request), ("tgt", pair.answer_text)) if not text.strip()]
-    return f"ERNIEKit skips a line whose {' and '.join(blank)} is blank" if blank else None
+def arithmetic(record: DocumentRecord, findings: Iterable[rules.Finding]) -> str | None:
+    """The amounts keep the rules, or the page is known to break them."""
+    if record.declared_fault is not None:
+        return None
+    return "; ".join(str(finding) for finding in rules.failures(findings)) or None
 
 
-def length(pair: Pair, settings: GateSettings) -> str | None:
+def dates(findings: Iterable[rules.Finding]) -> str | None:
+    """The due date is not before the invoice date."""
+    broken = (finding for finding in rules.failures(findings, "warn") if finding.rule == "DUE-DATE")
+    return next((str(finding) for finding in broken), None)
+
+
+def judge_record(record: DocumentRecord, findings: tuple[rules.Finding, ...], verdicts: Verdicts) -> bool:
+    """Let what a source says through the gates that need no page; say whether one rejects it."""
+    return (
+        verdicts.note("reviewed", reviewed(record))
+        or verdicts.note("canonical", canonical(record))
+        or verdicts.note("arithmetic", arithmetic(record, findings))
+        or verdicts.note("dates", dates(findings))
+    )
+
+
+def something_to_read(record: DocumentRecord, form: DataFormat) -> str | None:
+    """The request shows something to read the answer from."""
+    if record.request is not None or not nothing_to_read(record.ocr):
+        return None
+    if form not in _TEXT_ONLY and (record.images or record.pdf):
+        return None
+    if form in _TEXT_ONLY:
+        return (
+            "a text model would have nothing to read: no OCR; give each manifest entry an ocr_path, each log an "
+            "ocr_context, or let pages be read (data.ocr)"
+        )
+    return "nothing to read: neither a page nor OCR"
+
+
+def toolkit(pair: Pair, settings: BuildSettings) -> str | None:
+    """The toolkit would read the line as it is."""
+    return toolkit_problem(pair, settings.form)
+
+
+def length(pair: Pair, settings: BuildSettings) -> str | None:
     """Request and answer fit: ERNIEKit would cut or drop them with no more than a line in its log."""
-    if pair.tokens is None or settings.max_seq_length is None:
+    if pair.tokens is None:
         return None
     needed = pair.tokens + RESERVED_TOKENS
     if needed <= settings.max_seq_length:
@@ -77,33 +123,15 @@ def length(pair: Pair, settings: GateSettings) -> str | None:
     return f"{needed} tokens (with {RESERVED_TOKENS} reserved), more than max_seq_length {settings.max_seq_length}"
 
 
-RecordGate = Callable[[DocumentRecord, GateSettings], "str | None"]
-PairGate = Callable[[Pair, GateSettings], "str | None"]
-RECORD_GATES: tuple[tuple[str, RecordGate], ...] = (
-    ("reviewed", reviewed),
-    ("canonical", canonical),
-    ("arithmetic", arithmetic),
-    ("visible", visible),
-)
-PAIR_GATES: tuple[tuple[str, PairGate], ...] = (("toolkit", toolkit), ("length", length))
+def judge_pair(pair: Pair, settings: BuildSettings, verdicts: Verdicts) -> bool:
+    """Let the text that would be trained on through its gates; say whether one rejects it."""
+    return verdicts.note("toolkit", toolkit(pair, settings)) or verdicts.note("length", length(pair, settings))
 
 
-def refuse_record(record: DocumentRecord, settings: GateSettings) -> tuple[str, str] | None:
-    """The first gate that refuses a record, with its reason; None where all let it pass."""
-    return next(((name, reason) for name, gate in RECORD_GATES if (reason := gate(record, settings))), None)
-
-
-def refuse_pair(pair: Pair, settings: GateSettings) -> tuple[str, str] | None:
-    """The first gate that refuses a pair, with its reason; None where all let it pass."""
-    return next(((name, reason) for name, gate in PAIR_GATES if (reason := gate(pair, settings))), None)
-
-
-def _says_something(answer: Answer) -> bool:
-    left: list[object] = [as_json(answer)["structured_data"]]
-    while left:
-        value = left.pop()
-        if isinstance(value, (dict, list)):
-            left.extend(value.values() if isinstance(value, dict) else value)
-        elif not isinstance(value, str) or value.strip():
-            return True
-    return False
+def _says_something(part: object) -> bool:
+    """Whether anything in an answer or a part of it has a value."""
+    if isinstance(part, BaseModel):
+        return any(_says_something(value) for value in vars(part).values())
+    if isinstance(part, list):
+        return any(map(_says_something, part))
+    return bool(part.strip()) if isinstance(part, str) else part is not None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+import copy
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,13 +12,21 @@ from typing import Any
 
 import orjson
 
+from data_tools.build_settings import BuildSettings
+from data_tools.faults import inject_fault
+from data_tools.personal import mask_value
 from data_tools.records import DocumentRecord, Reading, Rejection
+from data_tools.visible import drop_unseen, page_text
 from erniekit_adapter.invoice import jsontext, rules
-from erniekit_adapter.invoice.answer import as_json
-from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.invoice.answer import as_json, read_answer
+from erniekit_adapter.invoice.prompts import (
+    TASKS,
+    Task,
+    analysis_request,
+    extraction_request,
+    validation_request,
+)
 
-# Contact data that a source knows and the page may not show: trained on unseen, it teaches the model to invent.
-_CONTACT_FIELDS = ("phone", "email")
 _NO_CONTENT = ("confidence", "logo_detected", "logo_brand")
 
 
@@ -33,7 +42,8 @@ class Pair:
         images: the pages that go with the request.
         left_out: fields of the answer that the request does not show.
         tokens: of request and answer together; None where they were not counted.
-        content: hash of what it says: the same request and answer, however the amounts are spelt.
+        task: what is asked.
+        faults: kinds of the faults that were injected into the data to be validated.
     """
 
     document_id: str
@@ -43,88 +53,187 @@ class Pair:
     images: tuple[Path, ...] = ()
     left_out: tuple[str, ...] = ()
     tokens: int | None = None
-    content: bytes = b""
+    task: Task = "analysis"
+    faults: tuple[str, ...] = ()
 
 
-def make_pair(record: DocumentRecord, count_tokens: Callable[[str], int] | None = None) -> Pair:
-    """Make the pair of a record that has passed its gates.
+@dataclass(frozen=True)
+class Shown:
+    """What the request of a record shows, and what of the answer stands in it.
+
+    Attributes:
+        ocr: what the OCR gave, without personal data where that is masked.
+        request: the request of a ready-made line.
+        data: the structured data as JSON, with what the request shows.
+        findings: what the rules say of that data.
+        left_out: fields that left the answer, because the request does not show them.
+        unseen: fields that the request does not show and that stay in the answer.
+        masked: kinds of personal data that were masked.
+        said: hash of the data, however its amounts are spelt.
+        read: hash of what there is to read: the OCR, or the request of a ready-made line.
+    """
+
+    ocr: Any
+    request: str | None
+    data: dict[str, Any]
+    findings: tuple[rules.Finding, ...]
+    left_out: tuple[str, ...]
+    unseen: tuple[str, ...]
+    masked: tuple[str, ...]
+    said: bytes
+    read: bytes
+
+
+def show(record: DocumentRecord, findings: tuple[rules.Finding, ...], settings: BuildSettings) -> Shown:
+    """Take out of a record's answer what its request does not show.
+
+    Args:
+        record: one that has an answer.
+        findings: what the rules say of that answer.
+        settings: whether personal data is masked, and whether unseen values leave the answer.
 
     Raises:
         ValueError: the record has no answer, or holds text that cannot be written as UTF-8.
     """
     if record.answer is None:
         raise ValueError(f"{record.document_id} has no answer")
-    # Text training: the pages do not go with the request, so it may not speak of them.
-    request = record.request if record.request is not None else analysis_request(record.ocr, with_image=False)
     value = as_json(record.answer)
-    _drop_confidence(value)
-    left_out = _drop_unseen(value, request)
-    # Never copied from a log: logs call anything valid, and the model would learn to.
-    value["validation_summary"] = rules.summarize(rules.check(record.answer)).model_dump()
-    text = jsontext.compose(value)
+    drop_confidence(value)
+    data, ocr, request = value["structured_data"], record.ocr, record.request
+    masked: tuple[str, ...] = ()
+    if settings.gates.personal == "mask":
+        data, ocr, request, masked = _masked(data, ocr, request)
+    unseen: tuple[str, ...] = ()
+    # A page that goes along as an image may show what its OCR missed.
+    with_image = settings.form != "erniekit" and (record.images or record.pdf)
+    drops = settings.gates.visible == "error"
+    if settings.gates.visible != "off" and not with_image:
+        looked_at = {"structured_data": data if drops else copy.deepcopy(data)}
+        unseen = drop_unseen(looked_at, page_text(ocr if request is None else request))
+        if unseen and drops:
+            findings = rules.check(read_answer(looked_at))
+    read = jsontext.compose_parsed(ocr if request is None else request).encode()
+    said = sha256(orjson.dumps(data, default=_plain_number)).digest()
+    left_out, kept = (unseen, ()) if drops else ((), unseen)
+    return Shown(ocr, request, data, findings, left_out, kept, masked, said, sha256(read).digest())
+
+
+def _masked(data: Any, ocr: Any, request: str | None) -> tuple[Any, Any, str | None, tuple[str, ...]]:
+    # Together, because a number that is named in one of them alone has to be masked in all.
+    masked, kinds = mask_value({"data": data, "ocr": ocr, "request": request})
+    return masked["data"], masked["ocr"], masked["request"], kinds
+
+
+def make_pair(record: DocumentRecord, shown: Shown, images: Sequence[Path], settings: BuildSettings) -> Pair:
+    """Make the pair of a record; task, wording and faults depend on the seed and on what the record says."""
+    if shown.request is not None:
+        return plain_pair(record, shown, images, settings)
+    task = _task(shown.said, settings)
+    wording = _number(shown.said, settings.seed, "wording") % settings.wordings
+    if task == "validation":
+        return _validation_pair(record, shown, wording, settings)
+    with_image = bool(images)
+    ask = analysis_request if task == "analysis" else extraction_request
+    answer = _analysis(shown) if task == "analysis" else {"structured_data": shown.data}
+    return _pair(record, shown, task, ask(shown.ocr, with_image=with_image, wording=wording), answer, images)
+
+
+def plain_pair(record: DocumentRecord, shown: Shown, images: Sequence[Path], settings: BuildSettings) -> Pair:
+    """The pair that the service asks and evaluate tests: the whole analysis in its first wording."""
+    request = shown.request
+    if request is None:
+        request = analysis_request(shown.ocr, with_image=bool(images))
+    return _pair(record, shown, "analysis", request, _analysis(shown), images)
+
+
+def _pair(
+    record: DocumentRecord, shown: Shown, task: Task, request: str, answer: object, images: Sequence[Path]
+) -> Pair:
     return Pair(
         document_id=record.document_id,
         group=record.group,
         request=request,
-        answer_text=text,
-        images=record.images,
-        left_out=left_out,
-        tokens=count_tokens(request) + count_tokens(text) if count_tokens else None,
-        content=sha256(request.encode() + orjson.dumps(value, default=_plain_number)).digest()[:16],
+        answer_text=jsontext.compose_parsed(answer),
+        images=tuple(images),
+        left_out=shown.left_out,
+        task=task,
     )
 
 
-def identity(record: DocumentRecord, pair: Pair) -> tuple[bytes, ...]:
-    """What tells that two records are of one document: its invoice number, its name in the source, its request.
+def _analysis(shown: Shown) -> dict[str, Any]:
+    # Never copied from a log: logs call anything valid, and the model would learn to.
+    return {
+        "structured_data": shown.data,
+        "validation_summary": rules.summarize(shown.findings).model_dump(),
+    }
 
-    Each is a short hash, because the stage keeps them all in memory. The first byte ranks them: the steadiest is the
-    smallest, and names the group.
+
+def _validation_pair(record: DocumentRecord, shown: Shown, wording: int, settings: BuildSettings) -> Pair:
+    """Data to be checked, of which a share gets one or two faults; pages play no part in it."""
+    answer = read_answer({"structured_data": shown.data})
+    faults: tuple[str, ...] = ()
+    if _share(shown.said, settings.seed, "fault") < settings.fault_share:
+        rng = random.Random(_number(shown.said, settings.seed, "kind"))  # noqa: S311 - content, no secrets
+        answer, faults = inject_fault(answer, rng, 1 + rng.randrange(2))
+    data = {"structured_data": as_json(answer)["structured_data"]}
+    summary = rules.summarize(rules.check(answer)).model_dump()
+    return Pair(
+        document_id=record.document_id,
+        group=record.group,
+        request=validation_request(data, wording=wording),
+        answer_text=jsontext.compose_parsed({"validation_summary": summary}),
+        left_out=shown.left_out,
+        task="validation",
+        faults=faults,
+    )
+
+
+def _task(said: bytes, settings: BuildSettings) -> Task:
+    weights = [getattr(settings.tasks, task) for task in TASKS]
+    place = _share(said, settings.seed, "task") * sum(weights)
+    for task, weight in zip(TASKS, weights, strict=True):
+        if place < weight:
+            return task
+        place -= weight
+    return next(task for task, weight in zip(reversed(TASKS), reversed(weights), strict=True) if weight)
+
+
+def _number(said: bytes, seed: int, purpose: str) -> int:
+    """A number that depends on the seed, on what a record says and on what it is for."""
+    return int.from_bytes(sha256(f"{seed}:{purpose}:".encode() + said).digest()[:8], "big")
+
+
+def _share(said: bytes, seed: int, purpose: str) -> float:
+    return _number(said, seed, purpose) / 2**64
+
+
+def known_names(reading: Reading, *, with_vendor: bool = False) -> list[tuple[str, str]]:
+    """What tells that two records are of one document even where one gets no pair: each name with its kind.
+
+    The kinds are `vendor`, where all documents of one vendor are to stay together, `number` (of the vendor's invoice)
+    and `name` (in the source).
     """
-    return tuple(sorted((*known_names(record), _key(b"3", pair.request))))
-
-
-def known_names(reading: Reading) -> list[bytes]:
-    """The part of a document's identity that is known even where it gets no pair: its number and its name."""
     if isinstance(reading, Rejection):
-        return [_key(b"2", reading.document_id)] if reading.document_id else []
+        return [("name", reading.document_id)] if reading.document_id else []
     # A number that nobody confirmed may be another document's.
     data = reading.answer.structured_data if reading.answer and reading.reviewed else None
     vendor = data.vendor_block.name if data and data.vendor_block else None
     number = data.client_info.invoice_number if data and data.client_info else None
-    keys = [_key(b"2", reading.group)] if reading.group else []
+    names = [("name", reading.group)] if reading.group else []
     if vendor and number:
-        keys.append(_key(b"1", f"{number} of {vendor.casefold()}"))
-    return keys
+        names.append(("number", f"{number} of {vendor.casefold()}"))
+    if vendor and with_vendor:
+        names.append(("vendor", vendor.casefold()))
+    return names
 
 
-def _key(rank: bytes, text: str) -> bytes:
-    return rank + sha256(text.encode()).digest()[:15]
-
-
-def _drop_confidence(value: dict[str, Any]) -> None:
-    """Take out what no page says: how sure somebody was, and logos, which text does not show."""
+def drop_confidence(value: dict[str, Any]) -> None:
+    """Take out of an answer what no page says: how sure somebody was, and logos, which text does not show."""
     value.pop("confidence_scores", None)
     data = value["structured_data"]
     for part in (data.get("vendor_block", {}), data.get("client_info", {}), *data.get("line_items", [])):
         for name in _NO_CONTENT:
             part.pop(name, None)
-
-
-def _drop_unseen(value: dict[str, Any], request: str) -> tuple[str, ...]:
-    """Take out contact data that the request does not show, and say what."""
-    vendor = value["structured_data"].get("vendor_block", {})
-    known = [name for name in _CONTACT_FIELDS if name in vendor]
-    if not known:
-        return ()
-    page = _letters(request)
-    unseen = [name for name in known if _letters(vendor[name]) not in page]
-    for name in unseen:
-        del vendor[name]
-    return tuple(f"vendor_block.{name}" for name in unseen)
-
-
-def _letters(text: str) -> str:
-    return re.sub(r"\W", "", text).casefold()
 
 
 def _plain_number(value: Any) -> str:

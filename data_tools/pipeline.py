@@ -1,7 +1,8 @@
-"""The data stage: sources in, lines and a manifest out, one record at a time and whole or not at all.
+"""The data stage: sources in, lines and a manifest out, whole or not at all, in bounded memory.
 
-Two passes keep memory bounded: the first lets every record through the gates and writes what passes to a spool, while
-only hashes stay in memory; the second knows which records are of one document, and gives each its split.
+First every record is judged by itself, shard by shard, and what comes of it goes to a spool on disk, while only keys
+are kept. Then it is known which records are of one document, or say the same; a second pass over the spool gives each
+its split.
 """
 
 from __future__ import annotations
@@ -9,298 +10,306 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import numpy as np
 import orjson
 
+from data_tools.build_settings import BuildSettings, EngineSettings
 from data_tools.data_manifest import (
     MANIFEST,
+    PREFERENCES,
+    PREFERENCES_REFUSED,
     REJECTED,
-    BuildSettings,
+    SAMPLES,
+    SAMPLES_OF_EACH,
+    WARNED,
     DataManifest,
     check_inputs,
     check_output_folder,
     split_warnings,
 )
-from data_tools.formats import check_line, interchange_line, toolkit_line
-from data_tools.gates import GateSettings, refuse_pair, refuse_record
-from data_tools.pairs import Pair, identity, known_names, make_pair
-from data_tools.records import Reading, Rejection
-from data_tools.sources.active_learning import read_active_learning
-from data_tools.sources.lines import read_line_file
-from data_tools.sources.manifest import read_manifest
+from data_tools.documents import Documents, find_documents
+from data_tools.duplicates import note_equal_pages
+from data_tools.engine import judging
+from data_tools.formats import grouped_line, identified_line
+from data_tools.judging import Bench
+from data_tools.line_parts import json_line
+from data_tools.pages import PageFolders
+from data_tools.records import Rejection
+from data_tools.rows import Row, Spool, row_json
+from data_tools.shards import cut
 from data_tools.split import SPLITS, SplitName, choose_groups, split_name
-from data_tools.tally import (
-    DUPLICATE,
-    Source,
-    Tally,
-    check_accepted,
-    count_line,
-    count_unused,
-    make_manifest,
-    new_tally,
-    place_of,
-)
-from data_tools.tokens import token_counter
+from data_tools.tally import DUPLICATE, Account, Tally, check_accepted, count_line, make_manifest, new_tally
 from erniekit_adapter.errors import misuse
 from erniekit_adapter.files import write_json, writing, writing_folder
-from erniekit_adapter.project.schema import ActiveLearningSource, ManifestSource
+from erniekit_adapter.project.schema import AnySource
 
+OCR_CACHE = "ocr_cache"
 OnRecord = Callable[[int], None]
 
 
 def build(
-    sources: Sequence[Source],
+    sources: Sequence[AnySource],
     output: Path,
     settings: BuildSettings,
     on_record: OnRecord | None = None,
-    test_sources: Sequence[Source] = (),
+    test_sources: Sequence[AnySource] = (),
+    engine: EngineSettings | None = None,
 ) -> DataManifest:
     """Write train, eval and test lines, rejections and a manifest to the folder `output`, replacing an earlier build.
 
     Args:
         sources: where documents come from, in the order in which the first of two equal ones is kept.
         output: a folder that is new, empty, or holds an earlier build.
-        settings: shares, seed and limits.
-        on_record: called with the number of records read so far, after each.
+        settings: what decides which lines are written, and how they read.
+        on_record: called with the number of records judged so far, now and then.
         test_sources: where documents come from that are only ever tested on; they are read before the others.
+        engine: where the work is done; processes on this machine where it is None.
 
     Raises:
         UsageError: no source, a source that is missing or lies in `output`, or a folder that holds something else.
         AdapterError: a source or the folder cannot be read or written, or no record of the sources, or of the test
             sources, passed the gates.
     """
-    check_inputs([source.path for source in sources], [output], [source.path for source in test_sources])
+    check_inputs(sources, [output], test_sources)
     check_output_folder(output)
     tally = new_tally(sources, test_sources)
     tally.by_split.update(dict.fromkeys(SPLITS, 0))
-    with writing_folder(output) as folder:
-        with ExitStack() as stack:
-            rejected = stack.enter_context((folder / REJECTED).open("wb"))
-            spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-            streams = {name: stack.enter_context((folder / f"{name}.jsonl").open("wb")) for name in SPLITS}
-            _collect(tally, settings, spool, rejected, on_record)
-            _distribute(spool, settings, tally, streams, rejected)
-            check_accepted(tally)
+    with writing_folder(output) as folder, _spool_in(folder) as spool, ExitStack() as stack:
+        bench = Bench(settings, "toolkit", folder, PageFolders(folder / "pages", output.with_name(OCR_CACHE)))
+        _judge_all(tally, bench, engine or EngineSettings(), spool, on_record)
+        names = [*(f"{split}.jsonl" for split in SPLITS), REJECTED, WARNED, SAMPLES]
+        names += [*PREFERENCES.values(), PREFERENCES_REFUSED] if settings.preference else []
+        files = {name: LineFile(stack.enter_context((folder / name).open("wb"))) for name in names}
+        _distribute(spool, settings, tally, files)
+        check_accepted(tally)
+        stack.close()
         warnings = split_warnings(tally.by_split, settings)
-        manifest = make_manifest(tally, settings, sorted(folder.glob("*.jsonl")), warnings)
+        manifest = make_manifest(tally, settings, {name: files[name].figures() for name in sorted(files)}, warnings)
         write_json(folder / MANIFEST, manifest.as_json())
     return manifest
 
 
-def prepare(source: Source, output: Path, settings: BuildSettings, on_record: OnRecord | None = None) -> DataManifest:
+def prepare(
+    source: AnySource, output: Path, settings: BuildSettings, on_record: OnRecord | None = None
+) -> DataManifest:
     """Write the interchange lines of one source to the file `output`, its rejections and its manifest beside it.
 
     Raises:
         UsageError: the source is missing or is the output itself.
         AdapterError: a file cannot be read or written, or no record passed the gates.
     """
-    rejected_path, manifest_path = (output.with_name(f"{output.name}.{name}") for name in (REJECTED, MANIFEST))
+    beside = {name: output.with_name(f"{output.name}.{name}") for name in (REJECTED, MANIFEST)}
     if output.is_dir():
         raise misuse(output, "is a folder", "name the file to write: lines.jsonl")
-    check_inputs([source.path], [output, rejected_path, manifest_path])
+    check_inputs([source], [output, *beside.values()])
     tally = new_tally([source])
-    with (
-        writing(rejected_path) as rejected,
-        writing(output) as lines,
-        tempfile.TemporaryFile(dir=output.parent) as spool,
-    ):
-        _collect(tally, settings, spool, rejected, on_record)
+    folder = output.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with writing(beside[REJECTED]) as rejected, writing(output) as lines, _spool_in(folder) as spool:
+        bench = Bench(settings, "interchange", folder, PageFolders(folder / "pages", folder / OCR_CACHE))
+        _judge_all(tally, bench, EngineSettings(), spool, on_record)
+        files = {output.name: LineFile(lines), beside[REJECTED].name: LineFile(rejected)}
+        _gather(spool, settings, tally, files[output.name], files[beside[REJECTED].name])
         check_accepted(tally)
-        for row in _rows(spool):
-            pair = replace(row.pair, group=tally.groups.name(row.group))
-            lines.write(interchange_line(pair, output.parent))
-            count_line(tally, "lines", pair, contradicts=row.contradicts)
-    tally.documents = len(tally.groups.names())
-    manifest = make_manifest(tally, settings, [output, rejected_path])
-    write_json(manifest_path, manifest.as_json())
+    manifest = make_manifest(tally, settings, {name: file.figures() for name, file in files.items()})
+    write_json(beside[MANIFEST], manifest.as_json())
     return manifest
 
 
-def read_source(source: Source) -> Iterator[Reading]:
-    """The records and rejections of one source, in order."""
-    if isinstance(source, ActiveLearningSource):
-        return read_active_learning(source.path)
-    if isinstance(source, ManifestSource):
-        return read_manifest(source.path, source.images_dir, source.ground_truth_dir)
-    return read_line_file(source.path)
+class LineFile:
+    """A file of lines that is being written, with its number of lines and its SHA-256 so far."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._digest, self._lines = stream, sha256(), 0
+
+    def write(self, line: bytes) -> None:
+        """Write one line with its end."""
+        self._stream.write(line)
+        self._digest.update(line)
+        self._lines += 1
+
+    def figures(self) -> dict[str, Any]:
+        """Lines and SHA-256, for the manifest."""
+        return {"lines": self._lines, "sha256": self._digest.hexdigest()}
 
 
-def _collect(
-    tally: Tally, settings: BuildSettings, spool: IO[bytes], rejected: IO[bytes], on_record: OnRecord | None
-) -> None:
-    """The first pass: gates and duplicates; what passes goes to the spool."""
-    count_tokens = token_counter(settings.tokenizer) if settings.tokenizer else None
-    gates = GateSettings(settings.arithmetic, settings.max_seq_length if count_tokens else None)
-    read = 0
-    for account in tally.accounts.values():
-        for reading in read_source(account.source):
-            account.read += 1
-            judged = _judge(reading, gates, tally, count_tokens)
-            if account.role == "test":
-                _hold_out(reading, judged, tally)
-            if isinstance(judged, Rejection):
-                _reject(judged, tally, rejected)
-            else:
-                account.accepted += 1
-                spool.write(_spooled(judged))
-            read += 1
+@contextmanager
+def _spool_in(folder: Path) -> Iterator[Spool]:
+    """A spool in files without a name, which are gone with the process, however it ends."""
+    with ExitStack() as stack:
+        rows, texts, keys = (stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in range(3))
+        yield Spool(rows, texts, keys)
+
+
+def _judge_all(tally: Tally, bench: Bench, engine: EngineSettings, spool: Spool, on_record: OnRecord | None) -> None:
+    accounts = tally.accounts.values()
+    shards = (shard for each in accounts for shard in cut(each.source, role_is_test=each.role == "test"))
+    with judging(shards, bench, engine) as judged:
+        for shard, found in judged:
+            spool.add(found, str(shard.source.path))
             if on_record:
-                on_record(read)
+                on_record(spool.read)
 
 
-def _judge(
-    reading: Reading, gates: GateSettings, tally: Tally, count_tokens: Callable[[str], int] | None
-) -> Rejection | _Row:
-    """A record's row for the spool, or why it gets none."""
-    if isinstance(reading, Rejection):
-        return reading
-
-    def refused(gate: str, reason: str) -> Rejection:
-        return Rejection(reading.source, reading.line, reading.document_id, gate, reason[:2000])
-
-    if refusal := refuse_record(reading, gates):
-        return refused(*refusal)
-    try:
-        pair = make_pair(reading, count_tokens)
-    except RecursionError:
-        return refused("source", "nested too deeply")
-    except ValueError as error:
-        return refused("canonical", str(error))
-    if refusal := refuse_pair(pair, gates):
-        return refused(*refusal)
-    keys = identity(reading, pair)
-    contradicts = keys[-1] in tally.groups
-    # A copy's names are names of its document: whatever else has them belongs to the same split.
-    group = tally.groups.add(keys)
-    if first := tally.places.get(pair.content):
-        return refused(DUPLICATE, f"says the same as {first}")
-    tally.places[pair.content] = place_of(reading)
-    count_unused(tally, reading)
-    return _Row(reading.source, reading.line, group, contradicts, pair)
-
-
-def _hold_out(reading: Reading, judged: Rejection | _Row, tally: Tally) -> None:
-    """Keep a document of the test sources from training, even where a gate keeps it from the test."""
-    if isinstance(judged, _Row):
-        tally.held_out.setdefault(judged.group, place_of(reading))
-    elif names := known_names(reading):
-        tally.held_out.setdefault(tally.groups.add(names), place_of(reading))
-
-
-def _reject(rejection: Rejection, tally: Tally, rejected: IO[bytes]) -> None:
-    tally.accounts[rejection.source].refuse(rejection)
-    rejected.write(orjson.dumps(asdict(rejection), option=orjson.OPT_APPEND_NEWLINE))
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A pair in the spool, with its place in its source and in the groups.
-
-    Attributes:
-        source, line: the record's.
-        group: the record's place in the groups.
-        contradicts: its request came before, with another answer.
-        pair: what is written.
-    """
-
-    source: str
-    line: int | None
-    group: int
-    contradicts: bool
-    pair: Pair
-
-
-def _spooled(row: _Row) -> bytes:
-    pair = row.pair
-    place = (row.source, row.line, row.group, row.contradicts)
-    images = [str(image) for image in pair.images]
-    said = (pair.document_id, pair.request, pair.answer_text, images, pair.left_out, pair.tokens)
-    return orjson.dumps((place, said), option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _rows(spool: IO[bytes]) -> Iterator[_Row]:
-    spool.seek(0)
-    for line in spool:
-        (source, number, group, contradicts), said = orjson.loads(line)
-        document_id, request, answer_text, images, left_out, tokens = said
-        pair = Pair(document_id, "", request, answer_text, tuple(map(Path, images)), tuple(left_out), tokens)
-        yield _Row(source, number, group, contradicts, pair)
-
-
-def _distribute(
-    spool: IO[bytes],
-    settings: BuildSettings,
-    tally: Tally,
-    streams: Mapping[SplitName, IO[bytes]],
-    rejected: IO[bytes],
-) -> None:
-    """The second pass: every pair to the split of its document, or out where it may not or need not be trained on."""
-    choice = _choose(settings, tally)
-    tested: set[str] = set()
+def _distribute(spool: Spool, settings: BuildSettings, tally: Tally, files: Mapping[str, LineFile]) -> None:
+    """The second pass: every row to the split of its document, or out where it may not or need not be used."""
+    documents = find_documents(spool.keys, spool.read)
+    choice = _choose(spool, documents, settings, tally)
+    used = np.zeros(len(documents.names), dtype=np.bool_)
     ids: Counter[str] = Counter()
-    for row in _rows(spool):
-        group = tally.groups.name(row.group)
-        account = tally.accounts[row.source]
-        if account.role == "test":
-            tested.add(group)
-        elif refusal := choice.refuse(group):
-            account.accepted -= 1
-            _reject(Rejection(row.source, row.line, row.pair.document_id, *refusal), tally, rejected)
+    shown: Counter[tuple[str, str]] = Counter()
+    for number, source, row, texts in spool.rows_with_texts():
+        account = tally.accounts[source]
+        account.read += 1
+        found = choice.judge(number, source, row, role_is_test=account.role == "test")
+        if isinstance(found, Rejection) or isinstance(row, Rejection):
+            _reject(found, account, files[REJECTED])
             continue
-        name = "test" if account.role == "test" else choice.split(group)
-        streams[name].write(_test_line(row.pair, ids) if name == "test" else toolkit_line(row.pair))
-        count_line(tally, name, row.pair, contradicts=row.contradicts)
-    tally.documents = len(tested) + choice.documents
+        account.accepted += 1
+        used[documents.group[number]] = True
+        line, test, preference = texts
+        line = _with_own_id(test, row, ids) if found == "test" else line
+        files[f"{found}.jsonl"].write(line)
+        for gate, reason in row.warned:
+            files[WARNED].write(row_json(_rejection(source, row, gate, reason)))
+        if shown[found, row.task] < SAMPLES_OF_EACH:
+            shown[found, row.task] += 1
+            files[SAMPLES].write(_sample(source, row, found, line))
+        if found != "test":
+            _write_preference(source, row, found, preference, tally, files)
+        count_line(tally, found, row, contradicts=bool(documents.contradicts[number]))
+    tally.documents = int(used.sum())
+
+
+def _gather(spool: Spool, settings: BuildSettings, tally: Tally, lines: LineFile, rejected: LineFile) -> None:
+    """The second pass where there are no splits: every row that is no copy of another."""
+    documents = find_documents(spool.keys, spool.read)
+    choice = _choose(spool, documents, settings, tally)
+    used = np.zeros(len(documents.names), dtype=np.bool_)
+    for number, source, row, (line, _, _) in spool.rows_with_texts():
+        account = tally.accounts[source]
+        account.read += 1
+        refused = row if isinstance(row, Rejection) else choice.copy_of_another(number, source, row)
+        if refused or isinstance(row, Rejection):
+            _reject(refused, account, rejected)
+            continue
+        account.accepted += 1
+        used[documents.group[number]] = True
+        lines.write(grouped_line(line, documents.name(number)))
+        count_line(tally, "lines", row, contradicts=bool(documents.contradicts[number]))
+    tally.documents = int(used.sum())
+
+
+def _sample(source: str, row: Row, split: SplitName, line: bytes) -> bytes:
+    """A line with what it was made of, to be looked at."""
+    task = "analysis" if split == "test" else row.task
+    about = {"split": split, "task": task, "source": source, "line": row.line, "document_id": row.document_id}
+    made_of = {"images": row.images, "faults": row.faults, "left_out": row.left_out, "tokens": row.tokens}
+    return json_line(about | made_of | {"text": orjson.Fragment(line.rstrip())})
+
+
+def _reject(found: object, account: Account, rejected: LineFile) -> None:
+    if isinstance(found, Rejection):
+        account.refuse(found)
+        rejected.write(row_json(found))
+
+
+def _with_own_id(test: bytes, row: Row, ids: Counter[str]) -> bytes:
+    """The line under an id that no other has: a document that comes again gets a number."""
+    ids[row.document_id] += 1
+    count = ids[row.document_id]
+    return identified_line(test, row.document_id if count == 1 else f"{row.document_id}#{count}")
+
+
+def _write_preference(
+    source: str,
+    row: Row,
+    split: SplitName,
+    preference: bytes,
+    tally: Tally,
+    files: Mapping[str, LineFile],
+) -> None:
+    if preference:
+        tally.preferences.by_split[split] += 1
+        files[PREFERENCES[split]].write(preference)
+    elif row.preference_refused:
+        gate, reason = row.preference_refused
+        tally.preferences.by_gate[gate] += 1
+        files[PREFERENCES_REFUSED].write(row_json(_rejection(source, row, gate, reason)))
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """Which documents of the sources are trained on, and how they are split: known when every record was read.
+    """Which rows are used, and how they are split: known when every record was read.
 
     Attributes:
+        spool: tells where a row comes from.
+        documents: which rows are of one document, and which say the same.
         settings: shares, seed and limit.
-        held_out: the groups that the test sources name, each with where they name it.
-        chosen: the groups to use where there is a limit.
-        documents: how many groups there are to use.
+        held_out: the groups that the test sources name, each with the first row that names it.
+        chosen: the names of the groups to use where there is a limit.
     """
 
+    spool: Spool
+    documents: Documents
     settings: BuildSettings
-    held_out: Mapping[str, str]
+    held_out: Mapping[int, int]
     chosen: frozenset[str] | None
-    documents: int
 
-    def refuse(self, group: str) -> tuple[str, str] | None:
-        """The gate that refuses a group, with its reason; None where it is used."""
-        if where := self.held_out.get(group):
-            return "held_out", f"the document is also among the test sources, at {where}"
-        if self.chosen is not None and group not in self.chosen:
-            settings = self.settings
-            return "max_samples", f"not among the {settings.max_samples} documents chosen with seed {settings.seed}"
-        return None
+    def judge(self, number: int, source: str, row: Row | Rejection, *, role_is_test: bool) -> SplitName | Rejection:
+        """A row's split, or its rejection."""
+        if isinstance(row, Rejection):
+            return row
+        if copy := self.copy_of_another(number, source, row):
+            return copy
+        if role_is_test:
+            return "test"
+        first = self.held_out.get(int(self.documents.group[number]))
+        if first is not None:
+            where = self.spool.place(first)
+            return _rejection(source, row, "held_out", f"the document is also among the test sources, at {where}")
+        settings, name = self.settings, self.documents.name(number)
+        if self.chosen is not None and name not in self.chosen:
+            reason = f"not among the {settings.max_samples} documents chosen with seed {settings.seed}"
+            return _rejection(source, row, "max_samples", reason)
+        return split_name(name, seed=settings.seed, eval_ratio=settings.eval_ratio, test_ratio=settings.test_ratio)
 
-    def split(self, group: str) -> SplitName:
-        """The split of a group that is used."""
-        settings = self.settings
-        return split_name(group, seed=settings.seed, eval_ratio=settings.eval_ratio, test_ratio=settings.test_ratio)
+    def copy_of_another(self, number: int, source: str, row: Row) -> Rejection | None:
+        """The rejection of a row that says the same as one before it, where that is not only warned of."""
+        first = int(self.documents.first[number])
+        if first == number or self.settings.gates.duplicate == "off":
+            return None
+        reason = f"says the same as {self.spool.place(first)}"
+        if self.settings.gates.duplicate == "warn":
+            row.warned.append((DUPLICATE, reason))
+            return None
+        return _rejection(source, row, DUPLICATE, reason)
 
 
-def _choose(settings: BuildSettings, tally: Tally) -> _Choice:
-    held_out: dict[str, str] = {}
-    for place, where in tally.held_out.items():
-        held_out.setdefault(tally.groups.name(place), where)
-    free = [name for name in tally.groups.names() if name not in held_out]
-    if settings.max_samples is None:
-        return _Choice(settings, held_out, None, len(free))
-    chosen = choose_groups(free, seed=settings.seed, count=settings.max_samples)
-    return _Choice(settings, held_out, chosen, len(chosen))
+def _rejection(source: str, row: Row, gate: str, reason: str) -> Rejection:
+    return Rejection(source, row.line, row.document_id, gate, reason)
 
 
-def _test_line(pair: Pair, ids: Counter[str]) -> bytes:
-    """The line under an id of its own: a document that comes again gets a number."""
-    ids[pair.document_id] += 1
-    count = ids[pair.document_id]
-    return check_line(pair, pair.document_id if count == 1 else f"{pair.document_id}#{count}")
+def _choose(spool: Spool, documents: Documents, settings: BuildSettings, tally: Tally) -> _Choice:
+    if settings.gates.duplicate != "off":
+        note_equal_pages(documents, spool)
+    held_out: dict[int, int] = {}
+    tests = {source for source, account in tally.accounts.items() if account.role == "test"}
+    for number in spool.numbers_of(tests):
+        held_out.setdefault(int(documents.group[number]), number)
+    chosen = None
+    if settings.max_samples is not None:
+        chosen = choose_groups(_free(spool, documents, held_out), seed=settings.seed, count=settings.max_samples)
+    return _Choice(spool, documents, settings, held_out, chosen)
+
+
+def _free(spool: Spool, documents: Documents, held_out: Mapping[int, int]) -> set[str]:
+    """The names of the groups that have a row and that no test source names."""
+    rows = (number for number, _, row in spool.rows() if not isinstance(row, Rejection))
+    return {documents.name(number) for number in rows if int(documents.group[number]) not in held_out}

@@ -26,6 +26,10 @@ class DocumentRecord:
         request: the request word for word, of ready-made lines only.
         declared_fault: why the printed amounts do not add up, where the source says that they must not.
         unused_keys: keys of the source that have no place in a record, to be named in the manifest.
+        pdf: the file whose pages are the document's, where no images of them are given.
+        language: what the source says the page is written in, as ISO 639-1: `de`.
+        augmented: a copy of a page that was made to look different on purpose.
+        model_output: what a model had said before a person corrected it, in any form of a log; None where unknown.
     """
 
     document_id: str
@@ -39,6 +43,10 @@ class DocumentRecord:
     request: str | None = None
     declared_fault: str | None = None
     unused_keys: tuple[str, ...] = ()
+    pdf: Path | None = None
+    language: str | None = None
+    augmented: bool = False
+    model_output: Any = None
 
 
 @dataclass(frozen=True)

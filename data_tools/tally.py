@@ -1,42 +1,38 @@
-"""What the data stage has seen so far, and its manifest; of records it keeps hashes alone."""
+"""What has become of the records so far, and the manifest that tells of it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from data_tools.build_settings import BuildSettings
 from data_tools.data_manifest import (
-    BuildSettings,
     DataManifest,
     Role,
     check_counts,
-    describe_files,
-    describe_settings,
     made_by,
     nothing_accepted,
+    source_sha256,
 )
-from data_tools.pairs import Pair
-from data_tools.records import DocumentRecord, Rejection
-from data_tools.split import Groups
+from data_tools.records import Rejection
+from data_tools.rows import Row
 from data_tools.tokens import histogram
 from erniekit_adapter.errors import AdapterError
-from erniekit_adapter.files import sha256
-from erniekit_adapter.project.schema import ActiveLearningSource, LinesSource, ManifestSource
+from erniekit_adapter.project.schema import AnySource
 
-Source = ActiveLearningSource | ManifestSource | LinesSource
 DUPLICATE = "duplicate"
 # So many different names are listed; a source with more has names of its own for every record.
 _MAX_UNUSED_KEYS = 100
+_FIRST_PAGE_BOUND_KILOPIXELS = 250
 
 
 @dataclass
 class Account:
     """A source, what it is for, and what became of its records."""
 
-    source: Source
+    source: AnySource
     role: Role
     read: int = 0
     accepted: int = 0
@@ -46,64 +42,82 @@ class Account:
     def refuse(self, rejection: Rejection) -> None:
         """Count a rejection under its gate."""
         self.by_gate[rejection.gate] += 1
-        reason = f"{place_of(rejection)}: {rejection.reason}"[:400]
-        self.first_reasons.setdefault(rejection.gate, reason)
+        if rejection.gate not in self.first_reasons:
+            self.first_reasons[rejection.gate] = f"{place_of(rejection)}: {rejection.reason}"[:400]
+
+
+@dataclass
+class Preferences:
+    """What became of what models had said: lines for DPO in each split, and what each gate refused."""
+
+    by_split: Counter[str] = field(default_factory=Counter)
+    by_gate: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
 class Tally:
-    """What the stage has seen so far.
+    """What the stage has seen so far; everything but the accounts is of lines that are written.
 
     Attributes:
         accounts: of each source by its path, in the order of reading.
-        by_split: lines in each split.
+        by_split, by_task, by_language: lines of each.
         documents: different documents among the lines.
-        tokens: lines by length.
+        faults: injected faults by kind.
+        tokens: counted lines by length.
+        pages: page images by kilopixels.
         unused_keys: keys without a place in a record, with the number of records.
         left_out: fields left out of answers, with the number of lines.
+        masked: lines by kind of personal data that was masked.
+        warned: lines by the gate that warns of them.
         contradictions: lines of each split whose request came before with another answer.
-        places: where each content was first seen.
-        groups: which records are of one document.
-        held_out: the places in `groups` of the documents that the test sources name, each with where they name it.
+        preferences: what became of what models had said.
     """
 
     accounts: dict[str, Account]
     by_split: Counter[str] = field(default_factory=Counter)
+    by_task: Counter[str] = field(default_factory=Counter)
+    by_language: Counter[str] = field(default_factory=Counter)
     documents: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
     tokens: Counter[int] = field(default_factory=Counter)
+    pages: Counter[int] = field(default_factory=Counter)
     unused_keys: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    masked: Counter[str] = field(default_factory=Counter)
+    warned: Counter[str] = field(default_factory=Counter)
     contradictions: Counter[str] = field(default_factory=Counter)
-    places: dict[bytes, str] = field(default_factory=dict)
-    groups: Groups = field(default_factory=Groups)
-    held_out: dict[int, str] = field(default_factory=dict)
+    preferences: Preferences = field(default_factory=Preferences)
 
 
-def new_tally(sources: Iterable[Source], test_sources: Iterable[Source] = ()) -> Tally:
+def new_tally(sources: Iterable[AnySource], test_sources: Iterable[AnySource] = ()) -> Tally:
     """A tally that has seen nothing; test sources come first, so that of two equal records theirs is kept."""
     accounts = {str(source.path): Account(source, "test") for source in test_sources}
     return Tally(accounts | {str(source.path): Account(source, "train") for source in sources})
 
 
-def place_of(reading: DocumentRecord | Rejection) -> str:
-    """`file:line` of a record or a rejection."""
-    return f"{reading.source}:{reading.line}" if reading.line else reading.source
+def place_of(rejection: Rejection) -> str:
+    """`file:line` of a rejection."""
+    return f"{rejection.source}:{rejection.line}" if rejection.line else rejection.source
 
 
-def count_unused(tally: Tally, record: DocumentRecord) -> None:
-    """Count the keys of an accepted record that have no place in it."""
-    for key in record.unused_keys:
+def count_line(tally: Tally, split: str, row: Row, *, contradicts: bool) -> None:
+    """Count a row whose line is written."""
+    tally.by_split[split] += 1
+    tally.by_task[row.task] += 1
+    tally.by_language[row.language or "unknown"] += 1
+    if contradicts:
+        tally.contradictions[split] += 1
+    if row.tokens is not None:
+        tally.tokens[row.tokens] += 1
+    for width_px, height_px in row.pages:
+        tally.pages[width_px * height_px // 1000] += 1
+    tally.faults.update(row.faults)
+    tally.left_out.update(row.left_out)
+    tally.masked.update(row.masked)
+    tally.warned.update(gate for gate, _ in row.warned)
+    for key in row.unused_keys:
         known = key in tally.unused_keys or len(tally.unused_keys) < _MAX_UNUSED_KEYS
         tally.unused_keys[key if known else "others"] += 1
-
-
-def count_line(tally: Tally, split: str, pair: Pair, *, contradicts: bool) -> None:
-    """Count a line that is written."""
-    tally.by_split[split] += 1
-    tally.contradictions[split] += contradicts
-    tally.left_out.update(pair.left_out)
-    if pair.tokens is not None:
-        tally.tokens[pair.tokens] += 1
 
 
 def check_accepted(tally: Tally) -> None:
@@ -124,7 +138,7 @@ def check_accepted(tally: Tally) -> None:
 
 
 def make_manifest(
-    tally: Tally, settings: BuildSettings, files: Iterable[Path], warnings: Iterable[str] = ()
+    tally: Tally, settings: BuildSettings, files: dict[str, dict[str, Any]], warnings: Iterable[str] = ()
 ) -> DataManifest:
     """The manifest of a stage that has written its files.
 
@@ -136,24 +150,42 @@ def make_manifest(
     duplicates = by_gate[DUPLICATE]
     manifest = DataManifest(
         made_by=made_by(),
-        settings=describe_settings(settings),
+        settings=settings.as_json(),
         inputs=[_describe(account) for account in accounts],
-        files=describe_files(files),
+        files=files,
         read=sum(account.read for account in accounts),
         written=sum(tally.by_split.values()),
         rejected=by_gate.total() - duplicates,
         duplicates=duplicates,
         documents=tally.documents,
-        by_gate=dict(sorted(by_gate.items())),
+        by_gate=_sorted(by_gate),
         first_reasons=dict(sorted(_first_reasons(accounts).items())),
         by_split=dict(tally.by_split),
+        by_task=_sorted(tally.by_task),
+        by_language=_sorted(tally.by_language),
+        faults=_sorted(tally.faults),
         tokens=histogram(tally.tokens),
-        unused_keys=dict(sorted(tally.unused_keys.items())),
-        left_out=dict(sorted(tally.left_out.items())),
+        tokens_counted={
+            "lines": tally.tokens.total(),
+            "tokens": sum(length * lines for length, lines in tally.tokens.items()),
+        },
+        page_kilopixels=histogram(tally.pages, _FIRST_PAGE_BOUND_KILOPIXELS),
+        unused_keys=_sorted(tally.unused_keys),
+        left_out=_sorted(tally.left_out),
+        masked=_sorted(tally.masked),
+        warned=_sorted(tally.warned),
+        preferences={
+            "by_split": _sorted(tally.preferences.by_split),
+            "by_gate": _sorted(tally.preferences.by_gate),
+        },
         warnings=[*warnings, *_warnings(tally, settings)],
     )
     check_counts(manifest)
     return manifest
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))
 
 
 def _by_gate(accounts: Iterable[Account]) -> Counter[str]:
@@ -173,7 +205,7 @@ def _describe(account: Account) -> dict[str, Any]:
         "role": account.role,
         "kind": source.kind,
         "path": str(source.path),
-        "sha256": sha256(source.path),
+        "sha256": source_sha256(source),
         "read": account.read,
         "accepted": account.accepted,
         "rejected": account.by_gate.total() - duplicates,
@@ -190,4 +222,7 @@ def _warnings(tally: Tally, settings: BuildSettings) -> list[str]:
         found.append(f"{taught} requests came again with another answer: the model is taught both")
     if untaught:
         found.append(f"{untaught} test requests came again with another answer: no model can give both")
+    if tally.warned:
+        counts = ", ".join(f"{gate} {count}" for gate, count in sorted(tally.warned.items()))
+        found.append(f"gates warn of lines that were kept ({counts}): see warned.jsonl")
     return found

@@ -36,6 +36,10 @@ class AdapterError(Exception):
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type[AdapterError], tuple[tuple[Problem, ...]]]:
+        """Travel whole from another process, where exceptions keep no more than their text."""
+        return type(self), (self.problems,)
+
 
 class UsageError(AdapterError):
     """Wrong usage or configuration: exit code 2."""

@@ -124,11 +124,20 @@ def read_json(path: Path, limit_bytes: int = MAX_JSON_BYTES) -> Any:
         raise fail(path, f"not JSON: {error}") from error
 
 
-def read_lines(path: Path, limit_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes | None]]:
-    """Give (line number from 1, line without its end) for each line that is not blank.
+def read_lines(
+    path: Path, limit_bytes: int = MAX_LINE_BYTES, *, first: int = 1, start: int = 0, end: int | None = None
+) -> Iterator[tuple[int, bytes | None]]:
+    """Give (line number, line without its end) for each line that is not blank.
 
     A line longer than `limit_bytes` comes as None, and memory stays bounded while it is skipped. A byte-order mark at
     the start of the file is dropped.
+
+    Args:
+        path: the file.
+        limit_bytes: how long a line may be.
+        first: number of the first line that is read.
+        start: where that line begins, in bytes.
+        end: where to stop, in bytes; None for the end of the file.
 
     Raises:
         AdapterError: the file is missing, no regular file, or unreadable.
@@ -137,12 +146,15 @@ def read_lines(path: Path, limit_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[
         raise fail(path, "no such file" if not path.exists() else "not a regular file")
     try:
         with path.open("rb") as stream:
-            number = 0
-            while line := stream.readline(limit_bytes + 1):
+            place = stream.seek(start)
+            number = first - 1
+            while (end is None or place < end) and (line := stream.readline(limit_bytes + 1)):
                 number += 1
+                place += len(line)
                 if len(line) > limit_bytes and not line.endswith(b"\n"):
-                    while (rest := stream.readline(_CHUNK_BYTES)) and not rest.endswith(b"\n"):
-                        pass
+                    rest = b""
+                    while not rest.endswith(b"\n") and (rest := stream.readline(_CHUNK_BYTES)):
+                        place += len(rest)
                     yield number, None
                     continue
                 if number == 1:

@@ -15,6 +15,8 @@ FOLDER = Path(__file__).resolve().parent
 # What a CUDA build of torch brings along; pip adds it where such a build is what it finds.
 CUDA_PACKAGES = re.compile(r"(nvidia|cuda)-|triton")
 WITH_TORCH = ("transformers", "transformers5")
+# Compiled before the others, which have to agree with them in .venv.
+CONSTRAINTS = ("project", "ray")
 ALWAYS_TRUE = (
     r" and platform_machine == 'x86_64'",
     r" and (platform_python_implementation|implementation_name) != 'PyPy'",
@@ -43,7 +45,8 @@ def compiled(source: Path) -> str:
 
 def main() -> None:
     """Compile every .in file, or those named."""
-    for source in [FOLDER / f"{name}.in" for name in sys.argv[1:]] or sorted(FOLDER.glob("*.in")):
+    every = sorted(FOLDER.glob("*.in"), key=lambda source: (source.stem not in CONSTRAINTS, source))
+    for source in [FOLDER / f"{name}.in" for name in sys.argv[1:]] or every:
         source.with_suffix(".txt").write_text(compiled(source))
         print(f"requirements/{source.stem}.txt")
 

@@ -10,7 +10,15 @@ from typing import Any
 from data_tools.records import DocumentRecord, Reading, Rejection
 from data_tools.sources.logged_answers import declared_fault, read_corrected_answer, read_logged_answer
 from data_tools.sources.logged_ocr import ocr_of
-from data_tools.sources.reading import identifier, image_inside, parse_object, parse_value, shown, unused
+from data_tools.sources.reading import (
+    NumberedLines,
+    identifier,
+    image_inside,
+    parse_object,
+    parse_value,
+    shown,
+    unused,
+)
 from erniekit_adapter.files import read_lines
 from erniekit_adapter.invoice.answer import Answer
 
@@ -18,6 +26,7 @@ MAX_ENVELOPES = 8
 _ENVELOPE = frozenset({"ts", "payload"})
 # Where a line names its document; what stands first counts.
 _NAMES = ("document_id", "doc_id", "invoice_id", "job_id", "result_id")
+_IMAGES = ("source_file", "image_path", "filename")
 # Where a line says things about itself.
 _ABOUT_ITSELF = ("metadata", "meta")
 # What says when, by whom and from what a line was logged: read by people or as OCR, and not trained on.
@@ -46,15 +55,20 @@ class _Line:
     @property
     def name(self) -> str:
         """The document's name; empty where the line gives it none."""
-        names = (identifier(part.get(name), "") for part in self.parts for name in _NAMES)
-        return next((name for name in names if name), "")
+        for part in self.parts:
+            for key in _NAMES:
+                if key in part and (name := identifier(part[key], "")):
+                    return name
+        return ""
 
     @property
     def image(self) -> Path | None:
         """The page that the line names, where it is a file in the log's folder."""
-        named = (part.get(name) for part in self.parts for name in ("source_file", "image_path", "filename"))
-        found = (image_inside(self.path.parent, name) for name in named if name is not None)
-        return next((image for image in found if image), None)
+        for part in self.parts:
+            for key in _IMAGES:
+                if (name := part.get(key)) is not None and (image := image_inside(self.path.parent, name)):
+                    return image
+        return None
 
     @property
     def is_signed(self) -> bool:
@@ -66,29 +80,34 @@ class _Line:
         document_id = self.name or f"{self.path.name}:{self.number}"
         return Rejection(str(self.path), self.number, document_id, gate, reason[:2000])
 
-    def accepted(self, answer: Answer, *used: str) -> DocumentRecord:
-        image = self.image
+    def accepted(self, answer: Answer, *used: str, model_output: Any = None) -> DocumentRecord:
+        image, name = self.image, self.name
         return DocumentRecord(
-            document_id=self.name or f"{self.path.name}:{self.number}",
+            document_id=name or f"{self.path.name}:{self.number}",
             source=str(self.path),
             line=self.number,
             images=(image,) if image else (),
             ocr=ocr_of(self.value),
             answer=answer,
             reviewed=True,
-            group=self.name,
+            group=name,
             declared_fault=declared_fault(answer),
             unused_keys=unused(self.value, _ABOUT.union(used)) + self.beside,
+            model_output=model_output,
         )
 
 
-def read_active_learning(path: Path) -> Iterator[Reading]:
+def read_active_learning(path: Path, lines: NumberedLines | None = None) -> Iterator[Reading]:
     """Read a log of corrections, one JSON object a line; each line gives one record or one rejection.
+
+    Args:
+        path: the log.
+        lines: the lines to read; all of them where it is None.
 
     Raises:
         AdapterError: the file is missing, no regular file, or unreadable.
     """
-    for number, raw in read_lines(path):
+    for number, raw in read_lines(path) if lines is None else lines:
         try:
             yield read_logged(path, number, parse_object(raw))
         except (ValueError, RecursionError) as error:
@@ -153,7 +172,7 @@ def _corrected(line: _Line, output: str, correction: str) -> Reading:
         answer = read_corrected_answer(line.value.get(output), line.value[correction], (output, correction))
     except ValueError as error:
         return line.rejected("canonical", str(error))
-    return line.accepted(answer, output, correction)
+    return line.accepted(answer, output, correction, model_output=line.value.get(output))
 
 
 def _read_corrected_output(line: _Line) -> Reading:
@@ -162,7 +181,8 @@ def _read_corrected_output(line: _Line) -> Reading:
     if kind != "correction":
         return line.rejected("reviewed", f"type is {shown(kind)}, and only a correction was reviewed")
     name = "corrected_output" if line.value.get("corrected_output") is not None else "completion"
-    return _confirmed(line, name, "type", "corrected_output", "completion", "original_output")
+    used = ("type", "corrected_output", "completion", "original_output")
+    return _confirmed(line, name, *used, model_output=line.value.get("original_output"))
 
 
 def _read_corrected_document(line: _Line) -> Reading:
@@ -172,12 +192,12 @@ def _read_corrected_document(line: _Line) -> Reading:
     return _confirmed(line, "corrected", "corrected")
 
 
-def _confirmed(line: _Line, name: str, *used: str) -> Reading:
+def _confirmed(line: _Line, name: str, *used: str, model_output: Any = None) -> Reading:
     try:
         answer = read_logged_answer(line.value.get(name))
     except ValueError as error:
         return line.rejected("canonical", f"{name}: {error}")
-    return line.accepted(answer, *used)
+    return line.accepted(answer, *used, model_output=model_output)
 
 
 def _read_automatic(line: _Line) -> Reading:

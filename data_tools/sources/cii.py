@@ -7,7 +7,16 @@ from datetime import date
 from decimal import Decimal
 
 from data_tools.sources.xmltree import Element, only_decimal
-from erniekit_adapter.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, Party, Totals, VatRow
+from erniekit_adapter.invoice.einvoice import (
+    Address,
+    AllowanceCharge,
+    EInvoice,
+    InvoiceLine,
+    Party,
+    PaymentMeans,
+    Totals,
+    VatRow,
+)
 
 _CEFACT = "urn:un:unece:uncefact:data:standard:"
 PREFIXES = {
@@ -18,8 +27,10 @@ PREFIXES = {
 _TRADE = "rsm:SupplyChainTradeTransaction"
 _AGREEMENT = f"{_TRADE}/ram:ApplicableHeaderTradeAgreement"
 _SETTLEMENT = f"{_TRADE}/ram:ApplicableHeaderTradeSettlement"
+_MEANS = f"{_SETTLEMENT}/ram:SpecifiedTradeSettlementPaymentMeans"
 _TERMS = f"{_SETTLEMENT}/ram:SpecifiedTradePaymentTerms"
 _TOTALS = f"{_SETTLEMENT}/ram:SpecifiedTradeSettlementHeaderMonetarySummation"
+_CONTACT = "ram:DefinedTradeContact"
 _LINE_SETTLEMENT = "ram:SpecifiedLineTradeSettlement"
 _LINE_TAX = f"{_LINE_SETTLEMENT}/ram:ApplicableTradeTax"
 _LINE_TOTAL = f"{_LINE_SETTLEMENT}/ram:SpecifiedTradeSettlementLineMonetarySummation/ram:LineTotalAmount"
@@ -41,6 +52,7 @@ def read_cii(root: Element) -> EInvoice:
         issue_date=min(_days(root, "rsm:ExchangedDocument/ram:IssueDateTime/udt:DateTimeString"), default=None),
         due_date=min(_days(root, f"{_TERMS}/ram:DueDateDateTime/udt:DateTimeString"), default=None),
         payment_terms="\n".join(notes) or None,
+        payment_means=tuple(_payment_means(means) for means in root.all(_MEANS)),
         currency=currency,
         marked_currencies=root.marks("currencyID", besides="ram:TaxTotalAmount"),
         seller=_party(root.one(f"{_AGREEMENT}/ram:SellerTradeParty")),
@@ -75,7 +87,32 @@ def _party(party: Element | None) -> Party:
     return Party(
         name=party.text_at("ram:Name"),
         vat_identifier=next((own.text for own in registered if own.attributes.get("schemeID") == "VA"), None),
+        address=_address(party.one("ram:PostalTradeAddress")),
+        phone=_first_text(party, f"{_CONTACT}/ram:TelephoneUniversalCommunication/ram:CompleteNumber"),
+        email=_first_text(party, f"{_CONTACT}/ram:EmailURIUniversalCommunication/ram:URIID"),
     )
+
+
+def _first_text(element: Element, path: str) -> str | None:
+    """The first text at a path: the extended profiles allow several contacts and several remarks."""
+    return next((found.text for found in element.all(path) if found.text), None)
+
+
+def _address(address: Element | None) -> Address:
+    if address is None:
+        return Address()
+    lines = [address.text_at(f"ram:Line{place}") for place in ("One", "Two", "Three")]
+    return Address(
+        lines=tuple(line for line in lines if line),
+        post_code=address.text_at("ram:PostcodeCode"),
+        city=address.text_at("ram:CityName"),
+        subdivision=_first_text(address, "ram:CountrySubDivisionName"),
+        country=address.text_at("ram:CountryID"),
+    )
+
+
+def _payment_means(means: Element) -> PaymentMeans:
+    return PaymentMeans(code=means.text_at("ram:TypeCode"), text=_first_text(means, "ram:Information"))
 
 
 def _line(line: Element) -> InvoiceLine:
@@ -105,6 +142,7 @@ def _allowances_or_charges(owner: Element, place: str, charges: bool) -> tuple[A
             category=part.text_at("ram:CategoryTradeTax/ram:CategoryCode"),
             rate=part.decimal_at("ram:CategoryTradeTax/ram:RateApplicablePercent"),
             reason=part.text_at("ram:Reason"),
+            reason_code=part.text_at("ram:ReasonCode"),
         )
         for part in parts
     )

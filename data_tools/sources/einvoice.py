@@ -11,11 +11,15 @@ from data_tools.sources.xmltree import MAX_XML_BYTES, Element, parse_xml
 from erniekit_adapter.invoice.einvoice import EInvoice
 
 _PREFIXES = {**ubl.PREFIXES, **cii.PREFIXES}
+_UBL_CREDIT_NOTE = "UBL credit note"
 _SYNTAXES: dict[str, tuple[str, Callable[[Element], EInvoice]]] = {
     "ubl:Invoice": ("UBL invoice", ubl.read_ubl),
-    "cn:CreditNote": ("UBL credit note", ubl.read_ubl),
+    "cn:CreditNote": (_UBL_CREDIT_NOTE, ubl.read_ubl),
     "rsm:CrossIndustryInvoice": ("CII invoice", cii.read_cii),
 }
+_PDF = b"%PDF-"
+# Readers of PDF accept what stands before its first line, up to so many bytes.
+_PDF_BEGINS_WITHIN = 1024
 _XML_BEGINNINGS = (b"<", b"\xfe\xff", b"\xff\xfe", b"\0<")
 
 
@@ -26,10 +30,20 @@ class FoundInvoice:
     kind: str
     invoice: EInvoice
 
+    @property
+    def is_ubl_credit_note(self) -> bool:
+        """Whether the syntax itself says that money flows back, whatever the invoice's type code."""
+        return self.kind.startswith(_UBL_CREDIT_NOTE)
+
 
 def is_xml(raw: bytes) -> bool:
     """Whether a document begins as XML does, in UTF-8 or UTF-16."""
     return raw.removeprefix(BOM_UTF8)[:256].lstrip().startswith(_XML_BEGINNINGS)
+
+
+def is_pdf(raw: bytes) -> bool:
+    """Whether a document begins as PDF does."""
+    return _PDF in raw[:_PDF_BEGINS_WITHIN]
 
 
 def read_einvoice(raw: bytes) -> FoundInvoice:
@@ -49,21 +63,30 @@ def read_pdf(raw: bytes) -> FoundInvoice:
     """Read the e-invoice that a PDF/A-3 (ZUGFeRD, Factur-X) carries as an attachment.
 
     Raises:
-        ValueError: no PDF, none or several e-invoices in it, or values that cannot be read.
+        ValueError: no PDF, none or several e-invoices in it, more than 16 MiB of XML, or values that cannot be read.
+        AdapterError: there is no process to read it in.
     """
     attached = pdf_attachments.read_attachments(raw, MAX_XML_BYTES)
-    found = [root for _, content in attached if content is not None and (root := _einvoice_in(content))]
-    if len(found) != 1:
+    texts = [content for _, content in attached if content is not None and is_xml(content)]
+    if sum(map(len, texts)) > MAX_XML_BYTES:
+        raise ValueError(f"a PDF with more than {MAX_XML_BYTES:,} bytes of XML attached")
+    invoice: Element | None = None
+    count = 0
+    for text in texts:
+        # Of several only one is kept: a tree may take eighty times the memory of its text.
+        if root := _einvoice_in(text):
+            invoice, count = root, count + 1
+    if not invoice or count > 1:
         names = ", ".join(repr(name[:60]) for name, _ in attached[:10]) or "none"
-        raise ValueError(f"a PDF with {len(found)} e-invoices, expected one; its attachments: {names}")
-    kind, read = _SYNTAXES[found[0].name]
-    return FoundInvoice(f"{kind} in a PDF", read(found[0]))
+        raise ValueError(f"a PDF with {count} e-invoices, expected one; its attachments: {names}")
+    kind, read = _SYNTAXES[invoice.name]
+    return FoundInvoice(f"{kind} in a PDF", read(invoice))
 
 
 def _einvoice_in(raw: bytes) -> Element | None:
-    """The root of an e-invoice; None where the bytes are anything else."""
+    """The root of an e-invoice; None where the XML is anything else."""
     try:
-        root = parse_xml(raw, _PREFIXES) if is_xml(raw) else None
+        root = parse_xml(raw, _PREFIXES)
     except ValueError:
         return None
-    return root if root and root.name in _SYNTAXES else None
+    return root if root.name in _SYNTAXES else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from data_tools.records import DocumentRecord, Reading, Rejection
 from data_tools.sources.logged_answers import declared_fault, read_written_answer
-from data_tools.sources.reading import identifier, image_inside, parse_object, shown, unused
+from data_tools.sources.reading import NumberedLines, identifier, image_inside, parse_object, shown, unused
 from erniekit_adapter.files import read_lines
 
 _HUMAN = frozenset({"human", "user"})
@@ -16,13 +16,17 @@ _ASSISTANT = frozenset({"assistant", "gpt"})
 _USED = frozenset({"id", "group", "image", "images", "conversations", "src", "tgt", "label"})
 
 
-def read_line_file(path: Path) -> Iterator[Reading]:
+def read_line_file(path: Path, lines: NumberedLines | None = None) -> Iterator[Reading]:
     """Read a file of training lines; each gives one record or one rejection.
+
+    Args:
+        path: the file.
+        lines: the lines to read; all of them where it is None.
 
     Raises:
         AdapterError: the file is missing, no regular file, or unreadable.
     """
-    for number, raw in read_lines(path):
+    for number, raw in read_lines(path) if lines is None else lines:
         try:
             yield _read_line(path, number, parse_object(raw))
         except (ValueError, RecursionError) as error:
@@ -46,7 +50,7 @@ def _read_line(path: Path, number: int, line: dict[str, Any]) -> Reading:
         answer=answer,
         reviewed=True,
         group=identifier(line.get("group"), identifier(line.get("id"), "")),
-        request=request,
+        request=request.strip(),
         declared_fault=declared_fault(answer),
         unused_keys=unused(line, _USED) + (("image that is no file in the folder",) if None in images else ()),
     )

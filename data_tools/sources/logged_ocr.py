@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from data_tools.sources.reading import parse_value
@@ -17,13 +17,10 @@ _MARKED = re.compile(re.escape(OCR_MARK.rstrip(":")) + r'[^\[{"]{0,20}(?=[\[{"])
 
 def ocr_of(line: Mapping[str, Any]) -> Any:
     """What the model was given to read: the engine's output where the line has it, else what its request carries."""
-    found = (
-        _in_context(line.get("ocr_context")),
-        _in_payload(line.get("ocr_payload")),
-        ocr_in_request(line.get("prompt")),
-        _in_input(line.get("input")),
-    )
-    return next((ocr for ocr in found if ocr not in (None, "", [], {})), None)
+    for name, read in _PLACES:
+        if name in line and (ocr := read(line[name])) not in (None, "", [], {}):
+            return ocr
+    return None
 
 
 def ocr_in_request(request: object) -> Any:
@@ -56,3 +53,12 @@ def _in_input(given: object) -> Any:
     if isinstance(given, str) and _MARKED.search(given):
         return ocr_in_request(given)
     return given
+
+
+# What stands first counts: the engine's own output before what a request repeats of it.
+_PLACES: tuple[tuple[str, Callable[[object], Any]], ...] = (
+    ("ocr_context", _in_context),
+    ("ocr_payload", _in_payload),
+    ("prompt", ocr_in_request),
+    ("input", _in_input),
+)

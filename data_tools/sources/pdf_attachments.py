@@ -1,41 +1,18 @@
-"""Files that are attached to a PDF."""
+"""Files that are attached to a PDF; unpacked in a process that has limits."""
 
 from __future__ import annotations
 
-from typing import Any
-
-MAX_ATTACHMENTS = 100
+from data_tools.pdf_process import read_apart
 
 
 def read_attachments(raw: bytes, limit_bytes: int) -> list[tuple[str, bytes | None]]:
     """Give each attachment with its name; None is the content of one that is empty, broken or beyond the limit.
 
     Raises:
-        ValueError: no PDF that can be read, or more than 100 attachments.
+        ValueError: no PDF that can be read within the limits of pdf_process, more than 100 attachments, or more than
+            256 MiB in all of them.
+        AdapterError: there is no process to unpack them in.
     """
-    from pypdfium2 import PdfDocument, PdfiumError
-
-    try:
-        document = PdfDocument(raw)
-    except PdfiumError as error:
-        raise ValueError(f"no PDF that can be read: {error}") from error
-    try:
-        count = document.count_attachments()
-        if count > MAX_ATTACHMENTS:
-            raise ValueError(f"a PDF with {count:,} attachments, more than the limit of {MAX_ATTACHMENTS}")
-        attachments = [document.get_attachment(place) for place in range(count)]
-        return [(attachment.get_name(), _content(attachment, limit_bytes)) for attachment in attachments]
-    except PdfiumError as error:
-        raise ValueError(f"a PDF whose attachments cannot be read: {error}") from error
-    finally:
-        document.close()
-
-
-def _content(attachment: Any, limit_bytes: int) -> bytes | None:
-    from pypdfium2 import PdfiumError
-
-    try:
-        content = attachment.get_data()
-    except PdfiumError:
-        return None
-    return bytes(content) if len(content) <= limit_bytes else None
+    parts = read_apart("read_attachments", raw, limit_bytes=limit_bytes)
+    # A name and its content in turn; the content is never empty where there is one.
+    return [(name.decode(), content or None) for name, content in zip(parts, parts, strict=True)]

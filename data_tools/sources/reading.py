@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,8 @@ from typing import Any
 from erniekit_adapter.files import MAX_LINE_BYTES, read_bytes
 from erniekit_adapter.invoice import jsontext
 
+# Lines with their numbers, as files.read_lines gives them; None stands for one that was too long.
+NumberedLines = Iterable[tuple[int, bytes | None]]
 LINE_TOO_LONG = f"longer than {MAX_LINE_BYTES:,} bytes"
 _URL = re.compile(r"^(?:[A-Za-z][A-Za-z0-9+.-]+://|data:)")
 _SHOWN_CHARACTERS = 120
@@ -105,6 +108,9 @@ def file_inside(folder: Path, name: object) -> Path:
 
 def image_inside(folder: Path, name: object) -> Path | None:
     """Give the image that a log names where it is a file in the log's folder; anything else is never opened."""
+    # Most logs name images that are long gone: that is found out with a single look.
+    if not isinstance(name, str) or not os.path.isfile(os.path.join(folder, name)):  # noqa: PTH113, PTH118
+        return None
     try:
         return file_inside(folder, name)
     except ValueError:

@@ -7,7 +7,16 @@ from datetime import date
 from decimal import Decimal
 
 from data_tools.sources.xmltree import Element, only_decimal
-from erniekit_adapter.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, Party, Totals, VatRow
+from erniekit_adapter.invoice.einvoice import (
+    Address,
+    AllowanceCharge,
+    EInvoice,
+    InvoiceLine,
+    Party,
+    PaymentMeans,
+    Totals,
+    VatRow,
+)
 
 _UBL = "urn:oasis:names:specification:ubl:schema:xsd:"
 PREFIXES = {
@@ -36,6 +45,10 @@ def read_ubl(root: Element) -> EInvoice:
         issue_date=min(_days(root, "cbc:IssueDate"), default=None),
         due_date=min([*_days(root, "cbc:DueDate"), *_days(root, "cac:PaymentMeans/cbc:PaymentDueDate")], default=None),
         payment_terms="\n".join(notes) or None,
+        payment_means=tuple(
+            PaymentMeans(code.text, code.attributes.get("name"))
+            for code in root.all("cac:PaymentMeans/cbc:PaymentMeansCode")
+        ),
         currency=currency,
         marked_currencies=root.marks("currencyID", besides="cbc:TaxAmount"),
         seller=_party(root.one("cac:AccountingSupplierParty/cac:Party")),
@@ -74,6 +87,23 @@ def _party(party: Element | None) -> Party:
     return Party(
         name=next((name.text for name in names), None),
         vat_identifier=next((scheme.text_at("cbc:CompanyID") for scheme in schemes), None),
+        address=_address(party.one("cac:PostalAddress")),
+        phone=party.text_at("cac:Contact/cbc:Telephone"),
+        email=party.text_at("cac:Contact/cbc:ElectronicMail"),
+    )
+
+
+def _address(address: Element | None) -> Address:
+    if address is None:
+        return Address()
+    lines = [address.text_at("cbc:StreetName"), address.text_at("cbc:AdditionalStreetName")]
+    lines += [line.text for line in address.all("cac:AddressLine/cbc:Line")]
+    return Address(
+        lines=tuple(line for line in lines if line),
+        post_code=address.text_at("cbc:PostalZone"),
+        city=address.text_at("cbc:CityName"),
+        subdivision=address.text_at("cbc:CountrySubentity"),
+        country=address.text_at("cac:Country/cbc:IdentificationCode"),
     )
 
 
@@ -102,6 +132,7 @@ def _allowances_or_charges(owner: Element, charges: bool) -> tuple[AllowanceChar
             category=part.text_at("cac:TaxCategory/cbc:ID"),
             rate=part.decimal_at("cac:TaxCategory/cbc:Percent"),
             reason=next((reason.text for reason in part.all("cbc:AllowanceChargeReason")), None),
+            reason_code=part.text_at("cbc:AllowanceChargeReasonCode"),
         )
         for part in parts
     )

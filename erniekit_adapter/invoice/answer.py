@@ -19,6 +19,8 @@ _PLAIN_NUMBER = re.compile(r"-?\d{1,24}(\.\d{1,24})?")
 
 
 def _number(value: object) -> object:
+    if type(value) is Decimal:
+        return parse_amount(value)
     if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):
         raise ValueError(f"{value[:40]!r} is no plain number")
     return parse_amount(Decimal(value) if isinstance(value, str) else value)

@@ -21,6 +21,7 @@ class AllowanceCharge:
         category: VAT category of the document's [BT-95, BT-102]; those of a line have the line's.
         rate: VAT rate of the document's [BT-96, BT-103].
         reason: why [BT-97, BT-104, BT-139, BT-144].
+        reason_code: the same as a code [BT-98, BT-105, BT-140, BT-145].
     """
 
     amount: Decimal | None = None
@@ -29,6 +30,7 @@ class AllowanceCharge:
     category: str | None = None
     rate: Decimal | None = None
     reason: str | None = None
+    reason_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,16 +107,54 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class Address:
+    """The postal address of the seller [BG-5] or the buyer [BG-8].
+
+    Attributes:
+        lines: street, house, box and the like [BT-35, BT-36, BT-162; BT-50, BT-51, BT-163].
+        post_code: in the spelling of its country [BT-38, BT-53].
+        city: the town [BT-37, BT-52].
+        subdivision: state or province [BT-39, BT-54].
+        country: ISO 3166-1 code of two letters [BT-40, BT-55].
+    """
+
+    lines: tuple[str, ...] = ()
+    post_code: str | None = None
+    city: str | None = None
+    subdivision: str | None = None
+    country: str | None = None
+
+
+@dataclass(frozen=True)
 class Party:
     """The seller [BG-4] or the buyer [BG-7].
 
     Attributes:
         name: legal name [BT-27, BT-44].
         vat_identifier: VAT number [BT-31, BT-48].
+        address: where mail reaches it.
+        phone: of its contact [BT-42, BT-57].
+        email: of its contact [BT-43, BT-58].
     """
 
     name: str | None = None
     vat_identifier: str | None = None
+    address: Address = Address()
+    phone: str | None = None
+    email: str | None = None
+
+
+@dataclass(frozen=True)
+class PaymentMeans:
+    """How to pay [BG-16].
+
+    Attributes:
+        code: of UNTDID 4461 [BT-81]; 58 a SEPA credit transfer.
+        text: the same in words [BT-82].
+    """
+
+    code: str | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +167,7 @@ class EInvoice:
         issue_date: when it was issued [BT-2].
         due_date: when it has to be paid [BT-9]; the earliest where several are given.
         payment_terms: how it has to be paid, as text [BT-20].
+        payment_means: by what, in the order of the invoice.
         currency: of every amount [BT-5], but for a VAT total that is repeated in the accounts' currency.
         marked_currencies: what the amounts themselves are marked with, those VAT totals aside.
         seller: who sold.
@@ -143,6 +184,7 @@ class EInvoice:
     issue_date: date | None = None
     due_date: date | None = None
     payment_terms: str | None = None
+    payment_means: tuple[PaymentMeans, ...] = ()
     currency: str | None = None
     marked_currencies: frozenset[str] = frozenset()
     seller: Party = Party()

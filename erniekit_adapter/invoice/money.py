@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
-from functools import cache
+from functools import cache, lru_cache
 
 # An amount beyond this is a misread; it also keeps Decimal("1e999999999") from filling memory.
 MAX_DIGITS = 18
@@ -40,12 +40,12 @@ def parse_amount(value: object) -> Decimal:
     Raises:
         ValueError: not an amount, ambiguous, or of more than 18 digits; the message quotes what was found.
     """
+    if isinstance(value, Decimal):
+        return _within_limits(value)
     if isinstance(value, bool) or value is None:
         raise ValueError(f"{value!r} is not an amount")
     if isinstance(value, (int, float)):
-        value = Decimal(repr(value))
-    if isinstance(value, Decimal):
-        return _within_limits(value)
+        return _within_limits(Decimal(repr(value)))
     text = value.strip() if isinstance(value, str) and len(value) <= MAX_TEXT_CHARACTERS else ""
     match = _AMOUNT.match(text)
     if match is None or not _is_unit(match["before"] or match["after"]) or (match["before"] and match["after"]):
@@ -84,6 +84,9 @@ def _with_decimal_point(digits: str, original: str) -> str:
 
 
 def _within_limits(number: Decimal) -> Decimal:
+    text = str(number)
+    if len(text) <= MAX_DIGITS and text.replace(".", "", 1).isdecimal():
+        return number
     if not number.is_finite() or (number and not -MAX_DIGITS < number.adjusted() < MAX_DIGITS):
         raise ValueError(f"{str(number)[:64]} is no amount of money")
     if len(number.as_tuple().digits) > MAX_DIGITS:
@@ -130,6 +133,7 @@ def _minor_digits_of(code: str) -> int:
     return get_currency_precision(code)
 
 
+@lru_cache(maxsize=1024)
 def minor_unit(currency: str | None) -> Decimal:
     """The smallest amount of a currency: 0.01 for EUR, 1 for JPY."""
     return Decimal(1).scaleb(-minor_digits(currency))

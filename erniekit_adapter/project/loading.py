@@ -189,7 +189,7 @@ def _is_union_member(part: object) -> bool:
     return isinstance(part, str) and (part.startswith(("literal[", "list[")) or part in _SOURCE_KINDS)
 
 
-_SOURCE_KINDS = ("active_learning", "manifest", "lines")
+_SOURCE_KINDS = ("active_learning", "manifest", "lines", "einvoice")
 
 
 def dotted(key: Key) -> str:

@@ -16,6 +16,8 @@ LINEAR_MODULES = ATTENTION_MODULES + MLP_MODULES
 
 TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 Form = Literal["native", "peft", "merged"]
+DataFormat = Literal["erniekit", "erniekit-vl", "paddleformers"]
+Level = Literal["error", "warn", "off"]
 
 
 def _path(value: object) -> object:
@@ -30,6 +32,8 @@ def _path(value: object) -> object:
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 DEFAULT_TEST_RATIO = 0.1
+# Wordings of each request that invoice.prompts knows.
+MAX_WORDINGS = 4
 
 
 class Section(BaseModel):
@@ -144,21 +148,68 @@ class LinesSource(Section):
     path: FilePath
 
 
-Source = Annotated[ActiveLearningSource | ManifestSource | LinesSource, Field(discriminator="kind")]
+class EInvoiceSource(Section):
+    """An e-invoice, or a folder of them: UBL or CII alone, with its page as a PDF of the same name, or inside a PDF."""
+
+    kind: Literal["einvoice"]
+    path: FilePath
+
+
+AnySource = ActiveLearningSource | ManifestSource | LinesSource | EInvoiceSource
+Source = Annotated[AnySource, Field(discriminator="kind")]
+
+
+class GatesSection(Section):
+    """What a finding of a gate does: `error` rejects the record, `warn` keeps and names it, `off` does not look."""
+
+    arithmetic: Level = Field("error", description="a rule of level error is broken")
+    dates: Level = Field("warn", description="due before the invoice date")
+    image: Level = Field("error", description="a page that is missing, broken, too large or a decompression bomb")
+    visible: Level = Field("error", description="values that the page does not show: error takes them out")
+    duplicate: Level = Field("error", description="the same content again, or the same page by its perceptual hash")
+    personal: Literal["mask", "warn", "off"] = Field("off", description="IBAN, tax and card numbers")
+
+
+class TasksSection(Section):
+    """What records are made into, by weight: 2 and 1 make two thirds and one third."""
+
+    analysis: float = Field(1.0, ge=0, description="the whole answer with its validation summary")
+    extraction: float = Field(0.0, ge=0, description="what the page says, without judgement")
+    validation: float = Field(0.0, ge=0, description="what is wrong with given data")
+
+    @model_validator(mode="after")
+    def _some_task(self) -> TasksSection:
+        if not self.analysis + self.extraction + self.validation:
+            raise ValueError("all tasks have the weight 0: give one of them more")
+        return self
 
 
 class DataSection(Section):
-    """Where training and test lines come from."""
+    """Where training and test lines come from, and what becomes of them."""
 
     sources: list[Source] = []
     test_sources: list[Source] = Field([], description="documents that are only ever tested on")
     test_split_ratio: Ratio | None = Field(
         None, description="share of the sources' documents kept for evaluate; 0.1, with test_sources 0"
     )
-    arithmetic: Literal["error", "warn"] = Field(
-        "error", description="what a broken rule of level error does to a record"
-    )
-    seed: int = Field(42, ge=0, lt=2**31)
+    group_by: Literal["document", "vendor"] = Field("document", description="what stays on one side of a split")
+    seed: int = Field(42, ge=0, lt=2**31, description="of splits, tasks, wordings and faults")
+    gates: GatesSection = GatesSection()
+    tasks: TasksSection = TasksSection()
+    wordings: int = Field(1, ge=1, le=MAX_WORDINGS, description="of each request; the service sends the first")
+    fault_share: float = Field(0.5, ge=0, le=1, description="share of validation lines that get a fault injected")
+    preference: bool = Field(False, description="also write what the model said and what it became, for DPO")
+    format: DataFormat = "erniekit"
+    ocr: Literal["none", "rapidocr"] = Field("none", description="reads pages that came without OCR")
+    engine: Literal["local", "ray"] = "local"
+    workers: int | None = Field(None, ge=1, le=1024, description="processes; one for each core where it is not given")
+    ray_address: str | None = Field(None, min_length=1, description="of the cluster; engine ray starts one without it")
+
+    @model_validator(mode="after")
+    def _cluster_is_used(self) -> DataSection:
+        if self.ray_address is not None and self.engine != "ray":
+            raise ValueError("ray_address is given and engine is local: set engine: ray")
+        return self
 
     @property
     def test_ratio(self) -> float:
@@ -203,18 +254,20 @@ class Project(Section):
         return self
 
     @property
-    def sources(self) -> list[ActiveLearningSource | ManifestSource | LinesSource]:
+    def sources(self) -> list[AnySource]:
         """Every source that is trained on, in order, `dataset.path` first."""
         ready = [LinesSource(kind="lines", path=self.dataset.path)] if self.dataset.path else []
         return [*ready, *self.data.sources]
 
     @property
-    def source_paths(self) -> dict[str, Path]:
-        """The path of every source, test sources included, by the key that gives it."""
-        paths = {"dataset.path": self.dataset.path} if self.dataset.path else {}
+    def named_sources(self) -> dict[str, AnySource]:
+        """Every source, test sources included, by the key that gives it."""
+        named: dict[str, AnySource] = {}
+        if self.dataset.path:
+            named["dataset.path"] = LinesSource(kind="lines", path=self.dataset.path)
         for name, sources in (("sources", self.data.sources), ("test_sources", self.data.test_sources)):
-            paths |= {f"data.{name}[{place}].path": source.path for place, source in enumerate(sources)}
-        return paths
+            named |= {f"data.{name}[{place}].path": source for place, source in enumerate(sources)}
+        return named
 
     @property
     def data_dir(self) -> Path:

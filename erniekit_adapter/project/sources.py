@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from erniekit_adapter.errors import Problem
-from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.schema import AnySource, EInvoiceSource, Project
+
+
+def unusable_source(source: AnySource) -> str | None:
+    """What is wrong with a source's path: e-invoices may be a folder, everything else is a file."""
+    path = source.path
+    if path.is_file() or (path.is_dir() and isinstance(source, EInvoiceSource)):
+        return None
+    return "is no regular file" if path.exists() else "no such file"
 
 
 def missing_sources(project: Project) -> list[Problem]:
-    """Every source that is no file, by the key that names it; test sources are sources as well."""
+    """Every source that cannot be read, by the key that names it; test sources are sources as well."""
     return [
-        Problem(key, f"{path}: {'is no regular file' if path.exists() else 'no such file'}", "correct the path")
-        for key, path in project.source_paths.items()
-        if not path.is_file()
+        Problem(key, f"{source.path}: {what}", "correct the path")
+        for key, source in project.named_sources.items()
+        if (what := unusable_source(source))
     ]

@@ -116,8 +116,17 @@ def read_data_manifest(project: Project) -> dict[str, Any]:
             raise misuse(lines, "is not what the data stage wrote", "run make data again")
     if manifest["by_split"]["train"] == 0:
         raise misuse(path, "no document fell to training: the toolkit would wait for ever", "add documents")
+    _check_form(manifest["settings"], path)
     _check_lengths(project, manifest["settings"], path)
     return manifest
+
+
+def _check_form(made_with: dict[str, Any], path: Path) -> None:
+    """Refuse lines that are made for another toolkit, or for a model that sees pages."""
+    form = made_with.get("form", "erniekit")
+    if form != "erniekit":
+        what = f"lines of data.format {form}, and this version trains text models on format erniekit"
+        raise misuse(path, what, "set data.format: erniekit and run make data again")
 
 
 def _check_lengths(project: Project, made_with: dict[str, Any], path: Path) -> None:

@@ -7,12 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import simplejson
+from PIL import Image, ImageDraw
 
 from data_tools.records import DocumentRecord
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.invoice.answer import read_answer
 
-OCR = {"tokens": ["Acme GmbH", "RE-1", "2 x 50.00 100.00", "MwSt 19% 19.00", "Gesamt EUR 119.00", "Tel +49 30 1234"]}
+# What the page of `answer` shows, line by line.
+OCR = {
+    "tokens": [
+        "Acme GmbH",
+        "Weg 1, 10115 Berlin, DE",
+        "Tel +49 30 1234",
+        "Beta AG",
+        "RE-1",
+        "15.01.2025",
+        "14.02.2025",
+        "Stuhl 2 x 50.00 100.00",
+        "Summe 100.00",
+        "MwSt 19% 19.00",
+        "Gesamt EUR 119.00",
+        "30 Tage",
+    ]
+}
+# A request of somebody's own, with what there is to read in it.
+ASKED = f"What does it say? {simplejson.dumps(OCR)}"
 
 
 def answer(**summary: Any) -> dict[str, Any]:
@@ -118,7 +137,7 @@ def interchange(**changes: Any) -> dict[str, Any]:
     return {
         "image": "page.png",
         "conversations": [
-            {"role": "human", "content": "What does it say?"},
+            {"role": "human", "content": ASKED},
             {"role": "assistant", "content": simplejson.dumps(answer())},
         ],
         **changes,
@@ -149,6 +168,15 @@ def numbered(value: dict[str, Any], number: int) -> dict[str, Any]:
     found["corrected_output"] = jsontext.compose(reviewed)
     found["ocr_context"] = {"structured_ocr": {"tokens": [*OCR["tokens"], f"RE-{number}"]}}
     return found
+
+
+def write_page(path: Path, text: str = "Acme GmbH") -> Path:
+    """Write a page image with a line of text on it, and the folders it lies in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page = Image.new("L", (210, 297), 250)
+    ImageDraw.Draw(page).text((20, 40), text, 20)
+    page.save(path)
+    return path
 
 
 def write_lines(path: Path, values: list[Any]) -> Path:

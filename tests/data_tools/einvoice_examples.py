@@ -1,4 +1,4 @@
-"""One invented invoice as UBL, as CII and inside a PDF, for the tests of e-invoices.
+"""One invented invoice as UBL, as CII and inside a PDF, and PDFs of text, for the tests of e-invoices and their pages.
 
 Two chairs at 19 % and a book at 7 %, 10 off the chairs and 5 for carriage of the book; 33.85 of 133.85 are paid.
 """
@@ -6,6 +6,7 @@ Two chairs at 19 % and a book at 7 %, 10 off the chairs and 5 for carriage of th
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import pypdfium2
 
@@ -16,15 +17,25 @@ UBL = """<?xml version="1.0" encoding="UTF-8"?>
 <ID>RE-1</ID><IssueDate>2025-01-15</IssueDate><DueDate>2025-02-14</DueDate><InvoiceTypeCode>380</InvoiceTypeCode>
 <DocumentCurrencyCode>EUR</DocumentCurrencyCode><TaxCurrencyCode>SEK</TaxCurrencyCode>
 <a:AccountingSupplierParty><a:Party>
+  <a:PostalAddress><StreetName>Weg 1</StreetName><AdditionalStreetName>Hof 2</AdditionalStreetName>
+    <CityName>Berlin</CityName><PostalZone>10115</PostalZone><a:AddressLine><Line>Tor 3</Line></a:AddressLine>
+    <a:Country><IdentificationCode>DE</IdentificationCode></a:Country></a:PostalAddress>
   <a:PartyTaxScheme><CompanyID>12/345</CompanyID><a:TaxScheme><ID>FC</ID></a:TaxScheme></a:PartyTaxScheme>
   <a:PartyTaxScheme><CompanyID>DE123456789</CompanyID><a:TaxScheme><ID>VAT</ID></a:TaxScheme></a:PartyTaxScheme>
   <a:PartyLegalEntity><RegistrationName>Acme GmbH</RegistrationName></a:PartyLegalEntity>
+  <a:Contact><Telephone>+49 30 1234</Telephone><ElectronicMail>post@acme.example</ElectronicMail></a:Contact>
 </a:Party></a:AccountingSupplierParty>
 <a:AccountingCustomerParty><a:Party>
   <a:PartyName><Name>Beta AG</Name></a:PartyName>
+  <a:PostalAddress><CityName>Leeds</CityName><PostalZone>LS1 1AA</PostalZone>
+    <CountrySubentity>West Yorkshire</CountrySubentity>
+    <a:Country><IdentificationCode>GB</IdentificationCode></a:Country></a:PostalAddress>
 </a:Party></a:AccountingCustomerParty>
+<a:PaymentMeans><PaymentMeansCode name="Überweisung">58</PaymentMeansCode></a:PaymentMeans>
+<a:PaymentMeans><PaymentMeansCode>48</PaymentMeansCode></a:PaymentMeans>
 <a:PaymentTerms><Note>30 Tage</Note></a:PaymentTerms>
-<a:AllowanceCharge><ChargeIndicator>false</ChargeIndicator><AllowanceChargeReason>Rabatt</AllowanceChargeReason>
+<a:AllowanceCharge><ChargeIndicator>false</ChargeIndicator>
+  <AllowanceChargeReasonCode>95</AllowanceChargeReasonCode><AllowanceChargeReason>Rabatt</AllowanceChargeReason>
   <Amount currencyID="EUR">10.00</Amount><a:TaxCategory><ID>S</ID><Percent>19</Percent></a:TaxCategory>
 </a:AllowanceCharge>
 <a:AllowanceCharge><ChargeIndicator>true</ChargeIndicator>
@@ -62,10 +73,7 @@ CREDIT_NOTE = (
     .replace("InvoicedQuantity", "CreditedQuantity")
     .replace("a:InvoiceLine", "a:CreditNoteLine")
     .replace("<DueDate>2025-02-14</DueDate>", "")
-    .replace(
-        "<a:PaymentTerms>",
-        "<a:PaymentMeans><PaymentDueDate>2025-02-14</PaymentDueDate></a:PaymentMeans><a:PaymentTerms>",
-    )
+    .replace("48</PaymentMeansCode>", "48</PaymentMeansCode><PaymentDueDate>2025-02-14</PaymentDueDate>")
 )
 
 CII = """<?xml version="1.0" encoding="UTF-8"?>
@@ -104,18 +112,30 @@ CII = """<?xml version="1.0" encoding="UTF-8"?>
 </IncludedSupplyChainTradeLineItem>
 <ApplicableHeaderTradeAgreement>
   <SellerTradeParty><Name>Acme GmbH</Name>
+    <DefinedTradeContact><PersonName>Empfang</PersonName></DefinedTradeContact>
+    <DefinedTradeContact>
+      <TelephoneUniversalCommunication><CompleteNumber>+49 30 1234</CompleteNumber></TelephoneUniversalCommunication>
+      <EmailURIUniversalCommunication><URIID>post@acme.example</URIID></EmailURIUniversalCommunication>
+    </DefinedTradeContact>
+    <PostalTradeAddress><PostcodeCode>10115</PostcodeCode><LineOne>Weg 1</LineOne><LineTwo>Hof 2</LineTwo>
+      <LineThree>Tor 3</LineThree><CityName>Berlin</CityName><CountryID>DE</CountryID></PostalTradeAddress>
     <SpecifiedTaxRegistration><ID schemeID="FC">12/345</ID></SpecifiedTaxRegistration>
     <SpecifiedTaxRegistration><ID schemeID="VA">DE123456789</ID></SpecifiedTaxRegistration></SellerTradeParty>
-  <BuyerTradeParty><Name>Beta AG</Name></BuyerTradeParty>
+  <BuyerTradeParty><Name>Beta AG</Name>
+    <PostalTradeAddress><PostcodeCode>LS1 1AA</PostcodeCode><CityName>Leeds</CityName><CountryID>GB</CountryID>
+      <CountrySubDivisionName>West Yorkshire</CountrySubDivisionName></PostalTradeAddress></BuyerTradeParty>
 </ApplicableHeaderTradeAgreement>
 <ApplicableHeaderTradeSettlement>
   <TaxCurrencyCode>SEK</TaxCurrencyCode><InvoiceCurrencyCode>EUR</InvoiceCurrencyCode>
+  <SpecifiedTradeSettlementPaymentMeans><TypeCode>58</TypeCode><Information>Überweisung</Information>
+  </SpecifiedTradeSettlementPaymentMeans>
+  <SpecifiedTradeSettlementPaymentMeans><TypeCode>48</TypeCode></SpecifiedTradeSettlementPaymentMeans>
   <ApplicableTradeTax><CalculatedAmount>17.10</CalculatedAmount><BasisAmount>90.00</BasisAmount>
     <CategoryCode>S</CategoryCode><RateApplicablePercent>19</RateApplicablePercent></ApplicableTradeTax>
   <ApplicableTradeTax><CalculatedAmount>1.75</CalculatedAmount><BasisAmount>25.00</BasisAmount>
     <CategoryCode>S</CategoryCode><RateApplicablePercent>7</RateApplicablePercent></ApplicableTradeTax>
   <SpecifiedTradeAllowanceCharge><ChargeIndicator><u:Indicator>false</u:Indicator></ChargeIndicator>
-    <ActualAmount>10.00</ActualAmount><Reason>Rabatt</Reason>
+    <ActualAmount>10.00</ActualAmount><ReasonCode>95</ReasonCode><Reason>Rabatt</Reason>
     <CategoryTradeTax><CategoryCode>S</CategoryCode><RateApplicablePercent>19</RateApplicablePercent></CategoryTradeTax>
   </SpecifiedTradeAllowanceCharge>
   <SpecifiedTradeAllowanceCharge><ChargeIndicator><u:Indicator>true</u:Indicator></ChargeIndicator>
@@ -138,12 +158,69 @@ CII = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
+Line = tuple[float, float, float, str]
+
+
+def without_charge(text: str) -> bytes:
+    """A document of the examples that maps: its charge has become a part of the book's line."""
+    taken_off = text.replace(">true<", ">false<").replace(">5.00<", ">0.00<")
+    for before, after in (("25.00", "20.00"), ("1.75", "1.40"), ("115.00", "110.00"), ("18.85", "18.50")):
+        taken_off = taken_off.replace(f">{before}<", f">{after}<")
+    return taken_off.replace(">133.85<", ">128.50<").encode()
+
+
 def pdf(**attachments: bytes) -> bytes:
     """A PDF of one empty page with these files attached, by name."""
-    document = pypdfium2.PdfDocument.new()
-    document.new_page(100, 100)
+    return with_attachments(text_pdf([]), **attachments)
+
+
+def with_attachments(raw: bytes, **attachments: bytes) -> bytes:
+    """A PDF with these files attached, by name."""
+    document = pypdfium2.PdfDocument(raw)
     for name, content in attachments.items():
         document.new_attachment(name).set_data(content)
     written = io.BytesIO()
     document.save(written)
+    return written.getvalue()
+
+
+def text_pdf(*pages: Sequence[Line], page: str = "/MediaBox [0 0 600 800]", trailer: str = "") -> bytes:
+    """A PDF of pages with lines of text, each as x and y from the lower left, size (points), text.
+
+    Args:
+        pages: the lines of each page.
+        page: more entries of every page, as PDF writes them.
+        trailer: more entries of the file's trailer.
+    """
+    contents = [_content(lines) for lines in pages]
+    kids = " ".join(f"{number} 0 R" for number in range(4, 4 + 2 * len(pages), 2))
+    objects = [
+        b"<</Type /Catalog /Pages 2 0 R>>",
+        f"<</Type /Pages /Count {len(pages)} /Kids [{kids}]>>".encode(),
+        b"<</Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding>>",
+    ]
+    for number, content in enumerate(contents):
+        own = f"/Resources <</Font <</F 3 0 R>>>> /Contents {5 + 2 * number} 0 R"
+        objects.append(f"<</Type /Page /Parent 2 0 R {page} {own}>>".encode())
+        objects.append(b"<</Length %d>> stream\n%b\nendstream" % (len(content), content))
+    return pdf_of(objects, trailer)
+
+
+def _content(lines: Sequence[Line]) -> bytes:
+    shown = [f"/F {size} Tf 1 0 0 1 {x} {y} Tm ({text}) Tj" for x, y, size, text in lines]
+    return f"BT {' '.join(shown)} ET".encode("cp1252")
+
+
+def pdf_of(objects: Sequence[bytes], trailer: str = "") -> bytes:
+    """A PDF of these objects, numbered from 1, of which the first is its catalogue."""
+    written = io.BytesIO(b"%PDF-1.7\n")
+    written.seek(0, io.SEEK_END)
+    places = []
+    for number, content in enumerate(objects, start=1):
+        places.append(written.tell())
+        written.write(b"%d 0 obj %b endobj\n" % (number, content))
+    table = written.tell()
+    written.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
+    written.writelines(b"%010d 00000 n \n" % place for place in places)
+    written.write(f"trailer <</Size {len(objects) + 1} /Root 1 0 R {trailer}>>\nstartxref\n{table}\n%%EOF".encode())
     return written.getvalue()

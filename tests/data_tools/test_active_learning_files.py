@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from logged_examples import AUTOMATIC, CORRECTED, SHAPES, envelope
 
-from data_tools.data_manifest import BuildSettings, DataManifest
+from data_tools.build_settings import BuildSettings
+from data_tools.data_manifest import DataManifest
 from data_tools.pipeline import build
 from data_tools.records import DocumentRecord, Reading, Rejection
 from data_tools.sources.active_learning import read_active_learning

@@ -11,9 +11,20 @@ from einvoice_examples import CII, CREDIT_NOTE, UBL, pdf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_tools import pdf_content
+from data_tools.pdf_content import unpack_attachments
 from data_tools.sources.einvoice import read_einvoice, read_pdf
 from data_tools.sources.xmltree import MAX_XML_BYTES
-from erniekit_adapter.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, Party, Totals, VatRow
+from erniekit_adapter.invoice.einvoice import (
+    Address,
+    AllowanceCharge,
+    EInvoice,
+    InvoiceLine,
+    Party,
+    PaymentMeans,
+    Totals,
+    VatRow,
+)
 from erniekit_adapter.invoice.einvoice_rules import check_einvoice
 
 D = Decimal
@@ -23,14 +34,21 @@ EXPECTED = EInvoice(
     issue_date=date(2025, 1, 15),
     due_date=date(2025, 2, 14),
     payment_terms="30 Tage",
+    payment_means=(PaymentMeans("58", "Überweisung"), PaymentMeans("48")),
     currency="EUR",
-    seller=Party("Acme GmbH", "DE123456789"),
-    buyer=Party("Beta AG"),
+    seller=Party(
+        "Acme GmbH",
+        "DE123456789",
+        Address(("Weg 1", "Hof 2", "Tor 3"), "10115", "Berlin", country="DE"),
+        "+49 30 1234",
+        "post@acme.example",
+    ),
+    buyer=Party("Beta AG", address=Address((), "LS1 1AA", "Leeds", "West Yorkshire", "GB")),
     lines=(
         InvoiceLine("1", "Stuhl", D(2), D(100), D(600), D(10), "S", D(19), (AllowanceCharge(D(20)),)),
         InvoiceLine("2", "Buch", D(1), D(20), D(20), None, "S", D(7)),
     ),
-    allowances=(AllowanceCharge(D(10), category="S", rate=D(19), reason="Rabatt"),),
+    allowances=(AllowanceCharge(D(10), category="S", rate=D(19), reason="Rabatt", reason_code="95"),),
     charges=(AllowanceCharge(D(5), category="S", rate=D(7)),),
     vat_breakdown=(VatRow(D(90), D("17.10"), "S", D(19)), VatRow(D(25), D("1.75"), "S", D(7))),
     totals=Totals(
@@ -76,6 +94,18 @@ def test_a_pdf_carries_its_invoice_under_any_name() -> None:
 def test_a_pdf_without_exactly_one_invoice_is_refused(attachments: dict[str, bytes], count: int) -> None:
     with pytest.raises(ValueError, match=f"a PDF with {count} e-invoices, expected one"):
         read_pdf(pdf(**attachments))
+
+
+def test_a_pdf_whose_attachments_are_too_large_together_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf_content, "MAX_UNPACKED_BYTES", 20_000)
+    with pytest.raises(ValueError, match="attachments of more than 20,000 bytes"):
+        list(unpack_attachments(pdf(invoice=UBL.encode(), drawing=bytes(10_000), photo=bytes(10_000)), MAX_XML_BYTES))
+
+
+def test_a_pdf_with_too_much_xml_is_refused_before_any_is_parsed() -> None:
+    half = UBL.encode() + b" " * (MAX_XML_BYTES // 2)
+    with pytest.raises(ValueError, match="more than 16,777,216 bytes of XML attached"):
+        read_pdf(pdf(invoice=half, another=half))
 
 
 def test_a_broken_pdf_is_refused() -> None:
@@ -133,7 +163,7 @@ def test_other_xml_is_refused_with_the_reason(content: bytes, reason: str) -> No
             UBL,
             ">100.00</PayableAmount>",
             ">1,5</PayableAmount>",
-            "line 32: cbc:PayableAmount '1,5' is no decimal number",
+            "line 42: cbc:PayableAmount '1,5' is no decimal number",
         ),
         (UBL, ">100.00</PayableAmount>", "></PayableAmount>", "cbc:PayableAmount '' is no decimal number"),
         (UBL, ">100.00</PayableAmount>", ">1e9</PayableAmount>", "'1e9' is no decimal number"),

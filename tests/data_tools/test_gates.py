@@ -5,26 +5,36 @@ from typing import Any
 import pytest
 from data_examples import answer, record
 
-from data_tools.gates import PAIR_GATES, RECORD_GATES, GateSettings, refuse_pair, refuse_record
+from data_tools.build_settings import BuildSettings
+from data_tools.gates import Verdicts, judge_pair, judge_record, something_to_read
 from data_tools.pairs import Pair
+from data_tools.records import DocumentRecord
+from erniekit_adapter.invoice import rules
 from erniekit_adapter.invoice.answer import read_answer
+from erniekit_adapter.project.schema import DataFormat, GatesSection
 
 WRONG_TOTAL = read_answer(answer(grand_total=1119))
-ERROR, WARN = GateSettings("error", 100), GateSettings("warn", 100)
+DUE_TOO_EARLY = answer()
+DUE_TOO_EARLY["structured_data"]["client_info"]["due_date"] = "2025-01-01"
+SHORT = BuildSettings(max_seq_length=100)
 
 
-def pair(request: str = "a", answer_text: str = "{}", tokens: int | None = None) -> Pair:
-    return Pair("doc-1", "doc-1", request, answer_text, tokens=tokens)
+def judged(found: DocumentRecord, **levels: Any) -> Verdicts:
+    verdicts = Verdicts(GatesSection(**levels))
+    findings = rules.check(found.answer) if found.answer else ()
+    assert judge_record(found, findings, verdicts) == (verdicts.refused is not None)
+    return verdicts
 
 
-def test_the_gates_have_fixed_names_in_a_fixed_order() -> None:
-    assert [name for name, _ in (*RECORD_GATES, *PAIR_GATES)] == [
-        "reviewed", "canonical", "arithmetic", "visible", "toolkit", "length",
-    ]  # fmt: skip
+def judged_pair(request: str = "a", answer_text: str = "{}", tokens: int | None = None) -> tuple[str, str] | None:
+    verdicts = Verdicts(GatesSection())
+    judge_pair(Pair("doc-1", "doc-1", request, answer_text, tokens=tokens), SHORT, verdicts)
+    return verdicts.refused
 
 
-def test_a_good_record_passes() -> None:
-    assert refuse_record(record(), ERROR) is None
+def test_a_good_record_passes_without_a_word() -> None:
+    verdicts = judged(record())
+    assert (verdicts.refused, verdicts.warned) == (None, [])
 
 
 @pytest.mark.parametrize(
@@ -36,49 +46,77 @@ def test_a_good_record_passes() -> None:
         ({"answer": read_answer({"structured_data": {"vendor_block": {"name": " "}, "line_items": []}})}, "canonical"),
         ({"answer": WRONG_TOTAL}, "arithmetic"),
         ({"answer": read_answer(answer(currency=None))}, "arithmetic"),
-        ({"ocr": None}, "visible"),
-        ({"ocr": {}}, "visible"),
-        ({"ocr": ""}, "visible"),
     ],
 )
 def test_a_bad_record_is_refused_by_its_gate(changes: dict[str, Any], gate: str) -> None:
-    refusal = refuse_record(record(**changes), ERROR)
-    assert refusal
-    assert refusal[0] == gate
+    refused = judged(record(**changes)).refused
+    assert refused
+    assert refused[0] == gate
 
 
 def test_broken_arithmetic_names_the_rule_and_both_amounts() -> None:
-    refusal = refuse_record(record(answer=WRONG_TOTAL), ERROR)
-    assert refusal
-    assert all(part in refusal[1] for part in ("BR-CO-15", "1119", "119"))
+    refused = judged(record(answer=WRONG_TOTAL)).refused
+    assert refused
+    assert all(part in refused[1] for part in ("BR-CO-15", "1119", "119"))
 
 
-@pytest.mark.parametrize(("fault", "settings"), [("grand_total", ERROR), (None, WARN)])
-def test_broken_arithmetic_passes_where_it_is_known_or_only_warned_of(
-    fault: str | None, settings: GateSettings
-) -> None:
-    assert refuse_record(record(answer=WRONG_TOTAL, declared_fault=fault), settings) is None
+def test_broken_arithmetic_passes_where_the_page_is_known_to_break_it() -> None:
+    assert judged(record(answer=WRONG_TOTAL, declared_fault="grand_total")).refused is None
+
+
+@pytest.mark.parametrize(("level", "refused", "warned"), [("error", 1, 0), ("warn", 0, 1), ("off", 0, 0)])
+@pytest.mark.parametrize(
+    ("gate", "broken"),
+    [("arithmetic", WRONG_TOTAL), ("dates", read_answer(DUE_TOO_EARLY))],
+    ids=["arithmetic", "dates"],
+)
+def test_the_project_says_what_a_finding_does(gate: str, broken: Any, level: str, refused: int, warned: int) -> None:
+    verdicts = judged(record(answer=broken), **{gate: level})
+    assert (verdicts.refused is not None, len(verdicts.warned)) == (bool(refused), warned)
+
+
+def test_a_due_date_before_the_invoice_date_only_warns_by_itself() -> None:
+    ((gate, reason),) = judged(record(answer=read_answer(DUE_TOO_EARLY))).warned
+    assert gate == "dates"
+    assert "2025-01-01 before invoice date 2025-01-15" in reason
+
+
+@pytest.mark.parametrize("ocr", [None, {}, "", {"tokens": []}, [" "]])
+def test_a_text_model_needs_ocr(ocr: Any) -> None:
+    assert "no OCR" in (something_to_read(record(ocr=ocr), "erniekit") or "")
+
+
+@pytest.mark.parametrize("form", ["erniekit-vl", "paddleformers"])
+def test_a_model_that_sees_the_page_needs_none(form: DataFormat, tmp_path: Any) -> None:
+    assert something_to_read(record(ocr=None, images=(tmp_path / "1.png",)), form) is None
+    assert something_to_read(record(ocr=None), form) is not None
 
 
 def test_a_request_of_its_own_is_something_to_read() -> None:
-    assert refuse_record(record(ocr=None, request="What does it say?"), ERROR) is None
+    assert something_to_read(record(ocr=None, request="What does it say?"), "erniekit") is None
 
 
 @pytest.mark.parametrize(("tokens", "passes"), [(None, True), (68, True), (69, False)])
 def test_a_line_fits_with_the_templates_tokens_reserved(tokens: int | None, passes: bool) -> None:
-    assert (refuse_pair(pair(tokens=tokens), ERROR) is None) == passes
+    assert (judged_pair(tokens=tokens) is None) == passes
 
 
 def test_a_line_that_is_too_long_tells_both_numbers() -> None:
-    refusal = refuse_pair(pair(tokens=90), ERROR)
-    assert refusal
-    assert refusal[0] == "length"
-    assert "122 tokens" in refusal[1]
-    assert "max_seq_length 100" in refusal[1]
+    refused = judged_pair(tokens=90)
+    assert refused
+    assert refused[0] == "length"
+    assert "122 tokens" in refused[1]
+    assert "max_seq_length 100" in refused[1]
 
 
 @pytest.mark.parametrize(("request_text", "answer_text"), [("", "{}"), (" \n", "{}"), ("a", " ")])
 def test_what_the_toolkit_would_skip_is_refused(request_text: str, answer_text: str) -> None:
-    refusal = refuse_pair(pair(request_text, answer_text), ERROR)
-    assert refusal
-    assert refusal[0] == "toolkit"
+    refused = judged_pair(request_text, answer_text)
+    assert refused
+    assert refused[0] == "toolkit"
+
+
+@pytest.mark.parametrize("gate", ["reviewed", "canonical", "toolkit", "length"])
+def test_gates_that_keep_falsehoods_out_and_the_toolkit_running_cannot_be_set(gate: str) -> None:
+    assert gate not in GatesSection.model_fields
+    assert Verdicts(GatesSection()).level(gate) == "error"

@@ -15,8 +15,9 @@ from data_examples import OCR, answer, automatic_log, correction, interchange, n
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_tools.build_settings import BuildSettings
 from data_tools.cli import main
-from data_tools.data_manifest import BuildSettings, DataManifest
+from data_tools.data_manifest import DataManifest
 from data_tools.pipeline import build
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.evaluation.stage import read_test_samples
@@ -35,7 +36,12 @@ def doc(number: int, **changes: Any) -> dict[str, Any]:
 
 def reading(number: int, text: str, **changes: Any) -> dict[str, Any]:
     """The same document, read by another OCR."""
-    return doc(number, ocr_context={"raw_ocr": text}, **changes)
+    return doc(number, ocr_context=read_as(text, f"RE-{number}"), **changes)
+
+
+def read_as(*more: str) -> dict[str, Any]:
+    """What an engine gives of the page, with a few words of its own."""
+    return {"raw_ocr": "\n".join([*OCR["tokens"], *more])}
 
 
 def unnumbered(**changes: Any) -> dict[str, Any]:
@@ -85,7 +91,7 @@ def test_test_lines_stay_in_the_files_order_and_those_of_a_share_come_after_them
     ("tested", "trained"),
     [
         pytest.param(doc(1), reading(1, "another", document_id="other"), id="invoice number of a vendor"),
-        pytest.param(unnumbered(), unnumbered(ocr_context={"raw_ocr": "another"}), id="name in the source"),
+        pytest.param(unnumbered(), unnumbered(ocr_context=read_as("another")), id="name in the source"),
         pytest.param(unnumbered(), correction("other"), id="request"),
     ],
 )
@@ -109,7 +115,7 @@ def test_a_document_that_is_also_in_a_test_source_is_not_trained_on(
 def test_what_is_of_one_document_through_a_third_record_is_held_out_too(
     tmp_path: Path, between: dict[str, Any]
 ) -> None:
-    far = unnumbered(document_id="doc-x", ocr_context={"raw_ocr": "far"})
+    far = unnumbered(document_id="doc-x", ocr_context=read_as("far"))
     for folder, order in ((tmp_path / "before", [far, between]), (tmp_path / "after", [between, far])):
         folder.mkdir()
         found = built(folder, [doc(1)], [doc(9), *order])
@@ -230,7 +236,7 @@ def test_a_test_source_of_which_nothing_is_left_is_an_error(tmp_path: Path, test
 
 
 def test_sources_that_know_nothing_but_test_documents_are_an_error_that_says_so(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"none of 2 records passed the gates \(duplicate 1, held_out 1\)"):
+    with pytest.raises(AdapterError, match=r"none of 2 records passed the gates \(held_out 1, duplicate 1\)"):
         built(tmp_path, [doc(1)], [reading(1, "again"), doc(1)])
 
 
@@ -318,7 +324,11 @@ def line(said: Said) -> dict[str, Any]:
     name, number, request = said
     value = answer()
     value["structured_data"]["client_info"]["invoice_number"] = number
-    turns = [{"role": "human", "content": request}, {"role": "assistant", "content": json.dumps(value, default=str)}]
+    page = json.dumps([*OCR["tokens"], "No. 1", "No. 2", "No. 3", "No. 9"])
+    turns = [
+        {"role": "human", "content": f"{request} {page}"},
+        {"role": "assistant", "content": json.dumps(value, default=str)},
+    ]
     return {"id": name, "conversations": turns}
 
 
@@ -345,7 +355,7 @@ def test_nothing_of_a_test_document_is_trained_on_and_everything_else_is(
             for file, records in ((TRAIN, [*trained, free]), (TEST, tested))
         ]
         found = build(sources[:1], folder / "out", FIXED_ONLY, test_sources=sources[1:])
-        requests = {split: {row["src"][0] for row in rows(folder, split)} for split in ("train", "test")}
+        requests = {split: {row["src"][0][0] for row in rows(folder, split)} for split in ("train", "test")}
     assert requests["test"] == {request for *_, request in tested}
     assert requests["train"] == {request for *_, request in [*trained, free]} - {request for *_, request in held_out}
     assert found.read == found.written + found.rejected + found.duplicates == len(tested) + len(trained) + 1

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 import simplejson
-from data_examples import automatic_log, correction, flat_correction, ground_truth, interchange, numbered
+from data_examples import OCR, automatic_log, correction, flat_correction, ground_truth, interchange, numbered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_tools.data_manifest import BuildSettings, DataManifest
+from data_tools.build_settings import BuildSettings
+from data_tools.data_manifest import DataManifest
 from data_tools.pipeline import build
-from data_tools.tally import Source
 from erniekit_adapter.errors import AdapterError, UsageError
-from erniekit_adapter.project.schema import ActiveLearningSource, LinesSource, ManifestSource
+from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, LinesSource, ManifestSource
 
 GOOD = numbered(correction(), 10**6)
 HOSTILE: dict[str, bytes] = {
@@ -51,7 +51,7 @@ HOSTILE: dict[str, bytes] = {
 }
 
 
-def source_of(kind: str, path: Path) -> Source:
+def source_of(kind: str, path: Path) -> AnySource:
     return (
         LinesSource(kind="lines", path=path)
         if kind == "lines"
@@ -84,7 +84,7 @@ def test_a_hostile_ready_made_line_leaves_the_good_ones(tmp_path: Path, name: st
 def test_hostile_ground_truth_rejects_its_document_alone(tmp_path: Path, name: str) -> None:
     (tmp_path / "bad.json").write_bytes(HOSTILE[name])
     (tmp_path / "good.json").write_text(simplejson.dumps(ground_truth()))
-    (tmp_path / "ocr.json").write_text('["Acme"]')
+    (tmp_path / "ocr.json").write_text(simplejson.dumps(OCR))
     rows = [{"invoice_id": n, "ground_truth_path": f"{n}.json", "ocr_path": "ocr.json"} for n in ("bad", "good")]
     (tmp_path / "m.json").write_text(simplejson.dumps(rows))
     found = build([ManifestSource(kind="manifest", path=tmp_path / "m.json")], tmp_path / "out", BuildSettings())
@@ -194,7 +194,7 @@ def test_any_file_of_lines_is_read_to_its_end(values: list[dict[str, Any]], cut:
 def test_any_manifest_is_read_to_its_end(truths: list[dict[str, Any]], odd_row: dict[str, Any]) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "o.json").write_text('["Acme"]')
+        (folder / "o.json").write_text(simplejson.dumps(OCR))
         for number, truth in enumerate([*truths, ground_truth()]):
             (folder / f"{number}.json").write_text(simplejson.dumps(truth))
         rows = [

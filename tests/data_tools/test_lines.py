@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import simplejson
-from data_examples import answer, interchange, write_lines
+from data_examples import ASKED, answer, interchange, write_lines
 
 from data_tools.records import DocumentRecord, Reading, Rejection
 from data_tools.sources.lines import read_line_file
@@ -22,17 +22,17 @@ def read_one(folder: Path, value: Any) -> Reading:
     "value",
     [
         interchange(),
-        {"conversations": [{"role": "human", "value": "What does it say?"}, {"role": "assistant", "value": ANSWER}]},
-        {"conversations": [{"from": "human", "value": "What does it say?"}, {"from": "gpt", "value": ANSWER}]},
-        {"src": ["What does it say?"], "tgt": [ANSWER]},
-        {"id": "x", "src": ["What does it say?"], "tgt": [ANSWER], "label": [1]},
+        {"conversations": [{"role": "human", "value": ASKED}, {"role": "assistant", "value": ANSWER}]},
+        {"conversations": [{"from": "human", "value": ASKED}, {"from": "gpt", "value": ANSWER}]},
+        {"src": [ASKED], "tgt": [ANSWER]},
+        {"id": "x", "src": [ASKED], "tgt": [ANSWER], "label": [1]},
     ],
     ids=["interchange", "value", "from", "src and tgt", "test line"],
 )
 def test_a_line_keeps_its_request_and_its_answer(tmp_path: Path, value: Any) -> None:
     found = read_one(tmp_path, value)
     assert isinstance(found, DocumentRecord), found
-    assert found.request == "What does it say?"
+    assert found.request == ASKED
     assert found.answer
     assert found.answer.summary.grand_total == 119
 

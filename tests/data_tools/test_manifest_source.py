@@ -132,7 +132,7 @@ def test_ocr_alone_is_enough_for_a_text_model(corpus: Path) -> None:
         ({"image_path": "a\0b"}, "image", "no usable path"),
         ({"image_path": "x" * 5000}, "image", "no usable path"),
         ({"image_path": 7}, "image", "is no path"),
-        ({"image_path": None}, "image", "a pdf has to be rendered"),
+        ({"image_path": None}, "image", "no image_path and no pdf_path"),
         ({"ground_truth_path": "truth/gone.json"}, "source", "no such file"),
         ({"ground_truth_path": "../x.json"}, "source", "leaves the folder"),
         ({"ground_truth_path": None}, "source", "no ground_truth_path"),

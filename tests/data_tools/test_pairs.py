@@ -1,18 +1,50 @@
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from data_examples import OCR, answer, record
 
-from data_tools.pairs import identity, make_pair
-from erniekit_adapter.invoice import jsontext
+from data_tools.build_settings import BuildSettings
+from data_tools.pairs import Pair, known_names, make_pair, plain_pair, show
+from data_tools.records import DocumentRecord, Rejection
+from erniekit_adapter.invoice import jsontext, rules
 from erniekit_adapter.invoice.answer import read_answer
-from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.invoice.prompts import analysis_request, extraction_request, validation_request
+from erniekit_adapter.project.schema import GatesSection, TasksSection
+
+PLAIN = BuildSettings()
+EXTRACTION = BuildSettings(tasks=TasksSection(analysis=0, extraction=1))
+VALIDATION = BuildSettings(tasks=TasksSection(analysis=0, validation=1), fault_share=0)
 
 
-def answered(**changes: Any) -> Any:
-    return jsontext.parse(make_pair(record(**changes)).answer_text)
+def pair_of(settings: BuildSettings = PLAIN, images: tuple[Path, ...] = (), **changes: Any) -> Pair:
+    found = record(**changes)
+    assert found.answer is not None
+    return make_pair(found, show(found, rules.check(found.answer), settings), images, settings)
+
+
+def answered(settings: BuildSettings = PLAIN, **changes: Any) -> Any:
+    return jsontext.parse(pair_of(settings, **changes).answer_text)
+
+
+def numbered(number: int) -> DocumentRecord:
+    """Another document, whose page shows its number."""
+    value = answer()
+    value["structured_data"]["client_info"]["invoice_number"] = f"RE-{number}"
+    return record(answer=read_answer(value), ocr={"tokens": [*OCR["tokens"], f"RE-{number}"]})
+
+
+def many(settings: BuildSettings, count: int = 300) -> list[Pair]:
+    pairs = []
+    for number in range(count):
+        found = numbered(number)
+        assert found.answer is not None
+        pairs.append(make_pair(found, show(found, rules.check(found.answer), settings), (), settings))
+    return pairs
 
 
 def vendor(**changes: Any) -> Any:
@@ -22,11 +54,19 @@ def vendor(**changes: Any) -> Any:
 
 
 def test_the_request_is_the_service_s_with_the_ocr_in_it() -> None:
-    assert make_pair(record()).request == analysis_request(OCR, with_image=False)
+    assert pair_of().request == analysis_request(OCR, with_image=False)
+
+
+def test_a_request_with_a_page_says_so() -> None:
+    settings = BuildSettings(form="erniekit-vl")
+    pair = pair_of(settings, images=(Path("1.png"),))
+    assert pair.request == analysis_request(OCR, with_image=True)
+    assert pair.images == (Path("1.png"),)
 
 
 def test_a_request_of_its_own_is_kept_as_given() -> None:
-    assert make_pair(record(request="What does it say?")).request == "What does it say?"
+    asked = f"What does it say? {jsontext.compose(OCR)}"
+    assert pair_of(EXTRACTION, request=asked).request == asked
 
 
 def test_the_answer_is_canonical_and_adds_its_verdict() -> None:
@@ -35,11 +75,73 @@ def test_the_answer_is_canonical_and_adds_its_verdict() -> None:
     assert found["validation_summary"] == {"is_valid": True, "math_verified": True, "issues": []}
 
 
+def test_an_extraction_says_what_the_page_says_and_judges_nothing() -> None:
+    pair = pair_of(EXTRACTION)
+    assert pair.request == extraction_request(OCR, with_image=False)
+    assert jsontext.parse(pair.answer_text) == {"structured_data": answer()["structured_data"]}
+
+
+def test_a_validation_judges_the_data_that_it_is_given() -> None:
+    pair = pair_of(VALIDATION)
+    assert pair.request == validation_request({"structured_data": answer()["structured_data"]})
+    assert jsontext.parse(pair.answer_text) == {
+        "validation_summary": {"is_valid": True, "math_verified": True, "issues": []}
+    }
+
+
+def test_injected_faults_are_told_by_rule_and_amounts() -> None:
+    faulty = [pair for pair in many(replace(VALIDATION, fault_share=1)) if pair.faults]
+    assert len(faulty) > 290
+    for pair in faulty:
+        assert 1 <= len(pair.faults) <= 2
+        given = jsontext.parse(pair.request[pair.request.rindex('{"structured_data"') :])
+        summary = jsontext.parse(pair.answer_text)["validation_summary"]
+        assert summary == rules.summarize(rules.check(read_answer(given))).model_dump()
+        assert not summary["is_valid"]
+
+
+def test_only_a_share_of_validations_gets_faults() -> None:
+    pairs = many(replace(VALIDATION, fault_share=0.3))
+    assert 0.2 < sum(bool(pair.faults) for pair in pairs) / len(pairs) < 0.4
+
+
+def test_tasks_come_by_their_weights() -> None:
+    settings = BuildSettings(tasks=TasksSection(analysis=2, extraction=1, validation=1))
+    counts = Counter(pair.task for pair in many(settings, 400))
+    assert 150 < counts["analysis"] < 250
+    assert 60 < counts["extraction"] < 140
+    assert 60 < counts["validation"] < 140
+
+
+def test_another_build_chooses_the_same_and_another_seed_something_else() -> None:
+    settings = BuildSettings(tasks=TasksSection(extraction=1, validation=1), wordings=4)
+    assert many(settings, 50) == many(settings, 50)
+    assert many(settings, 50) != many(replace(settings, seed=7), 50)
+
+
+def test_what_is_chosen_depends_on_what_a_record_says_and_on_nothing_else() -> None:
+    settings = BuildSettings(tasks=TasksSection(extraction=1, validation=1), wordings=4)
+    again = {"document_id": "other", "group": "other", "source": "other.jsonl", "line": 9}
+    assert pair_of(settings).request == pair_of(settings, **again).request
+
+
+def test_several_wordings_are_all_used() -> None:
+    requests = {pair.request.partition("Preliminary")[0] for pair in many(BuildSettings(wordings=4), 60)}
+    assert len(requests) == 4
+
+
+def test_the_plain_pair_is_the_whole_analysis_in_its_first_wording_whatever_is_trained() -> None:
+    found, settings = record(), replace(VALIDATION, wordings=4)
+    shown = show(found, rules.check(read_answer(answer())), settings)
+    assert plain_pair(found, shown, (), settings).request == analysis_request(OCR, with_image=False)
+
+
 def test_the_verdict_is_recomputed_and_never_copied() -> None:
     flattered = read_answer(
         {**answer(grand_total=1119), "validation_summary": {"is_valid": True, "math_verified": True, "issues": []}}
     )
-    summary = answered(answer=flattered, declared_fault="grand_total")["validation_summary"]
+    page = {"tokens": [*OCR["tokens"], "1119"]}
+    summary = answered(answer=flattered, declared_fault="grand_total", ocr=page)["validation_summary"]
     assert (summary["is_valid"], summary["math_verified"]) == (False, False)
     assert "BR-CO-15" in summary["issues"][0]
 
@@ -55,45 +157,85 @@ def test_confidences_and_logos_are_not_trained_on() -> None:
     value["structured_data"]["vendor_block"] |= {"confidence": 0.9, "logo_detected": True, "logo_brand": "A"}
     value["structured_data"]["client_info"]["confidence"] = 0.9
     value["structured_data"]["line_items"][0]["confidence"] = 0.9
-    text = make_pair(record(answer=read_answer(value))).answer_text
+    text = pair_of(answer=read_answer(value)).answer_text
     assert "confidence" not in text
     assert "logo" not in text
 
 
-def test_contact_data_that_the_ocr_does_not_show_is_left_out_and_named() -> None:
-    pair = make_pair(record(answer=vendor(phone="+49 30 1234", email="unseen@acme.example")))
+def test_what_the_ocr_does_not_show_is_left_out_and_named() -> None:
+    pair = pair_of(answer=vendor(phone="+49 30 1234", email="unseen@acme.example"))
     block = jsontext.parse(pair.answer_text)["structured_data"]["vendor_block"]
     assert block["phone"] == "+49 30 1234"
     assert "email" not in block
     assert pair.left_out == ("vendor_block.email",)
 
 
+def test_the_verdict_is_on_what_is_left_of_the_answer() -> None:
+    page = {"tokens": [token for token in OCR["tokens"] if "MwSt" not in token]}
+    found = answered(ocr=page)
+    assert "taxes" not in found["structured_data"]["financial_summary"]
+    assert found["validation_summary"] == {
+        "is_valid": False, "math_verified": False, "issues": ["BR-CO-15: missing: taxes"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("level", "unseen"), [("warn", ("vendor_block.email",)), ("off", ())])
+def test_unseen_values_stay_where_the_project_says_so(level: Any, unseen: tuple[str, ...]) -> None:
+    found = record(answer=vendor(email="unseen@acme.example"))
+    shown = show(found, (), BuildSettings(gates=GatesSection(visible=level)))
+    assert shown.data["vendor_block"]["email"] == "unseen@acme.example"
+    assert (shown.left_out, shown.unseen) == ((), unseen)
+
+
+def test_a_page_that_goes_along_may_show_what_its_ocr_missed() -> None:
+    found = record(answer=vendor(email="unseen@acme.example"), images=(Path("1.png"),))
+    assert "email" in show(found, (), BuildSettings(form="erniekit-vl")).data["vendor_block"]
+
+
+def test_personal_data_is_masked_alike_in_request_and_answer() -> None:
+    iban = "DE89 3704 0044 0532 0130 00"
+    value = answer()
+    value["structured_data"]["payment_terms"] = {"notes": f"IBAN {iban}"}
+    page = {"tokens": [*OCR["tokens"], f"IBAN {iban}"]}
+    pair = pair_of(BuildSettings(gates=GatesSection(personal="mask")), answer=read_answer(value), ocr=page)
+    assert "3704" not in pair.request + pair.answer_text
+    masked = jsontext.parse(pair.answer_text)["structured_data"]["payment_terms"]["notes"]
+    assert masked in pair.request
+
+
 def test_amounts_keep_their_digits() -> None:
     value = jsontext.parse(jsontext.compose(answer()).replace('"subtotal":100', '"subtotal":100.00'))
-    assert '"subtotal":100.00' in make_pair(record(answer=read_answer(value))).answer_text
+    assert '"subtotal":100.00' in pair_of(answer=read_answer(value)).answer_text
 
 
-def test_equal_content_has_an_equal_fingerprint_however_amounts_are_spelt() -> None:
+def hashes(**changes: Any) -> tuple[bytes, bytes]:
+    shown = show(record(**changes), (), PLAIN)
+    return shown.read, shown.said
+
+
+def test_equal_content_has_equal_hashes_however_amounts_are_spelt() -> None:
     spelt = jsontext.parse(jsontext.compose(answer()).replace('"subtotal":100', '"subtotal":100.00'))
-    again = record(document_id="doc-2", group="doc-2", source="other.jsonl", answer=read_answer(spelt))
-    assert make_pair(record()).content == make_pair(again).content
+    assert hashes() == hashes(document_id="doc-2", source="other.jsonl", answer=read_answer(spelt))
 
 
-@pytest.mark.parametrize("changes", [{"ocr": ["other"]}, {"answer": read_answer(answer(subtotal=99))}])
-def test_other_content_has_another_fingerprint(changes: dict[str, Any]) -> None:
-    assert make_pair(record()).content != make_pair(record(**changes)).content
+@pytest.mark.parametrize("changes", [{"ocr": [OCR]}, {"answer": read_answer(answer(subtotal=19))}])
+def test_other_content_has_another_hash(changes: dict[str, Any]) -> None:
+    assert hashes() != hashes(**changes)
 
 
-def test_tokens_are_those_of_request_and_answer() -> None:
-    pair = make_pair(record(), count_tokens=len)
-    assert pair.tokens == len(pair.request) + len(pair.answer_text)
+def test_an_invoice_is_known_by_its_number_and_its_name() -> None:
+    assert known_names(record()) == [("name", "doc-1"), ("number", "RE-1 of acme gmbh")]
+    assert known_names(record(group="")) == [("number", "RE-1 of acme gmbh")]
 
 
-def test_an_invoice_is_known_by_its_number_whatever_its_document_id() -> None:
-    first, second = record(), record(document_id="b", group="b", ocr=["other"])
-    assert identity(first, make_pair(first))[0] == identity(second, make_pair(second))[0]
+def test_a_number_that_nobody_confirmed_tells_nothing() -> None:
+    assert known_names(record(reviewed=False)) == [("name", "doc-1")]
 
 
-def test_a_document_without_a_name_is_known_by_its_number_and_its_request() -> None:
-    nameless = record(group="")
-    assert [key[:1] for key in identity(nameless, make_pair(nameless))] == [b"1", b"3"]
+def test_documents_of_one_vendor_are_known_by_it_where_they_shall_stay_together() -> None:
+    assert ("vendor", "acme gmbh") in known_names(record(), with_vendor=True)
+
+
+def test_a_rejection_is_known_by_its_document() -> None:
+    assert known_names(Rejection("log.jsonl", 1, "doc-1", "source", "broken")) == [("name", "doc-1")]
+    assert known_names(Rejection("log.jsonl", 1, None, "source", "broken")) == []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from data_examples import (
+    OCR,
     answer,
     automatic_log,
     correction,
@@ -15,20 +16,22 @@ from data_examples import (
     numbered,
     write_json,
     write_lines,
+    write_page,
 )
 
-from data_tools.data_manifest import BuildSettings, DataManifest, check_counts
+from data_tools.build_settings import BuildSettings
+from data_tools.data_manifest import DataManifest, check_counts
 from data_tools.pipeline import build, prepare
-from data_tools.tally import Source
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.files import sha256
-from erniekit_adapter.project.schema import ActiveLearningSource, LinesSource, ManifestSource
+from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, GatesSection, LinesSource, ManifestSource
 
 TRAIN_ONLY = BuildSettings(eval_ratio=0, test_ratio=0)
-FILES = {"train.jsonl", "eval.jsonl", "test.jsonl", "rejected.jsonl", "manifest.json"}
+FILES = {f"{name}.jsonl" for name in ("train", "eval", "test", "rejected", "warned", "samples")} | {"manifest.json"}
 
 
 def log(folder: Path, *values: Any) -> ActiveLearningSource:
+    folder.mkdir(exist_ok=True)
     return ActiveLearningSource(kind="active_learning", path=write_lines(folder / "log.jsonl", list(values)))
 
 
@@ -38,6 +41,11 @@ def many(count: int) -> list[dict[str, Any]]:
 
 def rows(folder: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+
+
+def reading_of(number: int) -> str:
+    """The same page as another engine reads it."""
+    return "\n".join([*OCR["tokens"], f"RE-{number}", f"reading {number}"])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -103,7 +111,7 @@ def test_every_rejection_tells_its_place_gate_and_reason(tmp_path: Path) -> None
 
 def test_all_lines_of_one_document_are_in_one_split(tmp_path: Path) -> None:
     again = [
-        {**value, "document_id": f"{value['document_id']}-again", "ocr_context": {"raw_ocr": f"copy {index}"}}
+        {**value, "document_id": f"{value['document_id']}-again", "ocr_context": {"raw_ocr": reading_of(index)}}
         for index, value in enumerate(many(40))
     ]
     build([log(tmp_path, *many(40), *again)], tmp_path / "out", BuildSettings(0.3, 0.3))
@@ -125,7 +133,7 @@ def test_new_documents_move_no_old_one(tmp_path: Path) -> None:
 
 
 def test_test_lines_have_ids_and_no_two_are_alike(tmp_path: Path) -> None:
-    twice = [correction("doc-1"), {**correction("doc-1"), "ocr_context": {"raw_ocr": "another reading"}}]
+    twice = [correction("doc-1"), {**correction("doc-1"), "ocr_context": {"raw_ocr": reading_of(1)}}]
     write_lines(tmp_path / "log.jsonl", [*twice, *many(30)])
     source = ActiveLearningSource(kind="active_learning", path=tmp_path / "log.jsonl")
     build([source], tmp_path / "out", BuildSettings(0, 0.99))
@@ -181,8 +189,9 @@ def test_unchecked_lengths_are_a_warning(tmp_path: Path) -> None:
 
 
 def test_arithmetic_that_only_warns_keeps_the_record_and_says_so_in_its_answer(tmp_path: Path) -> None:
-    source = log(tmp_path, correction(corrected_output=answer(grand_total=1119)))
-    build([source], tmp_path / "out", replace(TRAIN_ONLY, arithmetic="warn"))
+    page = {"structured_ocr": [*OCR["tokens"], "1119.00"]}
+    source = log(tmp_path, correction(corrected_output=answer(grand_total=1119), ocr_context=page))
+    build([source], tmp_path / "out", replace(TRAIN_ONLY, gates=GatesSection(arithmetic="warn")))
     (row,) = rows(tmp_path / "out", "train")
     summary = json.loads(row["tgt"][0])["validation_summary"]
     assert (summary["is_valid"], summary["math_verified"]) == (False, False)
@@ -218,7 +227,7 @@ def test_a_source_in_the_output_folder_is_refused(tmp_path: Path) -> None:
 
 def test_every_missing_source_is_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    sources: list[Source] = [
+    sources: list[AnySource] = [
         LinesSource(kind="lines", path=tmp_path / "gone.jsonl"),
         ManifestSource(kind="manifest", path=tmp_path / "folder"),
     ]
@@ -240,10 +249,11 @@ def test_counts_that_do_not_add_up_are_never_written(tmp_path: Path) -> None:
         check_counts(replace(found, read=4))
 
 
-def test_progress_is_told_record_by_record(tmp_path: Path) -> None:
+def test_progress_is_told_shard_by_shard(tmp_path: Path) -> None:
     told: list[int] = []
-    build([log(tmp_path, *many(3))], tmp_path / "out", TRAIN_ONLY, told.append)
-    assert told == [1, 2, 3]
+    test = log(tmp_path / "test", *many(2))
+    build([log(tmp_path, *many(5))], tmp_path / "out", TRAIN_ONLY, told.append, [test])
+    assert told == [2, 7]
 
 
 def test_unused_keys_and_left_out_fields_are_counted(tmp_path: Path) -> None:
@@ -253,7 +263,7 @@ def test_unused_keys_and_left_out_fields_are_counted(tmp_path: Path) -> None:
     assert (found.unused_keys, found.left_out) == ({"tenant": 1}, {"vendor_block.email": 1})
 
 
-def prepared(tmp_path: Path, source: Source) -> DataManifest:
+def prepared(tmp_path: Path, source: AnySource) -> DataManifest:
     return prepare(source, tmp_path / "lines.jsonl", TRAIN_ONLY)
 
 
@@ -285,9 +295,9 @@ def test_prepare_writes_rejections_and_a_manifest_beside_its_lines(tmp_path: Pat
 
 
 def test_prepare_of_a_manifest_names_the_image_relative_to_the_lines(tmp_path: Path) -> None:
-    (tmp_path / "1.png").write_bytes(b"png")
+    write_page(tmp_path / "1.png")
     write_json(tmp_path / "truth.json", ground_truth())
-    write_json(tmp_path / "ocr.json", ["Acme"])
+    write_json(tmp_path / "ocr.json", OCR)
     row = {"invoice_id": "RE-1", "image_path": "1.png", "ground_truth_path": "truth.json", "ocr_path": "ocr.json"}
     prepared(tmp_path, ManifestSource(kind="manifest", path=write_json(tmp_path / "m.json", [row])))
     assert rows(tmp_path, "lines")[0]["image"] == "1.png"

@@ -2,10 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from data_tools.split import Groups, choose_groups, split_name
+from data_tools.split import choose_groups, split_name
 
 NAMES = [f"document-{number}" for number in range(2000)]
 
@@ -41,23 +38,3 @@ def test_a_choice_does_not_tilt_the_splits() -> None:
     chosen = choose_groups(NAMES, seed=1, count=1000)
     counts = Counter(split_name(name, seed=1, eval_ratio=0, test_ratio=0.5) for name in chosen)
     assert 400 < counts["test"] < 600
-
-
-def test_records_that_share_a_key_are_of_one_group_even_through_others() -> None:
-    groups = Groups()
-    first, second = groups.add([b"a", b"b"]), groups.add([b"c", b"d"])
-    assert groups.name(first) != groups.name(second)
-    groups.add([b"b", b"c"])
-    assert groups.name(first) == groups.name(second) == b"a".hex()
-    assert groups.names() == [b"a".hex()]
-
-
-@given(st.lists(st.lists(st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f"]), min_size=1, max_size=3), max_size=12))
-def test_groups_do_not_depend_on_the_order_of_records(records: list[list[bytes]]) -> None:
-    def named(order: list[int]) -> dict[int, str]:
-        groups = Groups()
-        places = {index: groups.add(records[index]) for index in order}
-        return {index: groups.name(place) for index, place in places.items()}
-
-    order = list(range(len(records)))
-    assert named(order) == named(order[::-1])

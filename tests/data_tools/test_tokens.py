@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from data_examples import correction, numbered, write_lines
 
-from data_tools.data_manifest import BuildSettings
+from data_tools.build_settings import BuildSettings
 from data_tools.pipeline import build
 from data_tools.tokens import histogram, token_counter
 from erniekit_adapter.errors import AdapterError
@@ -45,7 +45,7 @@ def test_what_is_no_tokenizer_is_an_error(tmp_path: Path, content: bytes | None)
 
 def test_a_line_that_is_too_long_is_rejected_and_never_cut(tokenizer: Path, tmp_path: Path) -> None:
     long = numbered(correction(), 2)
-    long["ocr_context"] = {"raw_ocr": "the total " * 5000}
+    long["ocr_context"]["structured_ocr"]["tokens"].append("the total " * 5000)
     path = write_lines(tmp_path / "log.jsonl", [correction(), long])
     settings = BuildSettings(0, 0, max_seq_length=4096, tokenizer=tokenizer)
     found = build([ActiveLearningSource(kind="active_learning", path=path)], tmp_path / "out", settings)
@@ -55,6 +55,7 @@ def test_a_line_that_is_too_long_is_rejected_and_never_cut(tokenizer: Path, tmp_
     assert found.settings["tokenizer"]["sha256"]
 
 
-def test_the_histogram_counts_lines_up_to_powers_of_two() -> None:
-    assert histogram({1: 2, 256: 1, 257: 3, 3000: 1}) == {"up to 256": 3, "up to 512": 3, "up to 4096": 1}
+def test_the_histogram_counts_in_quarters_of_doublings() -> None:
+    counted = histogram({1: 2, 256: 1, 257: 3, 500: 1, 513: 1, 3000: 1})
+    assert counted == {"up to 256": 3, "up to 320": 3, "up to 512": 1, "up to 640": 1, "up to 3072": 1}
     assert histogram({}) == {}

@@ -340,7 +340,7 @@ def test_every_source_is_known_by_the_key_that_gives_its_path(tmp_path: Path) ->
         "data: {sources: [{kind: manifest, path: b}], test_sources: [{kind: lines, path: c}, {kind: lines, path: d}]}\n"
     )
     project = load_project(written(tmp_path, text))
-    assert project.source_paths == {
+    assert {key: source.path for key, source in project.named_sources.items()} == {
         "dataset.path": Path("a"),
         "data.sources[0].path": Path("b"),
         "data.test_sources[0].path": Path("c"),

@@ -282,3 +282,12 @@ def test_extra_keys_come_from_the_user_s_file_and_are_part_of_the_run(folder: Pa
     more.write_text("adam_beta2: 0.9\n")
     with pytest.raises(UsageError, match=r"adam_beta2 \(0\.95, now 0\.9\)"):
         trained(project)
+
+
+def test_lines_for_a_model_that_sees_pages_are_refused(folder: Path) -> None:
+    path = folder / "run" / "data" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["settings"]["form"] = "erniekit-vl"
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match=r"data\.format erniekit-vl.*trains text models"):
+        trained(make_project(folder))

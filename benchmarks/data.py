@@ -1,0 +1,155 @@
+"""How fast the data stage is and how much memory it takes, from ten thousand lines to a million.
+
+Lines are logged corrections with their OCR (5 kB each), every one another invoice, and every one passes every gate,
+which is the slowest way through the stage. Each size is built by one worker and by two, in turn with a script that only
+reformats the same lines in one process: no gate, no check, everything in memory. Seconds are of whole processes,
+medians over the runs; memory is the peak of all processes of a run together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from data_tools.synthesize.content import make_invoice  # noqa: E402 - the script runs from anywhere
+from data_tools.synthesize.corrections import reviewed_correction  # noqa: E402
+from erniekit_adapter.invoice.jsontext import compose  # noqa: E402
+
+PROJECT = """
+model: {{model_name_or_path: {model}}}
+data:
+  sources: [{{kind: active_learning, path: {log}}}]
+  workers: {workers}
+output_dir: {output}
+"""
+# Reads corrections and writes lines, with all of them in memory and no question asked.
+REFORMAT = """
+import json, sys
+lines = []
+for line in open(sys.argv[1], encoding="utf-8"):
+    record = json.loads(line)
+    answer = json.dumps(json.loads(record["corrected_output"]), ensure_ascii=False)
+    lines.append({"src": [record["prompt"]], "tgt": [answer]})
+with open(sys.argv[2], "w", encoding="utf-8") as stream:
+    for line in lines:
+        stream.write(json.dumps(line, ensure_ascii=False) + "\\n")
+"""
+DIFFERENT_INVOICES = 2000
+MEMORY_EVERY_S = 0.05
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a process, with those below it, took."""
+
+    seconds: float
+    peak_mib: float
+
+
+def write_log(path: Path, count: int) -> None:
+    """Write `count` corrections; the invoices repeat under numbers of their own."""
+    base = []
+    for index in range(min(count, DIFFERENT_INVOICES)):
+        invoice = make_invoice(5, index, fault_share=0)
+        record = reviewed_correction(invoice, f"doc-{index}", "gone.png", "2025-03-03T08:00:00+00:00")
+        base.append((invoice.invoice_id, f'"document_id":"doc-{index}"', compose(record)))
+    with path.open("w", encoding="utf-8") as stream:
+        for number in range(count):
+            invoice_id, document, line = base[number % len(base)]
+            unique = line.replace(invoice_id, f"{invoice_id}-{number}")
+            stream.write(unique.replace(document, f'"document_id":"doc-{number}"', 1) + "\n")
+
+
+def measured(command: list[str]) -> Run:
+    """Run a command to its end, watching the memory of it and of every process below it."""
+    started = time.perf_counter()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        peaks = [0.0]
+        watcher = threading.Thread(target=_watch, args=(process, peaks), daemon=True)
+        watcher.start()
+        errors = process.stderr.read() if process.stderr else b""
+    seconds = time.perf_counter() - started
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{errors.decode()}")
+    return Run(seconds, peaks[0])
+
+
+def _watch(process: subprocess.Popen[bytes], peaks: list[float]) -> None:
+    while process.poll() is None:
+        peaks[0] = max(peaks[0], sum(map(_proportional_mib, _tree(process.pid))))
+        time.sleep(MEMORY_EVERY_S)
+
+
+def _tree(process_id: int) -> list[int]:
+    """A process and all below it."""
+    found = [process_id]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            try:
+                found += [int(child) for child in children.read_text().split()]
+            except OSError:
+                continue
+    return found
+
+
+def _proportional_mib(process_id: int) -> float:
+    """Memory of a process, with what it shares counted in parts (Pss)."""
+    try:
+        rollup = Path(f"/proc/{process_id}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    kib = [int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")]
+    return sum(kib) / 1024
+
+
+def commands(folder: Path, model: str, workers: list[int]) -> dict[str, list[str]]:
+    """The commands that are held against each other, by name."""
+    log = folder / "log.jsonl"
+    found = {"reformat": [sys.executable, "-c", REFORMAT, str(log), str(folder / "reformatted.jsonl")]}
+    for count in workers:
+        project = folder / f"{count}.yaml"
+        project.write_text(PROJECT.format(model=model, log=log, workers=count, output=folder / f"run-{count}"))
+        found[f"build, workers {count}"] = [sys.executable, "-m", "data_tools", "build", "--project", str(project)]
+    return found
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--model", default="tiny_base/model", help="whose tokenizer measures lengths")
+    chosen = parser.parse_args()
+    print(f"{'lines':>9}  {'command':<18} {'median s':>9} {'min':>7} {'max':>7} {'lines/s':>8} {'peak MiB':>9}")
+    for count in chosen.counts:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_log(folder / "log.jsonl", count)
+            named = commands(folder, str(ROOT / chosen.model), chosen.workers)
+            taken: dict[str, list[Run]] = {key: [] for key in named}
+            for _ in range(chosen.runs):
+                for key, command in named.items():
+                    taken[key].append(measured(command))
+        for key, runs in taken.items():
+            seconds = [run.seconds for run in runs]
+            median, peak_mib = statistics.median(seconds), max(run.peak_mib for run in runs)
+            figures = (
+                f"{median:>9.2f} {min(seconds):>7.2f} {max(seconds):>7.2f} {count / median:>8.0f} {peak_mib:>9.0f}"
+            )
+            print(f"{count:>9,}  {key:<18} {figures}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

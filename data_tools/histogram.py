@@ -1,0 +1,114 @@
+"""The manifest's counts by size, as the bars of a drawing whose axis doubles at equal steps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log2
+
+_BOUND = re.compile(r"up to (\d{1,15})")
+WIDTH, HEIGHT = 420, 190
+_BASE = 165
+_TOP = 36
+_LABEL_WIDTH = 44
+# What is drawn beyond the bars on both sides, in doublings.
+_MARGIN = 0.4
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Values up to a bound; lengths in the drawing's units, y downwards."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    middle: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A name at a place on the axis; `anchor` says where the text lies: start, middle or end."""
+
+    x: float
+    name: str
+    anchor: str = "middle"
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A drawing of WIDTH × HEIGHT units.
+
+    Attributes:
+        title: what is counted.
+        said: the same counts in words, for those who do not see the drawing.
+        note: what a reader has to know beside it.
+        bars, ticks: from left to right.
+        limit: a size that no value may exceed.
+    """
+
+    title: str
+    said: str
+    note: str
+    bars: tuple[Bar, ...]
+    ticks: tuple[Mark, ...]
+    limit: Mark | None
+    width: int = WIDTH
+    height: int = HEIGHT
+    base: int = _BASE
+
+
+def histogram(
+    title: str, counts: Mapping[str, int], name: Callable[[int], str], limit: int | None = None, note: str = ""
+) -> Histogram | None:
+    """Draw counts whose keys are `up to N`, as `tokens.histogram` makes them; None where there are none.
+
+    Args:
+        title: what is counted.
+        counts: values up to each bound and above the next lower one.
+        name: a bound as it is written below the axis.
+        limit: drawn as a line.
+        note: a sentence below the drawing.
+    """
+    bounds = {int(found[1]): count for key, count in counts.items() if (found := _BOUND.fullmatch(key))}
+    bounds = {bound: bounds[bound] for bound in sorted(bounds) if bound > 0}
+    if not bounds:
+        return None
+    spans = _spans(list(bounds))
+    ends = [end for span in spans for end in span] + ([limit] if limit else [])
+    left, right = log2(min(ends)) - _MARGIN, log2(max(ends)) + _MARGIN
+
+    def x(value: float) -> float:
+        return round(WIDTH * (log2(value) - left) / (right - left), 1)
+
+    highest = max(bounds.values()) or 1
+    bars = []
+    for (lower, upper), count in zip(spans, bounds.values(), strict=True):
+        height = round((_BASE - _TOP) * count / highest, 1)
+        start, end = x(lower), x(upper)
+        bars.append(Bar(start + 0.5, _BASE - height, max(end - start - 1, 1), height, (start + end) / 2, count))
+    line = None
+    if limit:
+        anchor = "end" if x(limit) > WIDTH / 2 else "start"
+        line = Mark(x(limit), f"limit {name(limit)}", anchor)
+    ticks = _ticks([Mark(x(end), name(round(end))) for end in sorted({end for span in spans for end in span})])
+    said = ", ".join(f"{count} up to {name(bound)}" for bound, count in bounds.items())
+    return Histogram(title, said, note, tuple(bars), ticks, line)
+
+
+def _spans(bounds: list[int]) -> list[tuple[float, float]]:
+    """Where each bar begins and ends: bounds grow by one factor, and those without a value are left out."""
+    factor = min([upper / lower for lower, upper in pairwise(bounds)] + [2.0])
+    return [(bound / factor, bound) for bound in bounds]
+
+
+def _ticks(marks: list[Mark]) -> tuple[Mark, ...]:
+    """The marks whose names do not run into one another."""
+    kept: list[Mark] = []
+    for mark in marks:
+        if not kept or mark.x - kept[-1].x >= _LABEL_WIDTH:
+            kept.append(mark)
+    return tuple(kept)

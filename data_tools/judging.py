@@ -1,0 +1,244 @@
+"""From the records of a shard to rows: every gate that sees one record alone, and the lines of what passes.
+
+Nothing here knows of other shards, so any process, on any machine that sees the same files, can do it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from data_tools import documents
+from data_tools.build_settings import BuildSettings
+from data_tools.formats import check_line, interchange_line, training_line
+from data_tools.gates import RESERVED_TOKENS, Verdicts, judge_pair, judge_record, something_to_read
+from data_tools.page_images import PageImage
+from data_tools.pages import PageFolders, look_at_pages, page_files, with_ocr
+from data_tools.pairs import Pair, Shown, known_names, make_pair, plain_pair, show
+from data_tools.personal import mask_value
+from data_tools.preference_lines import preference_line
+from data_tools.preferences import make_preference
+from data_tools.records import DocumentRecord, Reading, Rejection
+from data_tools.rows import KEY_BYTES, PLACE, JudgedShard, Row, key_records, row_json
+from data_tools.shards import Shard, read_shard
+from data_tools.tokens import most_tokens, token_counter
+from data_tools.toolkit_check import preference_problem
+from erniekit_adapter.invoice import rules
+
+# Lines of every source whose tokens are counted; of those behind them one in so many is, chosen by what it says.
+COUNTED_LINES = 1_000
+COUNTED_ONE_IN = 16
+_KIND_OF_NAME = {"vendor": documents.VENDOR, "number": documents.NUMBER, "name": documents.NAME}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a shard is judged with.
+
+    Attributes:
+        settings: what the stage goes by.
+        form: the toolkit's lines, or those that people exchange.
+        folder: where the lines will lie; image paths are relative to it.
+        pages: where pages are written.
+    """
+
+    settings: BuildSettings
+    form: Literal["toolkit", "interchange"]
+    folder: Path
+    pages: PageFolders
+
+
+def judge_shard(shard: Shard, bench: Bench) -> JudgedShard:
+    """Judge every record of a shard.
+
+    Raises:
+        AdapterError: a file that the source consists of cannot be read, or the tokenizer or the OCR engine is missing.
+    """
+    tokenizer = bench.settings.tokenizer
+    count = token_counter(tokenizer) if tokenizer else None
+    rows: list[bytes] = []
+    texts: list[bytes] = []
+    keys: list[bytes] = []
+    places: list[int] = []
+    for number, reading in enumerate(read_shard(shard)):
+        row, lines, own_keys = _judge(reading, shard, bench, count)
+        rows.append(row_json(row))
+        texts += lines
+        keys.append(key_records(own_keys, number))
+        places.append(reading.line or 0)
+    return JudgedShard(len(rows), b"".join(rows), b"".join(texts), b"".join(keys), np.array(places, PLACE).tobytes())
+
+
+def _judge(
+    reading: Reading, shard: Shard, bench: Bench, count: Callable[[str], int] | None
+) -> tuple[Row | Rejection, tuple[bytes, ...], list[bytes]]:
+    """A record's row with its lines and keys; or why there is none, and what a test source still names by it."""
+    if isinstance(reading, DocumentRecord):
+        try:
+            verdict = _Judgement(reading, shard, bench, count).row()
+        except RecursionError:
+            verdict = Rejection(reading.source, reading.line, reading.document_id, "source", "nested too deeply")
+        if not isinstance(verdict, Rejection):
+            return verdict
+        rejection = verdict
+    else:
+        rejection = reading
+    # A document of the test sources is kept from training even where a gate keeps it from the test.
+    return rejection, (), _name_keys(reading, bench.settings) if shard.role_is_test else []
+
+
+class _Judgement:
+    """One record on its way through the gates."""
+
+    def __init__(self, record: DocumentRecord, shard: Shard, bench: Bench, count: Callable[[str], int] | None) -> None:
+        self.record, self.shard, self.bench, self.count = record, shard, bench, count
+        self.settings = bench.settings
+        self.verdicts = Verdicts(bench.settings.gates)
+
+    def row(self) -> Rejection | tuple[Row, tuple[bytes, ...], list[bytes]]:
+        """The record's row, its lines and its keys, or its rejection."""
+        findings = rules.check(self.record.answer) if self.record.answer else ()
+        if judge_record(self.record, findings, self.verdicts):
+            return self.rejected()
+        pages = self.pages()
+        if pages is None or self.verdicts.note("visible", something_to_read(self.record, self.settings.form)):
+            return self.rejected()
+        images, page_images = pages
+        shown = self.shown(findings)
+        if shown is None:
+            return self.rejected()
+        is_plain = self.bench.form == "interchange" or self.shard.role_is_test
+        pair = (plain_pair if is_plain else make_pair)(self.record, shown, images, self.settings)
+        pair = self.counted(pair, shown)
+        if judge_pair(pair, self.settings, self.verdicts):
+            return self.rejected()
+        return self.written(pair, shown, images, page_images)
+
+    def rejected(self) -> Rejection:
+        gate, reason = self.verdicts.refused or ("source", "refused without a reason")
+        return Rejection(self.record.source, self.record.line, self.record.document_id, gate, reason)
+
+    def pages(self) -> tuple[tuple[Path, ...], tuple[PageImage, ...]] | None:
+        """The images that go with the request and what they look like; None where the image gate rejects them."""
+        images: tuple[Path, ...] = ()
+        looked_at: tuple[PageImage, ...] = ()
+        try:
+            if self.settings.gates.image != "off":
+                looked_at = look_at_pages(self.record)
+            self.record = with_ocr(self.record, self.settings, self.bench.pages)
+            images = page_files(self.record, self.settings, self.bench.pages)
+        except ValueError as error:
+            if self.verdicts.note("image", str(error)):
+                return None
+        return images, looked_at
+
+    def shown(self, findings: tuple[rules.Finding, ...]) -> Shown | None:
+        """What the request shows; None where a gate rejects the record for it."""
+        try:
+            shown = show(self.record, findings, self.settings)
+        except ValueError as error:
+            self.verdicts.note("canonical", str(error))
+            return None
+        if not shown.data:
+            self.verdicts.note("visible", f"none of its values is on the page: {', '.join(shown.left_out)}")
+            return None
+        if shown.unseen:
+            self.verdicts.note("visible", f"the page does not show {', '.join(shown.unseen)}")
+        if self.settings.gates.personal == "warn":
+            _, found = mask_value([shown.data, shown.ocr, shown.request])
+            self.verdicts.note("personal", f"holds {', '.join(found)}" if found else None)
+        return shown
+
+    def counted(self, pair: Pair, shown: Shown) -> Pair:
+        """The pair with its tokens where it may be too long, or is one whose tokens are counted for the manifest."""
+        if self.count is None:
+            return pair
+        most = most_tokens(pair.request) + most_tokens(pair.answer_text) + RESERVED_TOKENS
+        sampled = (self.record.line or 0) <= COUNTED_LINES or shown.said[0] % COUNTED_ONE_IN == 0
+        if most <= self.settings.max_seq_length and not sampled:
+            return pair
+        return replace(pair, tokens=self.count(pair.request) + self.count(pair.answer_text))
+
+    def written(
+        self, pair: Pair, shown: Shown, images: tuple[Path, ...], page_images: tuple[PageImage, ...]
+    ) -> tuple[Row, tuple[bytes, ...], list[bytes]]:
+        """The row of a pair that has passed, with its lines and keys."""
+        record, settings, folder = self.record, self.settings, self.bench.folder
+        test = preference = b""
+        refused: tuple[str, str] | None = None
+        if self.bench.form == "interchange":
+            # People exchange the pages as well, whichever model reads the lines.
+            line = interchange_line(replace(pair, images=images or record.images), folder)
+        else:
+            line = training_line(pair, settings.form, folder)
+            plain = pair if pair.task == "analysis" and settings.wordings == 1 else None
+            if self.shard.role_is_test or settings.test_ratio:
+                asked = plain or plain_pair(record, shown, images, settings)
+                test = check_line(asked, "", None if settings.form == "erniekit" else folder)
+            if settings.preference and record.model_output is not None:
+                preference, refused = self.preference(plain, shown, images)
+        row = Row(
+            line=record.line,
+            document_id=record.document_id,
+            line_bytes=len(line),
+            test_bytes=len(test),
+            preference_bytes=len(preference),
+            task=pair.task,
+            faults=list(pair.faults),
+            left_out=list(pair.left_out),
+            tokens=pair.tokens,
+            language=record.language,
+            unused_keys=list(record.unused_keys),
+            images=[str(image) for image in record.images],
+            pages=[(page.width_px, page.height_px) for page in page_images],
+            page_hashes=[] if record.augmented else [page.perceptual_hash.hex() for page in page_images],
+            warned=self.verdicts.warned,
+            masked=list(shown.masked),
+            preference_refused=refused,
+        )
+        return row, (line, test, preference), self.keys(shown, page_images)
+
+    def preference(
+        self, plain: Pair | None, shown: Shown, images: tuple[Path, ...]
+    ) -> tuple[bytes, tuple[str, str] | None]:
+        """The line for DPO, or the gate that refuses it with its reason."""
+        settings = self.settings
+        chosen = plain or plain_pair(self.record, shown, images, settings)
+        try:
+            preference = make_preference(self.record, shown, chosen, images, settings)
+        except (ValueError, RecursionError) as error:
+            return b"", ("canonical", f"the model's output: {error}"[:2000])
+        if problem := preference_problem(preference):
+            return b"", ("toolkit", problem)
+        longer = max((preference.chosen, preference.rejected), key=len)
+        pair = self.counted(replace(chosen, answer_text=longer), shown)
+        verdicts = Verdicts(settings.gates)
+        if judge_pair(pair, settings, verdicts) and verdicts.refused:
+            return b"", verdicts.refused
+        return preference_line(preference, self.bench.folder), None
+
+    def keys(self, shown: Shown, page_images: tuple[PageImage, ...]) -> list[bytes]:
+        """What tells which records are of this document, or say the same."""
+        read = shown.read
+        if self.settings.form != "erniekit":
+            read = sha256(b"".join([read, *(page.sha256 for page in page_images)])).digest()
+        own = [*_name_keys(self.record, self.settings), _key(documents.REQUEST, read)]
+        own.append(_key(documents.CONTENT, sha256(read + shown.said).digest()))
+        if page_images and not self.record.augmented:
+            own.append(_key(documents.ANSWER, shown.said))
+        return own
+
+
+def _name_keys(reading: Reading, settings: BuildSettings) -> list[bytes]:
+    names = known_names(reading, with_vendor=settings.group_by == "vendor")
+    return [_key(_KIND_OF_NAME[kind], sha256(name.encode()).digest()) for kind, name in names]
+
+
+def _key(kind: bytes, digest: bytes) -> bytes:
+    """A key of one kind: short, because the stage holds very many against each other."""
+    return kind + digest[: KEY_BYTES - 1]

@@ -1,0 +1,283 @@
+"""What stands in a PDF, as PDFium gives it: words with their boxes, pages as images, attached files.
+
+PDFium keeps no limits of time and memory: only pdf_server calls these functions, in a process that has some. Everyone
+else calls those of pdf_pages and sources/pdf_attachments. PDFium is not thread-safe.
+
+Coordinates are those of the page as a reader sees it, cropped and turned, with the origin top-left.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+MAX_PAGES = 50
+MAX_PAGE_PIXELS = 50_000_000
+MAX_PAGE_CHARACTERS = 100_000
+MAX_CHARACTERS = 500_000
+MAX_ATTACHMENTS = 100
+MAX_UNPACKED_BYTES = 256 * 1024 * 1024
+# Boxes go from 0 to this in both directions, whatever the page's size.
+BOX_SCALE = 1000
+_POINTS_PER_INCH = 72
+# In heights of the text: glyphs further apart are two words, words further apart stand in two columns, and words whose
+# middles are further apart stand in two rows.
+_WORD_GAP = 0.5
+_COLUMN_GAP = 1.0
+_ROW_OFFSET = 0.5
+
+
+class _Box(NamedTuple):
+    """A rectangle in points: x0 ≤ x1 from left to right, y0 ≤ y1 from top to bottom."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def middle(self) -> float:
+        return (self.y0 + self.y1) / 2
+
+    def gap_to(self, other: _Box) -> float:
+        """How far apart both are, in the direction in which they are further apart; 0 where they touch."""
+        return max(other.x0 - self.x1, self.x0 - other.x1, other.y0 - self.y1, self.y0 - other.y1, 0)
+
+
+class _Text(NamedTuple):
+    """A glyph, a word, or words in a line: where it stands, and how high its letters are."""
+
+    text: str
+    box: _Box
+    size: float
+
+
+@contextmanager
+def _open_pdf(raw: bytes) -> Iterator[Any]:
+    """Open a PDF; gives pypdfium2's document, which is closed when the block ends.
+
+    Raises:
+        ValueError: no PDF, a broken one, or one that needs a password; or PDFium fails on something inside the block.
+    """
+    from pypdfium2 import PdfDocument, PdfiumError
+    from pypdfium2.raw import FPDF_ERR_PASSWORD
+
+    try:
+        document = PdfDocument(raw)
+    except PdfiumError as error:
+        locked = error.err_code == FPDF_ERR_PASSWORD
+        reason = "a PDF that needs a password" if locked else f"no PDF that can be read: {error}"
+        raise ValueError(reason) from error
+    try:
+        yield document
+    except PdfiumError as error:
+        raise ValueError(f"a PDF that is broken inside: {error}") from error
+    finally:
+        document.close()
+
+
+def read_text(raw: bytes) -> list[dict[str, Any]] | None:
+    """Read the text of each page: pdf_pages.text_layer says what it gives."""
+    pages: list[dict[str, Any]] = []
+    characters = 0
+    with _open_pdf(raw) as document:
+        for number, page in _pages(document):
+            pages.append(_page_text(page, number))
+            characters += sum(map(len, pages[-1]["tokens"]))
+            if characters > MAX_CHARACTERS:
+                raise ValueError(f"a PDF of more than {MAX_CHARACTERS:,} characters")
+    return pages if any(page["tokens"] for page in pages) else None
+
+
+def draw_pages(raw: bytes, dpi: int) -> Iterator[bytes]:
+    """Draw one page after the other: pdf_pages.render_pages says what it gives."""
+    with _open_pdf(raw) as document:
+        _refuse_huge_pages(document, dpi)
+        for _, page in _pages(document):
+            yield _png(page, dpi)
+
+
+def unpack_attachments(raw: bytes, limit_bytes: int) -> Iterator[tuple[str, bytes | None]]:
+    """Unpack one attachment after the other: pdf_attachments.read_attachments says what it gives.
+
+    PDFium unpacks an attachment before it tells its length: it takes up to 2.5 times the length in memory for that,
+    and stops at 1 GiB. The first attachment that leads beyond MAX_UNPACKED_BYTES is the last that is unpacked.
+    """
+    with _open_pdf(raw) as document:
+        count = document.count_attachments()
+        if count > MAX_ATTACHMENTS:
+            raise ValueError(f"a PDF with {count:,} attachments, more than the limit of {MAX_ATTACHMENTS}")
+        unpacked_bytes = 0
+        for place in range(count):
+            attachment = document.get_attachment(place)
+            length_bytes = _unpacked_bytes(attachment)
+            unpacked_bytes += length_bytes
+            if unpacked_bytes > MAX_UNPACKED_BYTES:
+                raise ValueError(f"a PDF with attachments of more than {MAX_UNPACKED_BYTES:,} bytes")
+            yield attachment.get_name(), _content(attachment) if 0 < length_bytes <= limit_bytes else None
+
+
+def _unpacked_bytes(attachment: Any) -> int:
+    """The length of an attachment, 0 of one that is broken; nothing is copied."""
+    from pypdfium2 import raw as pdfium
+
+    length = ctypes.c_ulong()
+    # Without a buffer it gives the length; with one that is too small PDFium ends the process.
+    found = pdfium.FPDFAttachment_GetFile(attachment, None, 0, length)
+    return length.value if found else 0
+
+
+def _content(attachment: Any) -> bytes | None:
+    from pypdfium2 import PdfiumError
+
+    try:
+        return bytes(attachment.get_data())
+    except PdfiumError:
+        return None
+
+
+def _refuse_huge_pages(document: Any, dpi: int) -> None:
+    for number in range(1, _page_count(document) + 1):
+        width, height = (side / _POINTS_PER_INCH for side in document.get_page_size(number - 1))
+        if not width * dpi * height * dpi <= MAX_PAGE_PIXELS:
+            size = f"{width:,.1f} × {height:,.1f} inches"
+            raise ValueError(f"page {number} has {size}: more than {MAX_PAGE_PIXELS:,} pixels at {dpi} dpi")
+
+
+def _page_count(document: Any) -> int:
+    count = len(document)
+    if not 1 <= count <= MAX_PAGES:
+        raise ValueError(f"a PDF of {count:,} pages, expected 1 to {MAX_PAGES}")
+    return count
+
+
+def _pages(document: Any) -> Iterator[tuple[int, Any]]:
+    """Each page with its number from 1; only one is open at a time."""
+    from pypdfium2 import PdfiumError
+
+    count = _page_count(document)
+    for number in range(1, count + 1):
+        try:
+            page = document[number - 1]
+        except PdfiumError as error:
+            raise ValueError(f"page {number} of {count} is broken: {error}") from error
+        try:
+            yield number, page
+        finally:
+            page.close()
+
+
+def _png(page: Any, dpi: int) -> bytes:
+    # In colour a page of text takes more than twice the time and ten times the bytes.
+    bitmap = page.render(scale=dpi / _POINTS_PER_INCH, grayscale=True)
+    try:
+        written = io.BytesIO()
+        bitmap.to_pil().save(written, "PNG")
+        return written.getvalue()
+    finally:
+        bitmap.close()
+
+
+def _page_text(page: Any, number: int) -> dict[str, Any]:
+    width, height = page.get_size()
+    rows = _rows(_words(_glyphs(page, number)))
+    segments = [segment for row in rows for segment in _segments(row)]
+    return {
+        "tokens": [segment.text for segment in segments],
+        "bboxes": [_scaled(segment.box, width, height) for segment in segments],
+    }
+
+
+def _scaled(box: _Box, width: float, height: float) -> list[int]:
+    sides = ((box.x0, width), (box.y0, height), (box.x1, width), (box.y1, height))
+    return [min(max(round(BOX_SCALE * place / side), 0), BOX_SCALE) for place, side in sides]
+
+
+def _glyphs(page: Any, number: int) -> Iterator[_Text]:
+    """Each glyph on the page in the order of the text; what parts words comes as a blank."""
+    from pypdfium2 import raw as pdfium
+
+    width, height = page.get_size()
+    turned = _turned(page)
+    text_page = page.get_textpage()
+    try:
+        count = text_page.count_chars()
+        if count > MAX_PAGE_CHARACTERS:
+            raise ValueError(f"page {number} has {count:,} characters, more than the limit of {MAX_PAGE_CHARACTERS:,}")
+        bounds = pdfium.FS_RECTF()
+        place = ctypes.byref(bounds)
+        for index in range(count):
+            text = _character(pdfium.FPDFText_GetUnicode(text_page, index))
+            pdfium.FPDFText_GetLooseCharBox(text_page, index, place)
+            box = turned(bounds.left, bounds.bottom, bounds.right, bounds.top)
+            on_page = 0 <= (box.x0 + box.x1) / 2 <= width and 0 <= box.middle <= height
+            yield _Text(text if on_page else " ", box, box.y1 - box.y0)
+    finally:
+        text_page.close()
+
+
+def _character(code: int) -> str:
+    # PDFium gives 2 for a hyphen at the end of a line.
+    if code == 2:
+        return "-"
+    # Half a pair, as in UTF-16: no font of an invoice has such letters, and no file can hold it.
+    if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+        return "\N{REPLACEMENT CHARACTER}"
+    text = chr(code)
+    return text if text.isprintable() else " "
+
+
+def _turned(page: Any) -> Callable[[float, float, float, float], _Box]:
+    """How a rectangle (left, bottom, right, top) of the page's own coordinates stands on the page as it is seen."""
+    left, bottom, right, top = page.get_bbox()
+    return {
+        0: lambda x0, y0, x1, y1: _Box(x0 - left, top - y1, x1 - left, top - y0),
+        90: lambda x0, y0, x1, y1: _Box(y0 - bottom, x0 - left, y1 - bottom, x1 - left),
+        180: lambda x0, y0, x1, y1: _Box(right - x1, y0 - bottom, right - x0, y1 - bottom),
+        270: lambda x0, y0, x1, y1: _Box(top - y1, right - x1, top - y0, right - x0),
+    }[page.get_rotation()]
+
+
+def _words(glyphs: Iterable[_Text]) -> list[_Text]:
+    """Glyphs that follow each other without a blank or a gap, as words."""
+    words: list[list[_Text]] = [[]]
+    for glyph in glyphs:
+        if glyph.text == " ":
+            words.append([])
+        elif words[-1] and words[-1][-1].box.gap_to(glyph.box) > _WORD_GAP * glyph.size:
+            words.append([glyph])
+        else:
+            words[-1].append(glyph)
+    return [_together(word, "") for word in words if word]
+
+
+def _rows(words: Iterable[_Text]) -> list[list[_Text]]:
+    """Words whose middles are on one height, as rows from top to bottom."""
+    rows: list[list[_Text]] = []
+    for word in sorted(words, key=lambda word: word.box.middle):
+        first = rows[-1][0] if rows else None
+        if first and word.box.middle - first.box.middle <= _ROW_OFFSET * min(first.size, word.size):
+            rows[-1].append(word)
+        else:
+            rows.append([word])
+    return rows
+
+
+def _segments(row: Iterable[_Text]) -> list[_Text]:
+    """The words of a row from left to right, those together that stand next to each other."""
+    segments: list[list[_Text]] = []
+    for word in sorted(row, key=lambda word: word.box.x0):
+        last = segments[-1][-1] if segments else None
+        if last and word.box.x0 - last.box.x1 <= _COLUMN_GAP * min(last.size, word.size):
+            segments[-1].append(word)
+        else:
+            segments.append([word])
+    return [_together(segment, " ") for segment in segments]
+
+
+def _together(parts: list[_Text], joint: str) -> _Text:
+    x0s, y0s, x1s, y1s = zip(*(part.box for part in parts), strict=True)
+    return _Text(joint.join(part.text for part in parts), _Box(min(x0s), min(y0s), max(x1s), max(y1s)), parts[0].size)

@@ -1,0 +1,148 @@
+"""Sources cut into shards that can be read apart, by several processes; the cuts depend on the source alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from data_tools.records import Reading, Rejection
+from data_tools.sources.active_learning import read_active_learning
+from data_tools.sources.einvoice_files import einvoice_files, read_einvoice_file
+from data_tools.sources.lines import read_line_file
+from data_tools.sources.manifest import Document, read_document, read_documents
+from erniekit_adapter.errors import fail
+from erniekit_adapter.files import MAX_LINE_BYTES, read_lines
+from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, EInvoiceSource, LinesSource, ManifestSource
+
+SHARD_BYTES = 4 * 1024 * 1024
+DOCUMENTS_IN_A_SHARD = 64
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Some lines of a file.
+
+    Attributes:
+        first: number of the first line, from 1.
+        start, end: where they lie in the file, in bytes.
+    """
+
+    first: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Some documents of a manifest, and what in it is none."""
+
+    documents: tuple[Document | Rejection, ...]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Some e-invoices; `first` is the number of the first, from 1."""
+
+    first: int
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of a source that is read apart from the others.
+
+    Attributes:
+        source: what it is a part of.
+        role_is_test: whether the source is only ever tested on.
+        part: which part.
+    """
+
+    source: AnySource
+    role_is_test: bool
+    part: Lines | Documents | Files
+
+
+def cut(source: AnySource, *, role_is_test: bool) -> Iterator[Shard]:
+    """Cut a source into shards, in order.
+
+    Raises:
+        AdapterError: the source cannot be read, or a manifest is no JSON list.
+    """
+    parts: Iterator[Lines | Documents | Files]
+    if isinstance(source, ManifestSource):
+        parts = (Documents(some) for some in _grouped(read_documents(source.path)))
+    elif isinstance(source, EInvoiceSource):
+        parts = _files(einvoice_files(source.path))
+    else:
+        parts = cut_lines(source.path)
+    return (Shard(source, role_is_test, part) for part in parts)
+
+
+def cut_lines(path: Path, shard_bytes: int = SHARD_BYTES) -> Iterator[Lines]:
+    """Cut a file behind line ends into parts of about so many bytes; only line ends are looked for.
+
+    Raises:
+        AdapterError: the file is missing, no regular file, or unreadable.
+    """
+    if not path.is_file():
+        raise fail(path, "no such file" if not path.exists() else "not a regular file")
+    try:
+        with path.open("rb") as stream:
+            first, start = 1, 0
+            while chunk := stream.read(shard_bytes):
+                count, end = chunk.count(b"\n"), start + len(chunk)
+                while not chunk.endswith(b"\n") and (chunk := stream.readline(MAX_LINE_BYTES)):
+                    end += len(chunk)
+                    count += chunk.endswith(b"\n")
+                yield Lines(first, start, end)
+                first, start = first + count, end
+    except OSError as error:
+        raise fail(path, f"cannot be read: {error.strerror or error}") from error
+
+
+def _grouped(items: Iterator[Part]) -> Iterator[tuple[Part, ...]]:
+    while some := tuple(islice(items, DOCUMENTS_IN_A_SHARD)):
+        yield some
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Files]:
+    for place in range(0, len(paths), DOCUMENTS_IN_A_SHARD):
+        yield Files(place + 1, tuple(paths[place : place + DOCUMENTS_IN_A_SHARD]))
+
+
+def read_shard(shard: Shard) -> Iterator[Reading]:
+    """The records and rejections of a shard, in order.
+
+    Raises:
+        AdapterError: a file that the source consists of cannot be read.
+    """
+    source, part = shard.source, shard.part
+    if isinstance(source, ManifestSource) and isinstance(part, Documents):
+        for document in part.documents:
+            if isinstance(document, Rejection):
+                yield document
+            else:
+                yield read_document(source.path, document, source.images_dir, source.ground_truth_dir)
+    elif isinstance(source, EInvoiceSource) and isinstance(part, Files):
+        for number, path in enumerate(part.paths, start=part.first):
+            yield read_einvoice_file(path, source.path, number)
+    elif isinstance(source, (ActiveLearningSource, LinesSource)) and isinstance(part, Lines):
+        lines = read_lines(source.path, first=part.first, start=part.start, end=part.end)
+        read = read_active_learning if isinstance(source, ActiveLearningSource) else read_line_file
+        yield from read(source.path, lines)
+    else:
+        raise TypeError(f"a {source.kind} source has no {type(part).__name__}")
+
+
+def read_source(source: AnySource) -> Iterator[Reading]:
+    """The records and rejections of a whole source, in order.
+
+    Raises:
+        AdapterError: the source cannot be read.
+    """
+    for shard in cut(source, role_is_test=False):
+        yield from read_shard(shard)

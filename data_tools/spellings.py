@@ -1,0 +1,153 @@
+"""Numbers, dates and currencies as pages spell them: every meaning that a text can have, to find a known one.
+
+Readers of data refuse what is ambiguous (`invoice/money.py`, `invoice/dates.py`); here `1,234` is both of its numbers.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from functools import cache
+
+from erniekit_adapter.invoice.money import is_currency
+
+# Repetitions are bounded, so that no text takes more than linear time.
+_MISREAD_NUMBER = re.compile(r"(?<![^\W_])(?=[^0-9\s]{0,8}[0-9])[0-9OoIlSBZ|][0-9OoIlSBZ|.,'’/-]{1,32}(?![^\W_])")
+_AS_DIGITS = str.maketrans("OoIlSBZ|", "00115821")
+# Digits beside a hyphen or a slash belong to dates and names: 2025-01-15, 030/1234.
+_NUMBER = re.compile(r"(?<![0-9])(?<![0-9][-/])[.,]?[0-9][0-9.,'’]{0,32}(?![0-9.,'’]|[-/][0-9])")
+_APOSTROPHES, _MARKS = re.compile("['’]"), re.compile("[.,]")
+# 1 234 567,89
+_MAX_FRAGMENTS = 4
+
+_GAP = r"[\s.,/-]{0,3}"
+_YEAR_FIRST = re.compile(r"(?<!\d)(\d{4})\s?[-./年년]\s?(\d{1,2})\s?[-./月월]\s?(\d{1,2})(?!\d)")
+_COMPACT_DATE = re.compile(r"(?<!\d)(\d{4})(\d{2})(\d{2})(?!\d)")
+_REIWA_DATE = re.compile(r"令和\s?(\d{1,2})\s?年\s?(\d{1,2})\s?月\s?(\d{1,2})(?!\d)")
+_YEAR_LAST = re.compile(r"(?<!\d)(\d{1,2})\s?[-./]\s?(\d{1,2})\s?[-./]\s?(\d{4}|\d{2})(?!\d)")
+_DAY_MONTH = re.compile(
+    rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|er|o)?{_GAP}(?:de |of )?([^\W\d_]{{3,12}}){_GAP}(?:de |del )?"
+    r"(\d{4}|\d{2})(?!\d)"
+)
+_MONTH_DAY = re.compile(rf"([^\W\d_]{{3,12}}){_GAP}(\d{{1,2}})(?:st|nd|rd|th)?[\s.,/-]{{1,3}}(\d{{4}})(?!\d)")
+_YEAR_MONTH = re.compile(rf"(?<!\d)(\d{{4}}){_GAP}([^\W\d_]{{3,12}}){_GAP}(\d{{1,2}})(?!\d)")
+_MONTH_LOCALES = ("en", "de", "fr", "es", "it", "nl", "pt")
+_CURRENCY_LOCALES = (*_MONTH_LOCALES, "cs", "da", "hu", "ja", "ko", "nb", "pl", "sv", "tr", "zh")
+_OTHER_CURRENCY_MARKS = {"CHF": ("Fr", "SFr"), "CNY": ("元",), "JPY": ("円",)}
+
+
+def repaired_numbers(text: str) -> str:
+    """A text with letters in numbers read as the digits that OCR takes for them: `1O0.00` is `100.00`.
+
+    Any number of letters O, I, l, |, Z, S and B, in what has a digit and is otherwise a number or a numeric date.
+    """
+    return _MISREAD_NUMBER.sub(lambda found: found[0].translate(_AS_DIGITS), text)
+
+
+def plain_number(number: Decimal) -> str:
+    """A number without sign, exponent and needless zeros, as the two functions below spell what they find."""
+    return f"{abs(number).normalize():f}"
+
+
+def numbers_in(text: str) -> frozenset[str]:
+    """Every number that a text can mean: `1,234` is 1234 and 1.234, `1'234.50` and `1.234,50` are 1234.5."""
+    return frozenset(reading for token in _NUMBER.findall(text) for reading in _readings(token))
+
+
+def joined_numbers_in(text: str) -> frozenset[str]:
+    """The same of neighbours that were one number before blanks pulled it apart: `1 234,50`, `11 9.00`, `119 . 00`."""
+    return frozenset(reading for token in _joined_numbers(text) for reading in _readings(token))
+
+
+def _readings(token: str) -> Iterator[str]:
+    """The numbers that digits with points and commas can mean, spelt as `plain_number` does."""
+    token = _APOSTROPHES.sub("", token).rstrip(".,")
+    if token[0] in ".,":
+        yield from _readings(token[1:])
+        token = f"0{token}"
+    *groups, last = _MARKS.split(token)
+    if not groups:
+        # 007 is a name.
+        if last == "0" or last[0] != "0":
+            yield last
+        return
+    grouped = 1 <= len(groups[0]) <= 3 and all(len(group) in (2, 3) for group in groups[1:])
+    if grouped or len(groups) == 1:
+        whole, fraction = "".join(groups).lstrip("0") or "0", last.rstrip("0")
+        yield f"{whole}.{fraction}" if fraction else whole
+    if grouped and len(last) == 3:
+        yield "".join((*groups, last)).lstrip("0") or "0"
+
+
+def _joined_numbers(text: str) -> Iterator[str]:
+    """Each number of a text, and what it becomes with those that follow it after a blank."""
+    found = list(_NUMBER.finditer(text))
+    for first, start in enumerate(found):
+        token, end = start[0], start.end()
+        yield token
+        for follower in found[first + 1 : first + _MAX_FRAGMENTS]:
+            gap = text[end : follower.start()]
+            if gap not in (" ", " . ", " , "):
+                break
+            token, end = token + gap.strip() + follower[0], follower.end()
+            yield token
+
+
+def dates_in(text: str) -> frozenset[date]:
+    """Every date that a text can mean, in figures or with a month's name: `03/04/2025` is two, `15. Januar 2025` one.
+
+    Languages of month names: English, German, French, Spanish, Italian, Dutch and Portuguese.
+    """
+    found = [(year, int(month), day) for year, month, day in _YEAR_FIRST.findall(text) + _COMPACT_DATE.findall(text)]
+    # The first year of Reiwa is 2019.
+    found += [(str(2018 + int(year)), int(month), day) for year, month, day in _REIWA_DATE.findall(text)]
+    for first, second, last in _YEAR_LAST.findall(text):
+        found += (last, int(first), second), (last, int(second), first), (first, int(second), last)
+    named = [(year, name, day) for day, name, year in _DAY_MONTH.findall(text)]
+    named += [(year, name, day) for name, day, year in _MONTH_DAY.findall(text)]
+    for year, name, day in named + _YEAR_MONTH.findall(text):
+        found += [(year, month, day) for month in _month_numbers().get(name.casefold(), ())]
+    return frozenset(day for parts in found for day in _date(*parts))
+
+
+def _date(year: str, month: int, day: str) -> Iterator[date]:
+    """The date, where there is one; a year of two digits is of this century."""
+    try:
+        yield date(int(year) + (2000 if len(year) == 2 else 0), month, int(day))
+    except ValueError:
+        return
+
+
+@cache
+def _month_numbers() -> dict[str, frozenset[int]]:
+    """Name of a month, whole or short, in lower case → its number; a name may be two months in two languages."""
+    from babel.dates import get_month_names
+
+    found: dict[str, frozenset[int]] = {}
+    for locale in _MONTH_LOCALES:
+        for width in ("wide", "abbreviated"):
+            for number, name in get_month_names(width, locale=locale).items():
+                key = str(name).rstrip(".").casefold()
+                found[key] = found.get(key, frozenset()) | {number}
+    return found
+
+
+@cache
+def currency_marks(code: str) -> re.Pattern[str]:
+    """What finds a currency in a text: code, symbols and names, where they are no part of a word.
+
+    Any dollar may be printed as `$`.
+    """
+    from babel.numbers import get_currency_name, get_currency_symbol
+
+    marks = {code, *_OTHER_CURRENCY_MARKS.get(code, ())}
+    if is_currency(code):
+        marks |= {get_currency_symbol(code, locale) for locale in _CURRENCY_LOCALES}
+        marks |= {get_currency_name(code, count, locale) for locale in _CURRENCY_LOCALES for count in (1, 2)}
+    if any(mark.endswith("$") for mark in marks):
+        marks.add("$")
+    longest_first = sorted((unicodedata.normalize("NFKC", mark) for mark in marks), key=len, reverse=True)
+    return re.compile(rf"(?<![A-Za-zÀ-ɏ])(?:{'|'.join(map(re.escape, longest_first))})(?![A-Za-zÀ-ɏ])", re.IGNORECASE)

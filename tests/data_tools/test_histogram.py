@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_tools.histogram import WIDTH, histogram
+from data_tools.tokens import histogram as counted
+
+name = "{:,}".format
+LENGTHS = st.dictionaries(st.integers(1, 10**6), st.integers(1, 10**6), min_size=1, max_size=20)
+
+
+@pytest.mark.parametrize("counts", [{}, {"many": 3}, {"up to x": 1}, {"up to 0": 1}, {"up to " + "9" * 400: 1}])
+def test_nothing_is_drawn_where_nothing_was_counted(counts: dict[str, int]) -> None:
+    assert histogram("t", counts, name) is None
+
+
+def test_a_bar_is_as_high_as_its_count_and_a_gap_stays_a_gap() -> None:
+    drawing = histogram("t", {"up to 256": 10, "up to 512": 5, "up to 2048": 1}, name)
+    assert drawing is not None
+    first, second, third = drawing.bars
+    assert first.height == pytest.approx(2 * second.height)
+    assert first.width == pytest.approx(second.width, abs=0.2)
+    assert third.x - (second.x + second.width) == pytest.approx(first.width + 2, abs=0.3)
+    assert drawing.said == "10 up to 256, 5 up to 512, 1 up to 2,048"
+
+
+@pytest.mark.parametrize(("limit", "anchor"), [(300, "start"), (976, "end"), (100_000, "end")])
+def test_the_limit_stands_at_its_place_on_the_axis(limit: int, anchor: str) -> None:
+    drawing = histogram("t", {"up to 512": 1, "up to 1024": 1}, name, limit)
+    assert drawing is not None
+    assert drawing.limit is not None
+    places = {tick.name: tick.x for tick in drawing.ticks}
+    assert [mark for mark in places if places[mark] < drawing.limit.x] == [
+        mark for mark in places if int(mark.replace(",", "")) < limit
+    ]
+    assert drawing.limit.anchor == anchor
+
+
+@given(LENGTHS, st.one_of(st.none(), st.integers(1, 10**6)))
+def test_everything_lies_within_the_drawing_from_left_to_right(lengths: dict[int, int], limit: int | None) -> None:
+    drawing = histogram("t", counted(lengths), name, limit)
+    assert drawing is not None
+    assert sum(bar.count for bar in drawing.bars) == sum(lengths.values())
+    for bar in drawing.bars:
+        assert 0 <= bar.x < bar.middle < bar.x + bar.width <= WIDTH
+        assert 0 < bar.y <= drawing.base
+        assert bar.y + bar.height == pytest.approx(drawing.base)
+    assert all(left.x + left.width <= right.x + 0.1 for left, right in pairwise(drawing.bars))
+    assert all(left.x < right.x for left, right in pairwise(drawing.ticks))
+    assert drawing.limit is None or 0 <= drawing.limit.x <= WIDTH

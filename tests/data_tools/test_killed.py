@@ -1,0 +1,116 @@
+"""A build that is killed, or runs out of room: the next one gives what an undisturbed one would have given."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from data_examples import correction, numbered, write_lines
+
+ROOT = Path(__file__).resolve().parents[2]
+MOMENTS = 20
+# So many lines with something unused on each are several shards, which two worker processes share.
+LINES = 2000
+TRACE = "x" * 6000
+PROJECT = """
+model: {model_name_or_path: baidu/ERNIE-4.5-0.3B-Paddle}
+data:
+  sources: [{kind: active_learning, path: log.jsonl}]
+  preference: true
+  workers: 2
+output_dir: run
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("killed")
+    write_lines(folder / "log.jsonl", [numbered(correction(trace=TRACE), number) for number in range(LINES)])
+    (folder / "project.yaml").write_text(PROJECT)
+    return folder
+
+
+def started(folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "data_tools", "build", "--project", "project.yaml"]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def built(folder: Path) -> dict[str, bytes]:
+    """The bytes of a build that runs to its end."""
+    process = started(folder)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors.decode()
+    return contents(folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    data = folder / "run" / "data"
+    return {path.name: path.read_bytes() for path in data.iterdir()} if data.exists() else {}
+
+
+def test_a_build_killed_at_any_moment_leaves_nothing_half_written_and_the_next_one_is_whole(project: Path) -> None:
+    before = time.monotonic()
+    undisturbed = built(project)
+    duration_s = time.monotonic() - before
+    rng = random.Random(4)  # noqa: S311
+    killed = 0
+    for _ in range(MOMENTS):
+        process = started(project)
+        try:
+            process.communicate(timeout=rng.uniform(0, duration_s))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            killed += 1
+        assert contents(project) in ({}, undisturbed)
+        assert built(project) == undisturbed
+        assert [path.name for path in (project / "run").iterdir()] == ["data"]
+    assert killed > MOMENTS / 2
+
+
+def test_workers_end_with_a_parent_that_was_killed(project: Path) -> None:
+    process = started(project)
+    children: list[int] = []
+    while len(children) < 2 and process.poll() is None:
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        children = [child for child in map(int, listed) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert len(children) == 2
+    give_up = time.monotonic() + 30
+    while any(Path(f"/proc/{child}/cmdline").exists() for child in children):
+        assert time.monotonic() < give_up, "workers outlive their parent"
+        time.sleep(0.05)
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder_and_leaves_the_earlier_build(project: Path) -> None:
+    earlier = built(project)
+    command = [sys.executable, "-m", "data_tools", "build", "--project", "project.yaml", "--set", "data.seed=7"]
+    done = subprocess.run(
+        command,
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        # A limit on the size of files stands for a disk that is full: writing fails in the middle of the spool.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)),
+    )
+    assert done.returncode == 1
+    assert "run/data: cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert contents(project) == earlier

@@ -1,0 +1,274 @@
+"""PDFs are read in another process: the same as in this one, within limits, and nothing of it is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+from einvoice_examples import CII, Line, pdf, text_pdf, with_attachments, without_charge
+from hostile_pdf_examples import nested_forms, slow_page, swelling_attachment
+
+from data_tools import pdf_process
+from data_tools.pdf_content import draw_pages, read_text, unpack_attachments
+from data_tools.pdf_pages import render_pages, text_layer
+from data_tools.records import DocumentRecord, Rejection
+from data_tools.sources.einvoice_files import einvoice_files, read_einvoice_file
+from data_tools.sources.pdf_attachments import read_attachments
+from erniekit_adapter.errors import AdapterError
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+LIMIT_BYTES = 1_000_000
+TOTAL: Line = (50, 700, 10, "Gesamt EUR 119.00")
+NORMAL = with_attachments(
+    text_pdf([TOTAL], [], [(50, 600, 10, "Ende")]), drawing=bytes(LIMIT_BYTES + 1), invoice=without_charge(CII)
+)
+TOO_MUCH_MEMORY = "a PDF that takes more than .* GiB to read, or that breaks PDFium"
+
+
+@pytest.fixture(autouse=True)
+def _a_new_process() -> Iterator[None]:
+    pdf_process.end_idle()
+    yield
+    pdf_process.end_idle()
+
+
+def draw(raw: bytes) -> list[bytes]:
+    return list(render_pages(raw))
+
+
+def unpack(raw: bytes) -> list[tuple[str, bytes | None]]:
+    return read_attachments(raw, LIMIT_BYTES)
+
+
+def children(process: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()}
+
+
+def reader() -> int:
+    """The process that reads PDFs for this one."""
+    others = children(os.getpid())
+    text_layer(NORMAL)
+    (found,) = children(os.getpid()) - others
+    return found
+
+
+def is_running(process: int) -> bool:
+    """Whether it runs; one that has ended and that nobody has asked after does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def has_ended(process: int) -> bool:
+    """Whether it ends within ten seconds."""
+    until = time.monotonic() + 10
+    while is_running(process) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not is_running(process)
+
+
+@pytest.mark.parametrize(
+    ("apart", "here"),
+    [
+        (text_layer, read_text),
+        (draw, lambda raw: list(draw_pages(raw, 150))),
+        (unpack, lambda raw: list(unpack_attachments(raw, LIMIT_BYTES))),
+    ],
+    ids=["text", "pages", "attachments"],
+)
+@pytest.mark.parametrize("raw", [NORMAL, text_pdf([])], ids=["normal", "empty"])
+def test_what_is_read_is_the_same_as_in_this_process(
+    apart: Callable[[bytes], Any], here: Callable[[bytes], Any], raw: bytes
+) -> None:
+    assert apart(raw) == here(raw)
+
+
+@pytest.mark.parametrize(("read", "raw"), [(text_layer, b"%PDF-1.7"), (draw, NORMAL[:300]), (unpack, b"")])
+def test_a_pdf_that_is_refused_leaves_the_process_for_the_next(read: Callable[[bytes], Any], raw: bytes) -> None:
+    pdf_process.end_idle()  # the one at hand may be due for replacement
+    process = reader()
+    with pytest.raises(ValueError, match="no PDF that can be read"):
+        read(raw)
+    assert is_running(process)
+    assert text_layer(NORMAL) == read_text(NORMAL)
+
+
+def test_an_attachment_that_swells_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = swelling_attachment(200)
+    assert len(raw) < 3000
+    assert unpack(raw) == [("a", None)]
+    pdf_process.end_idle()
+    monkeypatch.setattr(pdf_process, "MEMORY_BYTES", 256 * 1024 * 1024)
+    with pytest.raises(ValueError, match=TOO_MUCH_MEMORY):
+        unpack(raw)
+
+
+@pytest.mark.parametrize("read", [text_layer, draw])
+def test_forms_in_forms_are_refused_before_they_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[bytes], Any]
+) -> None:
+    monkeypatch.setattr(pdf_process, "MEMORY_BYTES", 256 * 1024 * 1024)
+    assert len(nested_forms()) < 3000
+    with pytest.raises(ValueError, match=TOO_MUCH_MEMORY):
+        read(nested_forms())
+
+
+def test_a_page_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf_process, "CPU_S", 1)
+    assert len(draw(slow_page(times=1))) == 1
+    with pytest.raises(ValueError, match="a PDF that takes more than 1 s to read"):
+        draw(slow_page())
+
+
+def test_a_process_that_is_silent_for_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = reader()
+    monkeypatch.setattr(pdf_process, "WAIT_S", 0.5)
+    os.kill(process, signal.SIGSTOP)
+    with pytest.raises(ValueError, match="a PDF that takes more than 30 s to read"):
+        text_layer(NORMAL)
+    assert has_ended(process)
+
+
+def test_the_time_of_one_pdf_is_not_taken_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf_process, "CPU_S", 1)
+    process = reader()
+    used_s = 0.0
+    while used_s < 2.5:
+        assert len(draw(slow_page(times=20))) == 1
+        used_s = sum(map(int, Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13])) / 100
+    assert is_running(process)
+
+
+def test_a_process_that_has_ended_unseen_is_replaced() -> None:
+    os.kill(reader(), signal.SIGKILL)
+    assert text_layer(NORMAL) == read_text(NORMAL)
+
+
+def test_what_a_used_process_breaks_on_is_read_on_in_a_new_one() -> None:
+    process = reader()
+    pages = render_pages(NORMAL)
+    first = next(pages)
+    os.kill(process, signal.SIGKILL)
+    assert [first, *pages] == list(draw_pages(NORMAL, 150))
+
+
+def test_many_pdfs_are_read_by_few_processes() -> None:
+    others = children(os.getpid())
+    readers = set()
+    for _ in range(1100):
+        assert unpack(pdf(a=b"<a/>")) == [("a", b"<a/>")]
+        readers |= children(os.getpid()) - others
+    assert len(readers) == 3
+
+
+def test_a_process_that_has_grown_large_is_replaced() -> None:
+    process = reader()
+    assert unpack(swelling_attachment(250)) == [("a", None)]
+    assert has_ended(process)
+    assert text_layer(NORMAL) == read_text(NORMAL)
+
+
+def test_another_pdf_may_be_read_between_two_pages() -> None:
+    pages, others = render_pages(NORMAL), render_pages(NORMAL)
+    mixed = [next(pages), next(others), next(pages), next(others)]
+    assert text_layer(NORMAL) == read_text(NORMAL)
+    drawn = list(draw_pages(NORMAL, 150))
+    assert [*mixed, *pages, *others] == [drawn[0], drawn[0], drawn[1], drawn[1], drawn[2], drawn[2]]
+
+
+def test_a_reader_that_stops_early_ends_the_process() -> None:
+    before = children(os.getpid())
+    pages = render_pages(NORMAL)
+    next(pages)
+    pages.close()
+    assert children(os.getpid()) == before
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_workers_read_pdfs_as_well(method: str) -> None:
+    text_layer(NORMAL)
+    with ProcessPoolExecutor(1, mp_context=get_context(method)) as pool:
+        assert pool.submit(text_layer, NORMAL).result() == text_layer(NORMAL)
+        worker = pool.submit(os.getpid).result()
+        (process,) = children(worker)
+    assert has_ended(process)
+
+
+def test_the_folder_that_it_is_started_from_does_not_matter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "pypdfium2.py").write_text("raise SystemExit('a file of the user')")
+    monkeypatch.chdir(tmp_path)
+    assert text_layer(NORMAL) == read_text(NORMAL)
+
+
+def test_without_another_process_the_run_stops_and_no_pdf_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(AdapterError, match="no process can be started to read it: it ended with exit code 1"):
+        text_layer(NORMAL)
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(AdapterError, match="No such file or directory"):
+        text_layer(NORMAL)
+
+
+def script(tmp_path: Path, *lines: str) -> subprocess.Popen[str]:
+    """Start a process of its own that knows the modules that are used here."""
+    imports = [
+        "import os",
+        "from hostile_pdf_examples import *",
+        "from einvoice_examples import *",
+        "from data_tools.pdf_pages import *",
+        "from data_tools.sources.pdf_attachments import *",
+        "PDF = text_pdf([(50, 700, 10, 'Ende')])",
+    ]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}
+    program = [sys.executable, "-c", "\n".join([*imports, *lines])]
+    return subprocess.Popen(program, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_bomb_takes_no_memory_of_the_process_that_asks_and_leaves_no_process(tmp_path: Path) -> None:
+    bombs = ["swelling_attachment(1024)", "b'%PDF-'", "PDF"]
+    lines = [f"try: read_attachments({bomb}, 1_000_000)\nexcept ValueError: pass" for bomb in bombs]
+    end = [
+        # Not what getrusage says, which begins with the memory of the process that started it.
+        "print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024, flush=True)",
+        "import data_tools.pdf_process as pdf_process",
+        "pdf_process.end_idle()",
+        "try: os.waitpid(-1, 0)\nexcept ChildProcessError: print('no child is left')",
+    ]
+    with script(tmp_path, *lines, *end) as process:
+        said, _ = process.communicate()
+    peak_mib, children_left = said.splitlines()
+    assert int(peak_mib) < 200
+    assert children_left == "no child is left"
+
+
+@pytest.mark.parametrize("doing", ["input()", "list(render_pages(slow_page()))"], ids=["idle", "reading"])
+def test_the_process_ends_when_the_one_that_asks_is_killed(tmp_path: Path, doing: str) -> None:
+    with script(tmp_path, "text_layer(PDF)", "print('ready', flush=True)", doing) as asking:
+        assert asking.stdout
+        assert asking.stdout.readline() == "ready\n"
+        (process,) = children(asking.pid)
+        asking.kill()
+    assert has_ended(process)
+
+
+def test_a_hostile_file_of_a_folder_is_rejected_and_the_next_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pdf_process, "MEMORY_BYTES", 256 * 1024 * 1024)
+    (tmp_path / "a.pdf").write_bytes(swelling_attachment(200))
+    (tmp_path / "b.pdf").write_bytes(NORMAL)
+    hostile, normal = (read_einvoice_file(path, tmp_path, 1) for path in einvoice_files(tmp_path))
+    assert isinstance(hostile, Rejection)
+    assert (hostile.document_id, hostile.gate) == ("a.pdf", "source")
+    assert isinstance(normal, DocumentRecord)

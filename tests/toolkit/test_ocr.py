@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import io
+import os
+import site
+import subprocess
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from data_tools.ocr import engine_version, read_page, reading_order
+from data_tools.synthesize.content import SyntheticInvoice, make_invoice
+from data_tools.synthesize.drawing import page_png
+from data_tools.synthesize.layout import page_blocks, text_lines
+from erniekit_adapter.invoice import jsontext
+
+pytestmark = pytest.mark.toolkit
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _engine_is_installed() -> None:
+    if find_spec("rapidocr") is None:
+        pytest.fail("rapidocr is missing: run make setup-ocr", pytrace=False)
+
+
+@cache
+def invoice() -> SyntheticInvoice:
+    return make_invoice(7, 3, fault_share=0)
+
+
+@cache
+def invoice_png() -> bytes:
+    return page_png(page_blocks(invoice()))
+
+
+@cache
+def what_the_page_says() -> dict[str, Any]:
+    return read_page(invoice_png(), None)
+
+
+def text(page: dict[str, Any]) -> str:
+    return "".join("".join(page["tokens"]).split())
+
+
+def png(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def run_python(code: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *options, "-c", code]
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_number_and_total_are_among_what_the_engine_reads() -> None:
+    tokens = what_the_page_says()["tokens"]
+
+    assert any(invoice().invoice_id in token for token in tokens)
+    assert any(f"{invoice().grand_total:f}" in token for token in tokens)
+
+
+def test_the_page_is_read_in_the_order_of_its_lines() -> None:
+    assert text(what_the_page_says()) == "".join("".join(text_lines(invoice())).split())
+
+
+def test_every_token_has_a_box_on_the_page_and_a_score() -> None:
+    page = what_the_page_says()
+
+    assert len(page["tokens"]) == len(page["bboxes"]) == len(page["scores"])
+    for x0, y0, x1, y1 in page["bboxes"]:
+        assert 0 <= x0 < x1 <= 1000
+        assert 0 <= y0 < y1 <= 1000
+    assert all(isinstance(score, Decimal) and 0 <= score <= 1 for score in page["scores"])
+    assert jsontext.parse(jsontext.compose(page)) == page
+
+
+def test_a_page_that_was_scanned_askew_is_read_in_the_same_order() -> None:
+    askew = Image.open(io.BytesIO(invoice_png())).rotate(1.5, Image.Resampling.BICUBIC, fillcolor=250)
+
+    assert text(read_page(png(askew), None)) == text(what_the_page_says())
+
+
+def box(x: float, y: float, width: float = 60, height: float = 10, slope: float = 0) -> list[tuple[float, float]]:
+    """A box whose middle lies on a line through (x, y) that falls by `slope` a unit."""
+    left, right = y + (x - width / 2) * slope - height / 2, y + (x + width / 2) * slope - height / 2
+    return [
+        (x - width / 2, left),
+        (x + width / 2, right),
+        (x + width / 2, right + height),
+        (x - width / 2, left + height),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "order"),
+    [
+        ([], []),
+        ([box(100, 50), box(100, 10), box(100, 30)], [1, 2, 0]),
+        ([box(300, 11), box(200, 9), box(100, 10)], [2, 1, 0]),
+        ([box(300, 22), box(100, 10), box(300, 10), box(100, 20)], [1, 2, 3, 0]),
+        # Askew: at the right end, the first row lies as low as the second one does at the left.
+        (
+            [box(900, 10, slope=0.02), box(100, 25, slope=0.02), box(100, 10, slope=0.02), box(900, 25, slope=0.02)],
+            [2, 0, 1, 3],
+        ),
+        # A large title between two small lines beside it.
+        ([box(100, 20, height=40), box(300, 10), box(300, 30)], [1, 0, 2]),
+    ],
+    ids=["nothing", "rows", "columns", "both", "askew", "a title"],
+)
+def test_boxes_are_read_row_by_row(boxes: Sequence[list[tuple[float, float]]], order: list[int]) -> None:
+    assert reading_order(boxes) == order
+
+
+def test_a_strip_is_measured_by_its_own_sides() -> None:
+    height_px = 80
+    page = Image.open(io.BytesIO(invoice_png()))
+
+    found = read_page(png(page.crop((0, 0, page.width, height_px))), None)
+
+    assert found["tokens"][0] == what_the_page_says()["tokens"][0]
+    on_page, on_strip = what_the_page_says()["bboxes"][0], found["bboxes"][0]
+    assert on_strip[0] == pytest.approx(on_page[0], abs=10)
+    assert on_strip[3] == pytest.approx(on_page[3] * page.height / height_px, abs=50)
+
+
+def test_paper_without_text_gives_nothing() -> None:
+    blank = png(Image.new("L", (400, 600), 250))
+    assert read_page(blank, None) == {"tokens": [], "bboxes": [], "scores": []}
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", invoice_png()[:3000]], ids=["empty", "text", "cut off"])
+def test_what_is_no_whole_image_is_refused(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"empty|no image|broken or cut off"):
+        read_page(content, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_page_is_read_once_and_then_taken_from_the_cache(tmp_path: Path) -> None:
+    first = read_page(invoice_png(), tmp_path)
+    (kept,) = tmp_path.rglob("*.json")
+    marked = first | {"tokens": ["taken from the cache", *first["tokens"][1:]]}
+    kept.write_text(jsontext.compose(marked))
+
+    assert read_page(invoice_png(), tmp_path) == marked
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x80\x04N.",
+        b"[]",
+        b'{"tokens": ["a"], "bboxes": [], "scores": []}',
+        b'{"tokens": ["a"], "bboxes": [[0, 0, 1001, 9]], "scores": [0.50]}',
+        b'{"tokens": ["a"], "bboxes": [[0, 0, 9, 9]], "scores": [NaN]}',
+        b'{"tokens": ["a"], "bboxes": [[0, 0, 9, 9]], "scores": [0.50], "note": 1}',
+        b"[" * 100_000,
+    ],
+    ids=["empty", "a pickle", "a list", "too few boxes", "off the page", "no number", "a key too many", "too deep"],
+)
+def test_a_broken_file_in_the_cache_is_written_anew(content: bytes, tmp_path: Path) -> None:
+    small = png(Image.open(io.BytesIO(invoice_png())).crop((0, 0, 310, 310)))
+    first = read_page(small, tmp_path)
+    (kept,) = tmp_path.rglob("*.json")
+    kept.write_bytes(content)
+
+    assert read_page(small, tmp_path) == first
+    assert jsontext.parse(kept.read_bytes()) == first
+
+
+def test_the_version_names_what_a_reading_depends_on() -> None:
+    assert engine_version().startswith("rapidocr 3.10.0, onnxruntime ")
+
+
+def test_nothing_is_fetched(tmp_path: Path) -> None:
+    (tmp_path / "page.png").write_bytes(invoice_png())
+    code = (
+        "import pathlib, socket; from data_tools.ocr import read_page\n"
+        "def refuse(*_): raise AssertionError('the network was asked')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        f"print(len(read_page(pathlib.Path({str(tmp_path / 'page.png')!r}).read_bytes(), None)['tokens']))"
+    )
+
+    result = run_python(code)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert int(result.stdout) == len(what_the_page_says()["tokens"])
+
+
+def test_without_the_extra_the_error_says_how_to_get_it(tmp_path: Path) -> None:
+    """With every installed package but the engine, in an interpreter that knows no other place for them."""
+    for package in Path(site.getsitepackages()[0]).iterdir():
+        if not package.name.startswith("rapidocr"):
+            (tmp_path / package.name).symlink_to(package)
+    code = (
+        "from data_tools.ocr import read_page; from erniekit_adapter.errors import UsageError\n"
+        "try: read_page(b'', None)\n"
+        "except ValueError as error: print(error)\n"
+        "from data_tools.synthesize.drawing import page_png\n"
+        "try: read_page(page_png([]), None)\n"
+        "except UsageError as error: print(error)"
+    )
+
+    result = run_python(code, "-S", PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
+
+    assert result.stderr == ""
+    assert "rapidocr is not installed" in result.stdout
+    assert "make setup-ocr, or pip install 'erniekit-adapter[ocr]'" in result.stdout
