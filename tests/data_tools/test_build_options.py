@@ -1,0 +1,252 @@
+"""What a project may ask of the data stage beside its sources: tasks, preferences, formats, groups, gates."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_examples import OCR, answer, correction, ground_truth, numbered, write_json, write_lines, write_page
+from einvoice_examples import UBL, text_pdf, without_charge
+from PIL import Image
+
+from data_tools.build_settings import BuildSettings, EngineSettings
+from data_tools.data_manifest import DataManifest
+from data_tools.formats import read_training_line
+from data_tools.pipeline import build
+from data_tools.preference_lines import read_preference_line
+from erniekit_adapter.invoice import jsontext
+from erniekit_adapter.project.schema import (
+    ActiveLearningSource,
+    AnySource,
+    DataFormat,
+    EInvoiceSource,
+    GatesSection,
+    ManifestSource,
+    TasksSection,
+)
+
+TRAIN_ONLY = BuildSettings(eval_ratio=0, test_ratio=0)
+
+
+def log(folder: Path, *values: Any) -> ActiveLearningSource:
+    return ActiveLearningSource(kind="active_learning", path=write_lines(folder / "log.jsonl", list(values)))
+
+
+def built(folder: Path, source: AnySource, settings: BuildSettings = TRAIN_ONLY) -> DataManifest:
+    return build([source], folder / "out", settings)
+
+
+def rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "out" / f"{name}.jsonl").read_text().splitlines()]
+
+
+def document(folder: Path, number: int, page: str) -> dict[str, Any]:
+    """A manifest's entry with its files; the page is given, for two may be of one document."""
+    seen = [*OCR["tokens"], f"RE-{number}", page]
+    truth = write_json(folder / f"{page}.json", ground_truth(invoice_id=f"RE-{number}"))
+    paths = {
+        "image_path": write_page(folder / f"{page}.png", f"RE-{number}"),
+        "ground_truth_path": truth,
+        "ocr_path": write_json(folder / f"{page}-ocr.json", seen),
+    }
+    return {"page_num": 1, **{key: path.name for key, path in paths.items()}}
+
+
+def manifest(folder: Path, *entries: dict[str, Any]) -> ManifestSource:
+    return ManifestSource(kind="manifest", path=write_json(folder / "m.json", list(entries)))
+
+
+def test_every_task_and_every_injected_fault_is_counted(tmp_path: Path) -> None:
+    settings = replace(TRAIN_ONLY, tasks=TasksSection(extraction=1, validation=2), fault_share=0.5)
+    found = built(tmp_path, log(tmp_path, *(numbered(correction(), number) for number in range(80))), settings)
+    answers = [json.loads(row["tgt"][0]) for row in rows(tmp_path, "train")]
+    by_task = Counter(
+        "analysis" if len(a) == 2 else "extraction" if "structured_data" in a else "validation" for a in answers
+    )
+    assert found.by_task == dict(by_task)
+    invalid = sum(not a["validation_summary"]["is_valid"] for a in answers if "validation_summary" in a)
+    assert 0 < invalid <= sum(found.faults.values()) <= 2 * invalid
+
+
+def test_test_lines_ask_for_the_whole_analysis_whatever_is_trained(tmp_path: Path) -> None:
+    settings = replace(TRAIN_ONLY, test_ratio=0.5, tasks=TasksSection(analysis=0, validation=1), wordings=4)
+    built(tmp_path, log(tmp_path, *(numbered(correction(), number) for number in range(40))), settings)
+    tests = rows(tmp_path, "test")
+    assert len({row["src"][0].partition("Preliminary")[0] for row in tests}) == 1
+    assert all(json.loads(row["tgt"][0]).keys() == {"structured_data", "validation_summary"} for row in tests)
+
+
+def test_what_the_model_said_and_what_it_became_is_a_preference(tmp_path: Path) -> None:
+    said = answer(grand_total=1119)
+    found = built(tmp_path, log(tmp_path, correction(original_output=said)), replace(TRAIN_ONLY, preference=True))
+    assert found.preferences == {"by_split": {"train": 1}, "by_gate": {}}
+    (line,) = (tmp_path / "out" / "dpo-train.jsonl").read_bytes().splitlines()
+    preference = read_preference_line(line)
+    (row,) = rows(tmp_path, "train")
+    assert (preference.request, preference.chosen) == (row["src"][0], row["tgt"][0])
+    assert jsontext.parse(preference.rejected)["structured_data"] == said["structured_data"]
+
+
+@pytest.mark.parametrize(
+    ("said", "gate", "reason"),
+    [
+        (answer(), "canonical", "changed nothing"),
+        ({"structured_data": {"colour": 1}}, "canonical", "colour"),
+        ("no JSON", "canonical", "not JSON"),
+        (None, None, ""),
+    ],
+    ids=["nothing changed", "no place in the answer", "no JSON", "not logged"],
+)
+def test_what_a_model_said_has_to_be_an_answer_and_another_one(
+    tmp_path: Path, said: Any, gate: str | None, reason: str
+) -> None:
+    found = built(tmp_path, log(tmp_path, correction(original_output=said)), replace(TRAIN_ONLY, preference=True))
+    assert found.written == 1
+    assert found.preferences == {"by_split": {}, "by_gate": {gate: 1} if gate else {}}
+    assert [row["gate"] for row in rows(tmp_path, "dpo-refused")] == ([gate] if gate else [])
+    assert all(reason in row["reason"] for row in rows(tmp_path, "dpo-refused"))
+
+
+def test_a_correction_that_breaks_arithmetic_is_no_preference_either(tmp_path: Path) -> None:
+    wrong = numbered(correction(corrected_output=answer(grand_total=1119), original_output=answer()), 2)
+    found = built(tmp_path, log(tmp_path, correction(), wrong), replace(TRAIN_ONLY, preference=True))
+    assert found.by_gate == {"arithmetic": 1}
+    assert sum(found.preferences["by_split"].values()) + sum(found.preferences["by_gate"].values()) == 1
+
+
+@pytest.mark.parametrize("form", ["erniekit-vl", "paddleformers"])
+def test_lines_for_models_that_see_pages_name_them_relative_to_the_lines(tmp_path: Path, form: DataFormat) -> None:
+    built(tmp_path, manifest(tmp_path, document(tmp_path, 1, "a")), replace(TRAIN_ONLY, form=form))
+    (line,) = (tmp_path / "out" / "train.jsonl").read_bytes().splitlines()
+    pair = read_training_line(line, form, tmp_path / "out")
+    assert [image.resolve() for image in pair.images] == [tmp_path / "a.png"]
+    assert "against the image" in pair.request
+
+
+def test_a_record_without_a_page_is_refused_where_a_page_is_needed(tmp_path: Path) -> None:
+    source = log(tmp_path, correction())
+    (tmp_path / "missing.png").write_bytes(write_page(tmp_path / "page.png").read_bytes())
+    assert built(tmp_path, source, replace(TRAIN_ONLY, form="erniekit-vl")).written == 1
+    (tmp_path / "missing.png").unlink()
+    two = ManifestSource(kind="manifest", path=manifest(tmp_path, document(tmp_path, 2, "b")).path)
+    found = build([source, two], tmp_path / "out", replace(TRAIN_ONLY, form="erniekit-vl"))
+    assert found.by_gate == {"toolkit": 1}
+
+
+def test_an_e_invoice_with_its_pdf_is_read_from_its_text_layer(tmp_path: Path) -> None:
+    folder = tmp_path / "invoices"
+    folder.mkdir()
+    (folder / "a.xml").write_bytes(without_charge(UBL))
+    page = [
+        "Acme GmbH",
+        "Weg 1 Hof 2 Tor 3 10115 Berlin DE",
+        "+49 30 1234",
+        "Beta AG",
+        "RE-1",
+        "15.01.2025",
+        "14.02.2025",
+    ]
+    page += ["Stuhl 2 60,00 100,00", "Buch 1 20,00 20,00", "Summe 120,00 EUR", "Rabatt 10,00", "Gesamt 128,50"]
+    lines = [(50, 750 - 20 * place, 10, text) for place, text in enumerate(page)]
+    (folder / "a.pdf").write_bytes(text_pdf(lines))
+    found = built(tmp_path, EInvoiceSource(kind="einvoice", path=folder))
+    assert (found.read, found.written) == (1, 1)
+    (row,) = rows(tmp_path, "train")
+    assert "Stuhl 2 60,00 100,00" in row["src"][0]
+    data = json.loads(row["tgt"][0])["structured_data"]
+    assert data["vendor_block"]["name"] == "Acme GmbH"
+    assert data["client_info"]["invoice_number"] == "RE-1"
+
+
+def test_a_pdf_s_pages_are_drawn_where_a_model_sees_them(tmp_path: Path) -> None:
+    folder = tmp_path / "invoices"
+    folder.mkdir()
+    (folder / "a.xml").write_bytes(without_charge(UBL))
+    (folder / "a.pdf").write_bytes(text_pdf([(50, 700, 10, "Acme GmbH")], [(50, 700, 10, "Seite 2")]))
+    built(tmp_path, EInvoiceSource(kind="einvoice", path=folder), replace(TRAIN_ONLY, form="paddleformers"))
+    (row,) = rows(tmp_path, "train")
+    assert len(row["images"]) == 2
+    for name in row["images"]:
+        with Image.open(tmp_path / "out" / name) as page:
+            assert page.format == "PNG"
+
+
+def test_an_e_invoice_alone_has_nothing_to_read(tmp_path: Path) -> None:
+    folder = tmp_path / "invoices"
+    folder.mkdir()
+    (folder / "a.xml").write_bytes(without_charge(UBL))
+    found = build(
+        [EInvoiceSource(kind="einvoice", path=folder), log(tmp_path, numbered(correction(), 9))],
+        tmp_path / "out",
+        TRAIN_ONLY,
+    )
+    assert found.by_gate == {"visible": 1}
+
+
+def test_the_same_page_stored_twice_is_one_line(tmp_path: Path) -> None:
+    entries = [document(tmp_path, 1, "a"), {**document(tmp_path, 1, "b"), "invoice_id": "again"}]
+    smaller = Image.open(tmp_path / "b.png").resize((180, 255))
+    smaller.save(tmp_path / "b.png")
+    found = built(tmp_path, manifest(tmp_path, *entries))
+    assert found.by_gate == {"duplicate": 1}
+    assert "says the same as" in found.first_reasons["duplicate"]
+
+
+def test_a_copy_that_was_made_to_look_different_is_kept(tmp_path: Path) -> None:
+    entries = [document(tmp_path, 1, "a"), {**document(tmp_path, 1, "b"), "is_augmented": True}]
+    assert built(tmp_path, manifest(tmp_path, *entries)).written == 2
+
+
+@pytest.mark.parametrize(("level", "written", "warned"), [("warn", 2, 1), ("off", 2, 0)])
+def test_duplicates_stay_where_the_project_says_so(tmp_path: Path, level: Any, written: int, warned: int) -> None:
+    settings = replace(TRAIN_ONLY, gates=GatesSection(duplicate=level))
+    found = built(tmp_path, log(tmp_path, correction("a"), correction("b")), settings)
+    assert (found.written, found.warned) == (written, {"duplicate": warned} if warned else {})
+    assert [row["gate"] for row in rows(tmp_path, "warned")] == ["duplicate"] * warned
+
+
+def test_a_page_that_is_no_image_is_refused_unless_the_gate_is_off(tmp_path: Path) -> None:
+    entries = [document(tmp_path, 1, "a"), document(tmp_path, 2, "b")]
+    (tmp_path / "b.png").write_bytes(b"no image")
+    found = built(tmp_path, manifest(tmp_path, *entries))
+    assert found.by_gate == {"image": 1}
+    assert "b.png" in found.first_reasons["image"]
+    off = replace(TRAIN_ONLY, gates=GatesSection(image="off"))
+    assert built(tmp_path, manifest(tmp_path, *entries), off).written == 2
+
+
+def test_documents_of_one_vendor_stay_on_one_side_when_asked(tmp_path: Path) -> None:
+    source = log(tmp_path, *(numbered(correction(), number) for number in range(30)))
+    by_vendor = built(tmp_path, source, replace(TRAIN_ONLY, eval_ratio=0.4, group_by="vendor"))
+    assert sorted(by_vendor.by_split.values()) == [0, 0, 30]
+    by_document = built(tmp_path, source, replace(TRAIN_ONLY, eval_ratio=0.4))
+    assert min(by_document.by_split["train"], by_document.by_split["eval"]) > 0
+
+
+def test_languages_and_page_sizes_are_counted(tmp_path: Path) -> None:
+    found = built(tmp_path, manifest(tmp_path, document(tmp_path, 1, "a"), document(tmp_path, 2, "b")))
+    assert found.by_language == {"de": 2}
+    assert sum(found.page_kilopixels.values()) == 2
+
+
+def test_masked_lines_are_counted(tmp_path: Path) -> None:
+    page = {"structured_ocr": [*OCR["tokens"], "IBAN DE89 3704 0044 0532 0130 00"]}
+    settings = replace(TRAIN_ONLY, gates=GatesSection(personal="mask"))
+    found = built(tmp_path, log(tmp_path, correction(ocr_context=page)), settings)
+    assert found.masked == {"iban": 1}
+    assert "3704" not in (tmp_path / "out" / "train.jsonl").read_text()
+
+
+def test_workers_change_no_byte(tmp_path: Path) -> None:
+    trace = "x" * 6000
+    source = log(tmp_path, *(numbered(correction(trace=trace), number) for number in range(2000)))
+    settings = BuildSettings(tasks=TasksSection(extraction=1, validation=1), wordings=3, preference=True)
+    contents = []
+    for workers in (1, 3):
+        build([source], tmp_path / "out", settings, engine=EngineSettings(workers=workers))
+        contents.append({path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()})
+    assert contents[0] == contents[1]
