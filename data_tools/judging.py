@@ -226,7 +226,10 @@ class _Judgement:
         """What tells which records are of this document, or say the same."""
         read = shown.read
         if self.settings.form != "erniekit":
-            read = sha256(b"".join([read, *(page.sha256 for page in page_images)])).digest()
+            # What there is to read is the pages as well; those that were not looked at are told by their names.
+            files = [*self.record.images, *([self.record.pdf] if self.record.pdf else [])]
+            pages = [page.sha256 for page in page_images] or [str(file).encode() for file in files]
+            read = sha256(b"\0".join([read, *pages])).digest()
         own = [*_name_keys(self.record, self.settings), _key(documents.REQUEST, read)]
         own.append(_key(documents.CONTENT, sha256(read + shown.said).digest()))
         if page_images and not self.record.augmented:

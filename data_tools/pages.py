@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from data_tools.build_settings import BuildSettings
 from data_tools.page_images import MAX_IMAGE_BYTES, PageImage, look_at
@@ -15,6 +15,8 @@ from data_tools.records import DocumentRecord
 from data_tools.visible import nothing_to_read
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import read_bytes, write_bytes
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,12 @@ def with_ocr(record: DocumentRecord, settings: BuildSettings, folders: PageFolde
     if record.request is not None or not nothing_to_read(record.ocr):
         return record
     raw = _pdf(record) if record.pdf else None
-    pages: Sequence[Any] = (text_layer(raw) or ()) if raw else ()
+    pages: Sequence[Any] = _of_all_pages(record, text_layer(raw) or ()) if raw else ()
     if not pages and settings.ocr == "rapidocr":
         from data_tools.ocr import read_page
 
         images = render_pages(raw) if raw else _images(record)
-        pages = [read_page(image, folders.ocr_cache) for image in images]
+        pages = _of_all_pages(record, [read_page(image, folders.ocr_cache) for image in images])
     if not pages:
         return record
     return replace(record, ocr=pages[0] if len(pages) == 1 else list(pages))
@@ -74,7 +76,16 @@ def page_files(record: DocumentRecord, settings: BuildSettings, folders: PageFol
     """
     if settings.form == "erniekit" or record.images or not record.pdf:
         return () if settings.form == "erniekit" else record.images
-    return tuple(_written(page, folders.rendered) for page in render_pages(_pdf(record)))
+    drawn = [_written(page, folders.rendered) for page in render_pages(_pdf(record))]
+    return tuple(_of_all_pages(record, drawn))
+
+
+def _of_all_pages(record: DocumentRecord, found: Sequence[Found]) -> Sequence[Found]:
+    """What was found on each page of a PDF, where these are as many as the source says."""
+    if found and record.page_count not in (None, len(found)):
+        name = record.pdf.name if record.pdf else record.document_id
+        raise ValueError(f"{name} has {len(found)} pages, and the source lists {record.page_count}")
+    return found
 
 
 def _pdf(record: DocumentRecord) -> bytes:

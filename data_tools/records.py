@@ -27,6 +27,7 @@ class DocumentRecord:
         declared_fault: why the printed amounts do not add up, where the source says that they must not.
         unused_keys: keys of the source that have no place in a record, to be named in the manifest.
         pdf: the file whose pages are the document's, where no images of them are given.
+        page_count: how many pages the source says that the PDF has; None where it does not say.
         language: what the source says the page is written in, as ISO 639-1: `de`.
         augmented: a copy of a page that was made to look different on purpose.
         model_output: what a model had said before a person corrected it, in any form of a log; None where unknown.
@@ -44,6 +45,7 @@ class DocumentRecord:
     declared_fault: str | None = None
     unused_keys: tuple[str, ...] = ()
     pdf: Path | None = None
+    page_count: int | None = None
     language: str | None = None
     augmented: bool = False
     model_output: Any = None

@@ -202,6 +202,7 @@ def _read_document(path: Path, document: Document, folders: _Folders) -> Documen
         declared_fault=truth.fault,
         unused_keys=tuple(sorted(unused_keys)),
         pdf=pdf,
+        page_count=len(rows) if pdf and rows[0].page is not None else None,
         language=truth.language,
         augmented=rows[0].augmented,
     )

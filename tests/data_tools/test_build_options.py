@@ -175,6 +175,25 @@ def test_a_pdf_s_pages_are_drawn_where_a_model_sees_them(tmp_path: Path) -> None
             assert page.format == "PNG"
 
 
+def test_a_pdf_of_other_pages_than_the_manifest_lists_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(text_pdf([(50, 700, 10, "Acme GmbH")], [(50, 700, 10, "Seite 2")]))
+    truth = write_json(tmp_path / "truth.json", ground_truth()).name
+    entry = {"invoice_id": "RE-1", "pdf_path": "a.pdf", "ground_truth_path": truth, "page_num": 1}
+    two_pages = [{**entry, "invoice_id": "RE-2"}, {**entry, "invoice_id": "RE-2", "page_num": 2}]
+    found = built(tmp_path, manifest(tmp_path, entry, *two_pages))
+    assert found.by_gate == {"image": 1}
+    assert "a.pdf has 2 pages, and the source lists 1" in found.first_reasons["image"]
+
+
+def test_scans_without_ocr_are_documents_of_their_own(tmp_path: Path) -> None:
+    entries = []
+    for number in (1, 2):
+        entry = document(tmp_path, number, f"page-{number}")
+        entries.append({key: value for key, value in entry.items() if key != "ocr_path"})
+    settings = replace(TRAIN_ONLY, form="paddleformers", gates=GatesSection(image="off"))
+    assert built(tmp_path, manifest(tmp_path, *entries), settings).documents == 2
+
+
 def test_an_e_invoice_alone_has_nothing_to_read(tmp_path: Path) -> None:
     folder = tmp_path / "invoices"
     folder.mkdir()

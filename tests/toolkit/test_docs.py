@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     "README.md",
     "tiny_base/README.md",
-    *(f"docs/{name}.md" for name in ("data", "training", "export", "evaluation", "sweep", "configuration", "cluster")),
+    *(f"docs/{name}.md" for name in ("data", "gates", "lines", "data-scale")),
+    *(f"docs/{name}.md" for name in ("training", "export", "evaluation", "sweep", "configuration", "cluster")),
 )
 BLOCK = re.compile(r"^```console(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = ("make test",)
