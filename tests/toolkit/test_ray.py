@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
@@ -27,6 +26,7 @@ from data_tools.build_settings import BuildSettings, EngineSettings, settings_of
 from data_tools.pipeline import build
 from data_tools.synthesize.writing import write_corpus
 from erniekit_adapter.errors import AdapterError, UsageError
+from erniekit_adapter.files import sha256
 from erniekit_adapter.project.loading import load_project
 from erniekit_adapter.project.schema import ActiveLearningSource, AnySource
 
@@ -154,19 +154,26 @@ def a_cpu_is_idle() -> bool:
     return bool(ray.available_resources().get("CPU"))
 
 
-def contents(folder: Path) -> MappingProxyType[str, bytes]:
-    return MappingProxyType({path.name: path.read_bytes() for path in folder.iterdir()})
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: sha256(path) for path in folder.iterdir()}
+
+
+def run_build(output_dir: Path, address: str, without: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """The build of the project in the working directory through the command line."""
+    chosen = [f"output_dir={output_dir}", "data.engine=ray", f"data.ray_address={address}"]
+    command = [sys.executable, "-m", "data_tools", "build", "--project", "project.yaml"]
+    command += [word for setting in chosen for word in ("--set", setting)]
+    environment = {name: value for name, value in os.environ.items() if name not in without}
+    environment["PYTHONPATH"] = str(ROOT)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_two_nodes_write_the_bytes_of_one_process(at_desk: Path, cluster: Any, tmp_path: Path) -> None:
     for _ in range(2):
         cluster.add_node(num_cpus=1)
-    chosen = [f"output_dir={tmp_path}", "data.engine=ray", "data.ray_address=auto"]
-    command = [sys.executable, "-m", "data_tools", "build", "--project", "project.yaml"]
-    command += [word for setting in chosen for word in ("--set", setting)]
-    ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    ended = run_build(tmp_path, "auto")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert contents(tmp_path / "data") == contents(at_desk / "local")
+    assert digests(tmp_path / "data") == digests(at_desk / "local")
 
 
 @pytest.mark.parametrize("when", ["at once", "when all that was begun is judged"])
@@ -185,7 +192,7 @@ def test_a_node_that_is_lost_on_the_way_costs_no_line(at_desk: Path, cluster: An
     engine = EngineSettings("ray", ray_address=cluster.address)
     build(loaded.sources, tmp_path / "out", settings_of(loaded), lose, engine=engine)
     assert lost not in cluster.worker_nodes
-    assert contents(tmp_path / "out") == contents(at_desk / "local")
+    assert digests(tmp_path / "out") == digests(at_desk / "local")
 
 
 def test_a_cluster_of_our_own_ends_with_the_build(at_desk: Path, tmp_path: Path, marked: str) -> None:
@@ -195,7 +202,7 @@ def test_a_cluster_of_our_own_ends_with_the_build(at_desk: Path, tmp_path: Path,
     build(
         loaded.sources, tmp_path / "out", settings_of(loaded), lambda _: seen.update(processes(marked)), engine=engine
     )
-    assert contents(tmp_path / "out") == contents(at_desk / "local")
+    assert digests(tmp_path / "out") == digests(at_desk / "local")
     assert seen
     wait_until(lambda: not processes(marked))
 
@@ -247,6 +254,12 @@ def test_a_source_that_a_node_does_not_see_is_named(at_desk: Path, cluster: Any,
 def test_a_cluster_without_a_cpu_is_named(at_desk: Path, cluster: Any, tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match=f"the cluster at {cluster.address} has no CPU"):
         build(sources(), tmp_path / "out", BuildSettings(), engine=EngineSettings("ray", ray_address=cluster.address))
+
+
+def test_a_cluster_that_asks_for_its_token_is_named(at_desk: Path, cluster: Any, tmp_path: Path) -> None:
+    ended = run_build(tmp_path, cluster.address, without=("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"))
+    assert ended.returncode == 1
+    assert f"the cluster at {cluster.address} asks for its token" in ended.stderr
 
 
 def test_an_address_where_nothing_answers_is_named(at_desk: Path, tmp_path: Path) -> None:
