@@ -102,5 +102,5 @@ def as_json(audit: Audit) -> dict[str, Any]:
         "number": audit.number,
         "failed": audit.failed,
         "checked": audit.checked,
-        "rules": [vars(finding) for finding in audit.findings],
+        "rules": [finding._asdict() for finding in audit.findings],
     }

@@ -73,8 +73,8 @@ def check_line(pair: Pair, line_id: str, folder: Path | None = None) -> bytes:
 
 
 def identified_line(line: bytes, line_id: str) -> bytes:
-    """A line of `check_line` under another id, for when it is known which ids have been given."""
-    return json_line({**orjson.loads(line), "id": line_id})
+    """A line of `check_line`, or one of ERNIEKit's text form, under an id that no other line has."""
+    return json_line({"id": line_id, **{key: part for key, part in orjson.loads(line).items() if key != "id"}})
 
 
 def interchange_line(pair: Pair, folder: Path) -> bytes:

@@ -174,7 +174,7 @@ def _distribute(spool: Spool, settings: BuildSettings, tally: Tally, files: Mapp
         account.accepted += 1
         used[documents.group[number]] = True
         line, test, preference = texts
-        line = _with_own_id(test, row, ids) if found == "test" else line
+        line = _with_own_id(test or line, row, ids) if found == "test" else line
         files[f"{found}.jsonl"].write(line)
         for gate, reason in row.warned:
             files[WARNED].write(row_json(_rejection(source, row, gate, reason)))

@@ -24,7 +24,7 @@ class Row:
     Attributes:
         line, document_id: the record's.
         line_bytes: size of its training line.
-        test_bytes: size of its line for evaluate, without an id.
+        test_bytes: size of its line for evaluate, without an id; 0 where that is the training line.
         preference_bytes: size of its line for DPO; 0 where it has none.
         task, faults, left_out, tokens: the pair's.
         language, unused_keys: the record's.
