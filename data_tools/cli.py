@@ -16,7 +16,7 @@ from erniekit_adapter.errors import AdapterError, misuse
 
 if TYPE_CHECKING:
     from data_tools.audit import Audit
-    from data_tools.data_manifest import DataManifest
+    from data_tools.stage.data_manifest import DataManifest
     from erniekit_adapter.project.schema import AnySource
 
 # The stage runs a process on each core, whose libraries need no threads of their own; read before they are imported.
@@ -48,7 +48,7 @@ def build_command(
 ) -> None:
     """Write train, eval and test lines with their manifest into the project's data folder."""
     from data_tools.build_settings import engine_of, settings_of
-    from data_tools.pipeline import build
+    from data_tools.stage.pipeline import build
     from erniekit_adapter.errors import UsageError
     from erniekit_adapter.project.loading import load_project
     from erniekit_adapter.project.sources import missing_sources
@@ -79,7 +79,7 @@ def prepare_command(
 ) -> None:
     """Write one source as interchange lines, with its rejections and its manifest beside them."""
     from data_tools.build_settings import BuildSettings
-    from data_tools.pipeline import prepare
+    from data_tools.stage.pipeline import prepare
     from erniekit_adapter.project.schema import GatesSection
 
     source = _one_source(active_learning_file, manifest, images_dir, ground_truth_dir)
@@ -154,7 +154,7 @@ def rejected_command(
 def _rejections(place: Path) -> Iterator[dict[str, Any]]:
     import orjson
 
-    from data_tools.data_manifest import REJECTED
+    from data_tools.stage.data_manifest import REJECTED
     from erniekit_adapter.files import read_lines
 
     choices = (place, place / REJECTED, place / "data" / REJECTED)
@@ -179,9 +179,9 @@ def preview_command(
     preference: Annotated[bool, typer.Option("--preference", help="lines for DPO: corrected and rejected")] = False,
 ) -> None:
     """Print what the model will see, word for word, with the part that is trained marked."""
-    from data_tools.preview import preview, preview_preferences
-    from data_tools.print_preview import print_preferences, print_preview
-    from data_tools.split import SPLITS
+    from data_tools.look.preview import preview, preview_preferences
+    from data_tools.look.print_preview import print_preferences, print_preview
+    from data_tools.stage.split import SPLITS
 
     chosen = next((name for name in SPLITS if name == split), None)
     if chosen is None:
@@ -201,7 +201,7 @@ def report_command(
     output: Annotated[Path, typer.Option(help="the HTML file to write")],
 ) -> None:
     """Write one HTML file with pictures of samples, histograms, and what was rejected."""
-    from data_tools.report import write_report
+    from data_tools.look.report import write_report
 
     write_report(_data_dir(output_dir), output)
     print(f"{output}: open it in a browser")
@@ -209,7 +209,7 @@ def report_command(
 
 def _data_dir(place: Path) -> Path:
     """The data folder that a user means."""
-    from data_tools.data_manifest import MANIFEST
+    from data_tools.stage.data_manifest import MANIFEST
 
     inside = place / "data"
     return inside if (inside / MANIFEST).is_file() else place
@@ -217,7 +217,7 @@ def _data_dir(place: Path) -> Path:
 
 def _model_dir(data_dir: Path) -> Path | None:
     """The folder of the model whose tokenizer measured the lines, where it is still there."""
-    from data_tools.built import read_manifest
+    from data_tools.look.built import read_manifest
 
     tokenizer = read_manifest(data_dir).settings.get("tokenizer")
     folder = Path(tokenizer["path"]).parent if isinstance(tokenizer, dict) and "path" in tokenizer else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from data_tools.pdf_pages import MAX_PDF_BYTES
+from data_tools.pages.pdf import MAX_PDF_BYTES
 from data_tools.records import DocumentRecord, Reading, Rejection
 from data_tools.sources.einvoice import FoundInvoice, is_pdf, is_xml, read_einvoice, read_pdf
 from data_tools.sources.einvoice_answer import einvoice_answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_tools.pdf_process import read_apart
+from data_tools.pages.pdf_process import read_apart
 
 
 def read_attachments(raw: bytes, limit_bytes: int) -> list[tuple[str, bytes | None]]:

@@ -19,7 +19,7 @@ from data_examples import (
 )
 
 from data_tools.build_settings import BuildSettings
-from data_tools.pipeline import build
+from data_tools.stage.pipeline import build
 from erniekit_adapter.files import read_json
 from erniekit_adapter.project.schema import ActiveLearningSource, ManifestSource
 

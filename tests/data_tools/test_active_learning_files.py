@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from logged_examples import AUTOMATIC, CORRECTED, SHAPES, envelope
 
 from data_tools.build_settings import BuildSettings
-from data_tools.data_manifest import DataManifest
-from data_tools.pipeline import build
 from data_tools.records import DocumentRecord, Reading, Rejection
 from data_tools.sources.active_learning import read_active_learning
 from data_tools.sources.reading import parse_value
+from data_tools.stage.data_manifest import DataManifest
+from data_tools.stage.pipeline import build
 from erniekit_adapter.project.schema import ActiveLearningSource
 
 TRAIN_ONLY = BuildSettings(eval_ratio=0, test_ratio=0)

@@ -14,10 +14,10 @@ from einvoice_examples import UBL, text_pdf, without_charge
 from PIL import Image
 
 from data_tools.build_settings import BuildSettings, EngineSettings
-from data_tools.data_manifest import DataManifest
-from data_tools.formats import read_training_line
-from data_tools.pipeline import build
-from data_tools.preference_lines import read_preference_line
+from data_tools.lines.formats import read_training_line
+from data_tools.lines.preference_lines import read_preference_line
+from data_tools.stage.data_manifest import DataManifest
+from data_tools.stage.pipeline import build
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.project.schema import (
     ActiveLearningSource,

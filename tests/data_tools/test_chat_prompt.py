@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 
-from data_tools import chat_prompt
-from data_tools.chat_prompt import ChatTemplate, ModelText, NoPromptError, load_chat_template, model_text, prompting
+from data_tools.look import chat_prompt
+from data_tools.look.chat_prompt import (
+    ChatTemplate,
+    ModelText,
+    NoPromptError,
+    load_chat_template,
+    model_text,
+    prompting,
+)
 
 MODEL = Path(__file__).resolve().parents[2] / "tiny_base" / "model"
 PLAIN = "{% for turn in messages %}{{ turn.role }}: {{ turn.content }}{% endfor %}"

@@ -143,13 +143,13 @@ def test_synthesize_writes_a_corpus(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
-    heavy = "{'pydantic', 'numpy', 'scipy', 'sentencepiece', 'PIL', 'babel', 'data_tools.pipeline'}"
+    heavy = "{'pydantic', 'numpy', 'scipy', 'sentencepiece', 'PIL', 'babel', 'data_tools.stage.pipeline'}"
     code = f"import sys, data_tools.cli; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["cli", "pipeline"])
+@pytest.mark.parametrize("module", ["cli", "stage.pipeline"])
 def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
     heavy = {"paddle", "paddleformers", "erniekit", "torch", "transformers", "scipy", "sentencepiece", "PIL", "ray"}
     heavy |= {"numpy"} if module == "cli" else set()

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_tools import documents
-from data_tools.documents import ANSWER, CONTENT, NAME, NUMBER, REQUEST, Documents, find_documents
-from data_tools.rows import key_records
+from data_tools.stage import documents
+from data_tools.stage.documents import ANSWER, CONTENT, NAME, NUMBER, REQUEST, Documents, find_documents
+from data_tools.stage.rows import key_records
 
 Keys = list[tuple[bytes, str]]
 

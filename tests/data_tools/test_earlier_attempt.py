@@ -22,8 +22,8 @@ from data_examples import (
 )
 
 from data_tools.build_settings import BuildSettings
-from data_tools.data_manifest import DataManifest
-from data_tools.pipeline import build
+from data_tools.stage.data_manifest import DataManifest
+from data_tools.stage.pipeline import build
 from data_tools.synthesize.writing import write_corpus
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.invoice.prompts import analysis_request

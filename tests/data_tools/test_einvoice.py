@@ -11,8 +11,8 @@ from einvoice_examples import CII, CREDIT_NOTE, UBL, pdf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_tools import pdf_content
-from data_tools.pdf_content import unpack_attachments
+from data_tools.pages import pdf_content
+from data_tools.pages.pdf_content import unpack_attachments
 from data_tools.sources.einvoice import read_einvoice, read_pdf
 from data_tools.sources.xmltree import MAX_XML_BYTES
 from erniekit_adapter.invoice.einvoice import (

@@ -13,7 +13,7 @@ from data_examples import answer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_tools.faults import BREAKS, KINDS, inject_fault
+from data_tools.pairs.faults import BREAKS, KINDS, inject_fault
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer
 from erniekit_adapter.invoice import rules

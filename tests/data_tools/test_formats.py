@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_tools.formats import (
+from data_tools.lines.formats import (
     check_line,
     image_name,
     interchange_line,
@@ -18,8 +18,8 @@ from data_tools.formats import (
     read_training_line,
     training_line,
 )
-from data_tools.line_parts import relative_name
-from data_tools.pairs import Pair
+from data_tools.lines.parts import relative_name
+from data_tools.pairs.pairs import Pair
 from erniekit_adapter.project.schema import DataFormat
 
 FORMS: tuple[DataFormat, ...] = get_args(DataFormat)

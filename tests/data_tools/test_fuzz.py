@@ -17,7 +17,7 @@ from data_examples import correction, interchange
 from logged_examples import SHAPES
 
 from data_tools.build_settings import BuildSettings, EngineSettings
-from data_tools.pipeline import build
+from data_tools.stage.pipeline import build
 from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, GatesSection, LinesSource, TasksSection
 
 LINES = 20_000

@@ -6,9 +6,9 @@ import pytest
 from data_examples import answer, record
 
 from data_tools.build_settings import BuildSettings
-from data_tools.gates import Verdicts, judge_pair, judge_record, something_to_read
-from data_tools.pairs import Pair
+from data_tools.pairs.pairs import Pair
 from data_tools.records import DocumentRecord
+from data_tools.stage.gates import Verdicts, judge_pair, judge_record, something_to_read
 from erniekit_adapter.invoice import rules
 from erniekit_adapter.invoice.answer import read_answer
 from erniekit_adapter.project.schema import DataFormat, GatesSection

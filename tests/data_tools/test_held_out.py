@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from data_tools.build_settings import BuildSettings
 from data_tools.cli import main
-from data_tools.data_manifest import DataManifest
-from data_tools.pipeline import build
+from data_tools.stage.data_manifest import DataManifest
+from data_tools.stage.pipeline import build
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.evaluation.stage import read_test_samples
 from erniekit_adapter.project.loading import load_project

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_tools.histogram import WIDTH, histogram
-from data_tools.tokens import histogram as counted
+from data_tools.look.histogram import WIDTH, histogram
+from data_tools.stage.tokens import histogram as counted
 
 name = "{:,}".format
 LENGTHS = st.dictionaries(st.integers(1, 10**6), st.integers(1, 10**6), min_size=1, max_size=20)

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_tools.build_settings import BuildSettings
-from data_tools.data_manifest import DataManifest
-from data_tools.pipeline import build
+from data_tools.stage.data_manifest import DataManifest
+from data_tools.stage.pipeline import build
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, LinesSource, ManifestSource
 

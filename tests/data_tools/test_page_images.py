@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageFilter
 
-from data_tools.page_images import (
+from data_tools.pages.images import (
     MAX_IMAGE_BYTES,
     MIN_SIDE_PX,
     PageImage,

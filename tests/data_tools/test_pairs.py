@@ -9,7 +9,7 @@ import pytest
 from data_examples import OCR, answer, record
 
 from data_tools.build_settings import BuildSettings
-from data_tools.pairs import Pair, known_names, make_pair, plain_pair, show
+from data_tools.pairs.pairs import Pair, known_names, make_pair, plain_pair, show
 from data_tools.records import DocumentRecord, Rejection
 from erniekit_adapter.invoice import jsontext, rules
 from erniekit_adapter.invoice.answer import read_answer

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_tools import pdf_content
-from data_tools.pdf_content import MAX_PAGES, read_text
-from data_tools.pdf_pages import render_pages, text_layer
+from data_tools.pages import pdf_content
+from data_tools.pages.pdf import render_pages, text_layer
+from data_tools.pages.pdf_content import MAX_PAGES, read_text
 
 TOTAL: Line = (50, 700, 10, "Gesamt EUR 119.00")
 A4 = "/MediaBox [0 0 595 842]"

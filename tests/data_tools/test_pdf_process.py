@@ -17,9 +17,9 @@ import pytest
 from einvoice_examples import CII, Line, pdf, text_pdf, with_attachments, without_charge
 from hostile_pdf_examples import nested_forms, slow_page, swelling_attachment
 
-from data_tools import pdf_process
-from data_tools.pdf_content import draw_pages, read_text, unpack_attachments
-from data_tools.pdf_pages import render_pages, text_layer
+from data_tools.pages import pdf_process
+from data_tools.pages.pdf import render_pages, text_layer
+from data_tools.pages.pdf_content import draw_pages, read_text, unpack_attachments
 from data_tools.records import DocumentRecord, Rejection
 from data_tools.sources.einvoice_files import einvoice_files, read_einvoice_file
 from data_tools.sources.pdf_attachments import read_attachments
@@ -226,7 +226,7 @@ def script(tmp_path: Path, *lines: str) -> subprocess.Popen[str]:
         "import os",
         "from hostile_pdf_examples import *",
         "from einvoice_examples import *",
-        "from data_tools.pdf_pages import *",
+        "from data_tools.pages.pdf import *",
         "from data_tools.sources.pdf_attachments import *",
         "PDF = text_pdf([(50, 700, 10, 'Ende')])",
     ]
@@ -241,7 +241,7 @@ def test_a_bomb_takes_no_memory_of_the_process_that_asks_and_leaves_no_process(t
     end = [
         # Not what getrusage says, which begins with the memory of the process that started it.
         "print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024, flush=True)",
-        "import data_tools.pdf_process as pdf_process",
+        "import data_tools.pages.pdf_process as pdf_process",
         "pdf_process.end_idle()",
         "try: os.waitpid(-1, 0)\nexcept ChildProcessError: print('no child is left')",
     ]

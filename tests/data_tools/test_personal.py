@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stdnum import luhn
 from stdnum.iban import calc_check_digits
 
-from data_tools.personal import KINDS, PERSONAL_KINDS, find_personal, mask, mask_value
+from data_tools.pairs.personal import KINDS, PERSONAL_KINDS, find_personal, mask, mask_value
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer, ocr_tokens
 from erniekit_adapter.invoice import jsontext

@@ -20,8 +20,8 @@ from data_examples import (
 )
 
 from data_tools.build_settings import BuildSettings
-from data_tools.data_manifest import DataManifest, check_counts
-from data_tools.pipeline import build, prepare
+from data_tools.stage.data_manifest import DataManifest, check_counts
+from data_tools.stage.pipeline import build, prepare
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.files import sha256
 from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, GatesSection, LinesSource, ManifestSource

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_tools.preference_lines import Preference, preference_line, read_preference_line
+from data_tools.lines.preference_lines import Preference, preference_line, read_preference_line
 
 FOLDER = Path("/data/lines")
 TEXT = st.lists(

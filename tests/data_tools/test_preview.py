@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from data_tools.built import visible
-from data_tools.chat_prompt import ModelText
-from data_tools.pairs import Pair
-from data_tools.preview import PreviewedLine, preview, preview_preferences
-from data_tools.print_preview import print_preferences, print_preview
+from data_tools.look.built import visible
+from data_tools.look.chat_prompt import ModelText
+from data_tools.look.preview import PreviewedLine, preview, preview_preferences
+from data_tools.look.print_preview import print_preferences, print_preview
+from data_tools.pairs.pairs import Pair
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.project.schema import DataFormat, TasksSection
 

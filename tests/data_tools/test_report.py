@@ -11,7 +11,7 @@ from built_examples import automatic_log, build_log, build_pages, change_manifes
 from data_examples import correction
 from PIL import Image
 
-from data_tools.report import write_report
+from data_tools.look.report import write_report
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.files import read_json
 from erniekit_adapter.project.schema import TasksSection

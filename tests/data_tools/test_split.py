@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from data_tools.split import choose_groups, split_name
+from data_tools.stage.split import choose_groups, split_name
 
 NAMES = [f"document-{number}" for number in range(2000)]
 

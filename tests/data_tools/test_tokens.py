@@ -6,8 +6,8 @@ import pytest
 from data_examples import correction, numbered, write_lines
 
 from data_tools.build_settings import BuildSettings
-from data_tools.pipeline import build
-from data_tools.tokens import histogram, token_counter
+from data_tools.stage.pipeline import build
+from data_tools.stage.tokens import histogram, token_counter
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.project.schema import ActiveLearningSource
 

@@ -6,9 +6,9 @@ from typing import get_args
 
 import pytest
 
-from data_tools.pairs import Pair
-from data_tools.preference_lines import Preference
-from data_tools.toolkit_check import preference_problem, toolkit_problem
+from data_tools.lines.preference_lines import Preference
+from data_tools.lines.toolkit_check import preference_problem, toolkit_problem
+from data_tools.pairs.pairs import Pair
 from erniekit_adapter.project.schema import DataFormat
 
 FORMS: tuple[DataFormat, ...] = get_args(DataFormat)

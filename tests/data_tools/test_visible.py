@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from data_tools.pairs.visible import drop_unseen, nothing_to_read, page_text
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer, ocr_tokens
-from data_tools.visible import drop_unseen, nothing_to_read, page_text
 from erniekit_adapter.invoice.answer import as_json, read_answer
 
 SEED = 7

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from data_tools.formats import training_line
-from data_tools.pairs import Pair
-from data_tools.preference_lines import Preference, preference_line
-from data_tools.toolkit_check import preference_problem, toolkit_problem
+from data_tools.lines.formats import training_line
+from data_tools.lines.preference_lines import Preference, preference_line
+from data_tools.lines.toolkit_check import preference_problem, toolkit_problem
+from data_tools.pairs.pairs import Pair
 from erniekit_adapter.project.schema import DataFormat
 
 pytestmark = pytest.mark.toolkit

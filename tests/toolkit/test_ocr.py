@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from data_tools.ocr import engine_version, read_page, reading_order
+from data_tools.pages.ocr import engine_version, read_page, reading_order
 from data_tools.synthesize.content import SyntheticInvoice, make_invoice
 from data_tools.synthesize.drawing import page_png
 from data_tools.synthesize.layout import page_blocks, text_lines
@@ -195,7 +195,7 @@ def test_the_version_names_what_a_reading_depends_on() -> None:
 def test_nothing_is_fetched(tmp_path: Path) -> None:
     (tmp_path / "page.png").write_bytes(invoice_png())
     code = (
-        "import pathlib, socket; from data_tools.ocr import read_page\n"
+        "import pathlib, socket; from data_tools.pages.ocr import read_page\n"
         "def refuse(*_): raise AssertionError('the network was asked')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
         f"print(len(read_page(pathlib.Path({str(tmp_path / 'page.png')!r}).read_bytes(), None)['tokens']))"
@@ -213,7 +213,7 @@ def test_without_the_extra_the_error_says_how_to_get_it(tmp_path: Path) -> None:
         if not package.name.startswith("rapidocr"):
             (tmp_path / package.name).symlink_to(package)
     code = (
-        "from data_tools.ocr import read_page; from erniekit_adapter.errors import UsageError\n"
+        "from data_tools.pages.ocr import read_page; from erniekit_adapter.errors import UsageError\n"
         "try: read_page(b'', None)\n"
         "except ValueError as error: print(error)\n"
         "from data_tools.synthesize.drawing import page_png\n"

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from data_tools.build_settings import BuildSettings
-from data_tools.chat_prompt import ModelText, load_chat_template, prompting
-from data_tools.formats import training_line
-from data_tools.pairs import Pair
-from data_tools.pipeline import build
-from data_tools.preview import preview
+from data_tools.lines.formats import training_line
+from data_tools.look.chat_prompt import ModelText, load_chat_template, prompting
+from data_tools.look.preview import preview
+from data_tools.pairs.pairs import Pair
+from data_tools.stage.pipeline import build
 from data_tools.synthesize.writing import write_corpus
 from erniekit_adapter.project.schema import ManifestSource, TasksSection
 

@@ -23,7 +23,7 @@ from unittest.mock import patch
 import pytest
 
 from data_tools.build_settings import BuildSettings, EngineSettings, settings_of
-from data_tools.pipeline import build
+from data_tools.stage.pipeline import build
 from data_tools.synthesize.writing import write_corpus
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.files import sha256
@@ -47,7 +47,7 @@ BUILD_IN_TWO = """
 import sys
 from pathlib import Path
 from data_tools.build_settings import BuildSettings, EngineSettings
-from data_tools.pipeline import build
+from data_tools.stage.pipeline import build
 from erniekit_adapter.project.loading import load_project
 
 sources = load_project(Path("project.yaml")).sources

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_tools.page_images import decode
+from data_tools.pages.images import decode
 from erniekit_adapter.errors import AdapterError, misuse
 from erniekit_adapter.files import read_bytes, write_text
 from erniekit_adapter.invoice import jsontext

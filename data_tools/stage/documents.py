@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_tools.rows import KEY
+from data_tools.stage.rows import KEY
 
 # What a key is of, as its first byte. The smallest of a document's keys names its group: the steadiest comes first.
 VENDOR, NUMBER, NAME, REQUEST = b"0", b"1", b"2", b"3"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from data_tools.line_parts import (
+from data_tools.lines.parts import (
     IMAGE_MARK,
     checked_list,
     checked_object,
@@ -25,7 +25,7 @@ from data_tools.line_parts import (
     relative_name,
     without_marks,
 )
-from data_tools.pairs import Pair
+from data_tools.pairs.pairs import Pair
 from erniekit_adapter.project.schema import DataFormat
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from data_tools.built import visible
-from data_tools.data_manifest import PREFERENCES
-from data_tools.preview import PageFile, PreviewedLine, PreviewedPreference
-from data_tools.split import SplitName
+from data_tools.look.built import visible
+from data_tools.look.preview import PageFile, PreviewedLine, PreviewedPreference
+from data_tools.stage.data_manifest import PREFERENCES
+from data_tools.stage.split import SplitName
 
 if TYPE_CHECKING:
     from rich.console import Console

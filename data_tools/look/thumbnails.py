@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from data_tools.page_images import MAX_IMAGE_BYTES, decode
+from data_tools.pages.images import MAX_IMAGE_BYTES, decode
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import read_bytes
 

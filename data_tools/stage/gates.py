@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel
 
 from data_tools.build_settings import BuildSettings
-from data_tools.pairs import Pair
+from data_tools.lines.toolkit_check import toolkit_problem
+from data_tools.pairs.pairs import Pair
+from data_tools.pairs.visible import nothing_to_read
 from data_tools.records import DocumentRecord
-from data_tools.toolkit_check import toolkit_problem
-from data_tools.visible import nothing_to_read
 from erniekit_adapter.invoice import rules
 from erniekit_adapter.project.schema import DataFormat, GatesSection
 

@@ -14,21 +14,21 @@ from typing import Literal
 
 import numpy as np
 
-from data_tools import documents
 from data_tools.build_settings import BuildSettings
-from data_tools.formats import check_line, interchange_line, training_line
-from data_tools.gates import RESERVED_TOKENS, Verdicts, judge_pair, judge_record, something_to_read
-from data_tools.page_images import PageImage
-from data_tools.pages import PageFolders, look_at_pages, page_files, with_ocr
-from data_tools.pairs import Pair, Shown, known_names, make_pair, plain_pair, show
-from data_tools.personal import mask_value
-from data_tools.preference_lines import preference_line
-from data_tools.preferences import make_preference
+from data_tools.lines.formats import check_line, interchange_line, training_line
+from data_tools.lines.preference_lines import preference_line
+from data_tools.lines.preferences import make_preference
+from data_tools.lines.toolkit_check import preference_problem
+from data_tools.pages.images import PageImage
+from data_tools.pairs.pairs import Pair, Shown, known_names, make_pair, plain_pair, show
+from data_tools.pairs.personal import mask_value
 from data_tools.records import DocumentRecord, Reading, Rejection
-from data_tools.rows import KEY_BYTES, PLACE, JudgedShard, Row, key_records, row_json
-from data_tools.shards import Shard, read_shard
-from data_tools.tokens import most_tokens, token_counter
-from data_tools.toolkit_check import preference_problem
+from data_tools.stage import documents
+from data_tools.stage.gates import RESERVED_TOKENS, Verdicts, judge_pair, judge_record, something_to_read
+from data_tools.stage.record_pages import PageFolders, look_at_pages, page_files, with_ocr
+from data_tools.stage.rows import KEY_BYTES, PLACE, JudgedShard, Row, key_records, row_json
+from data_tools.stage.shards import Shard, read_shard
+from data_tools.stage.tokens import most_tokens, token_counter
 from erniekit_adapter.invoice import rules
 
 # Lines of every source whose tokens are counted; of those behind them one in so many is, chosen by what it says.

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from data_tools.built import (
+from data_tools.look.built import (
     Sample,
     data_format,
     read_manifest,
@@ -19,12 +19,12 @@ from data_tools.built import (
     shown_images,
     visible,
 )
-from data_tools.data_manifest import REJECTED, WARNED, DataManifest
-from data_tools.gates import RESERVED_TOKENS
-from data_tools.histogram import Histogram, histogram
-from data_tools.split import SPLITS, SplitName
-from data_tools.tally import DUPLICATE, place_of
-from data_tools.thumbnails import thumbnail
+from data_tools.look.histogram import Histogram, histogram
+from data_tools.look.thumbnails import thumbnail
+from data_tools.stage.data_manifest import REJECTED, WARNED, DataManifest
+from data_tools.stage.gates import RESERVED_TOKENS
+from data_tools.stage.split import SPLITS, SplitName
+from data_tools.stage.tally import DUPLICATE, place_of
 from erniekit_adapter.errors import misuse
 from erniekit_adapter.files import read_bytes, write_text
 from erniekit_adapter.invoice import jsontext

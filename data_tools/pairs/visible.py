@@ -17,7 +17,7 @@ from typing import Any
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
-from data_tools.spellings import (
+from data_tools.pairs.spellings import (
     currency_marks,
     dates_in,
     joined_numbers_in,

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import orjson
 
-from data_tools.built import (
+from data_tools.lines.formats import read_check_line, read_training_line
+from data_tools.lines.preference_lines import read_preference_line
+from data_tools.look.built import (
     BUILD_AGAIN,
     Sample,
     data_format,
@@ -20,13 +22,11 @@ from data_tools.built import (
     sample_pair,
     shown_images,
 )
-from data_tools.chat_prompt import ModelText, NoPromptError, load_chat_template, prompting
-from data_tools.data_manifest import PREFERENCES, SAMPLES, DataManifest
-from data_tools.formats import read_check_line, read_training_line
-from data_tools.pairs import Pair
-from data_tools.preference_lines import read_preference_line
-from data_tools.split import SplitName
-from data_tools.tokens import token_counter
+from data_tools.look.chat_prompt import ModelText, NoPromptError, load_chat_template, prompting
+from data_tools.pairs.pairs import Pair
+from data_tools.stage.data_manifest import PREFERENCES, SAMPLES, DataManifest
+from data_tools.stage.split import SplitName
+from data_tools.stage.tokens import token_counter
 from erniekit_adapter.errors import AdapterError, fail, misuse
 
 
@@ -235,7 +235,7 @@ def _counter(model_dir: Path | None) -> Callable[[str], int] | None:
 
 
 def _look_at(path: Path) -> PageFile:
-    from data_tools.page_images import look_at
+    from data_tools.pages.images import look_at
 
     try:
         page = look_at(path)

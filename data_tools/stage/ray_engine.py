@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.build_settings import EngineSettings
-from data_tools.engine import Judged, in_order
-from data_tools.judging import Bench, judge_shard
-from data_tools.rows import JudgedShard
-from data_tools.shards import Shard
+from data_tools.stage.engine import Judged, in_order
+from data_tools.stage.judging import Bench, judge_shard
+from data_tools.stage.rows import JudgedShard
+from data_tools.stage.shards import Shard
 from erniekit_adapter.errors import AdapterError, fail, misuse
 from erniekit_adapter.project.schema import ManifestSource
 

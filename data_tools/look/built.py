@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from data_tools.data_manifest import MANIFEST, SAMPLES, DataManifest
-from data_tools.formats import read_check_line, read_training_line
-from data_tools.pairs import Pair
+from data_tools.lines.formats import read_check_line, read_training_line
+from data_tools.pairs.pairs import Pair
 from data_tools.records import Rejection
-from data_tools.split import SplitName
+from data_tools.stage.data_manifest import MANIFEST, SAMPLES, DataManifest
+from data_tools.stage.split import SplitName
 from erniekit_adapter.errors import fail, misuse
 from erniekit_adapter.files import MAX_JSON_BYTES, read_json, read_lines
 from erniekit_adapter.project.schema import DataFormat

@@ -1,7 +1,7 @@
 """The process that opens PDFs of strangers, with limits that it sets itself before it sees the first.
 
-Started by pdf_process as `python -m data_tools.pdf_server`, with a socket as standard input. The limits stop what takes
-too much; they are no jail for code that a hostile PDF might bring PDFium to run.
+Started by pdf_process as `python -m data_tools.pages.pdf_server`, with a socket as standard input. The limits stop what
+takes too much; they are no jail for code that a hostile PDF might bring PDFium to run.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import orjson
 
-from data_tools.pdf_content import draw_pages, read_text, unpack_attachments
-from data_tools.pdf_process import END, PART, READY, REFUSED, receive_frame, send_frame
+from data_tools.pages.pdf_content import draw_pages, read_text, unpack_attachments
+from data_tools.pages.pdf_process import END, PART, READY, REFUSED, receive_frame, send_frame
 
 # After so many PDFs, or one that took so much memory, it ends, and a new process goes on.
 _MAX_PDFS = 500
@@ -49,7 +49,7 @@ def main() -> None:
             _, asked = receive_frame(received, sys.maxsize)
             _, raw = receive_frame(received, sys.maxsize)
             _read(connection, raw, asked, cpu_s)
-            if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > _MAX_PEAK_BYTES:
+            if _peak_bytes() > _MAX_PEAK_BYTES:
                 break
 
 
@@ -95,6 +95,12 @@ def _read(connection: socket.socket, raw: bytes, asked: bytes, cpu_s: int) -> No
         send_frame(connection, REFUSED, f"a PDF that cannot be read: {error!r}".encode(errors="replace"))
     else:
         send_frame(connection, END)
+
+
+def _peak_bytes() -> int:
+    """The most memory it has had: not ru_maxrss, which begins with the memory of the process that started this one."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split(maxsplit=1)[0])
 
 
 def _used_s() -> float:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from data_tools.build_settings import BuildSettings
 from data_tools.sources.einvoice_files import einvoice_files
-from data_tools.split import SPLITS
+from data_tools.stage.split import SPLITS
 from erniekit_adapter import __version__
 from erniekit_adapter.errors import AdapterError, Problem, UsageError, misuse
 from erniekit_adapter.files import fingerprint, is_inside, read_json, sha256

@@ -13,10 +13,10 @@ from typing import Any
 import orjson
 
 from data_tools.build_settings import BuildSettings
-from data_tools.faults import inject_fault
-from data_tools.personal import mask_value
+from data_tools.pairs.faults import inject_fault
+from data_tools.pairs.personal import mask_value
+from data_tools.pairs.visible import drop_unseen, page_text
 from data_tools.records import DocumentRecord, Reading, Rejection
-from data_tools.visible import drop_unseen, page_text
 from erniekit_adapter.invoice import jsontext, rules
 from erniekit_adapter.invoice.answer import as_json, read_answer
 from erniekit_adapter.invoice.prompts import (

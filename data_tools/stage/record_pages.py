@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from data_tools.build_settings import BuildSettings
-from data_tools.page_images import MAX_IMAGE_BYTES, PageImage, look_at
-from data_tools.pdf_pages import MAX_PDF_BYTES, render_pages, text_layer
+from data_tools.pages.images import MAX_IMAGE_BYTES, PageImage, look_at
+from data_tools.pages.pdf import MAX_PDF_BYTES, render_pages, text_layer
+from data_tools.pairs.visible import nothing_to_read
 from data_tools.records import DocumentRecord
-from data_tools.visible import nothing_to_read
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import read_bytes, write_bytes
 
@@ -59,7 +59,7 @@ def with_ocr(record: DocumentRecord, settings: BuildSettings, folders: PageFolde
     raw = _pdf(record) if record.pdf else None
     pages: Sequence[Any] = _of_all_pages(record, text_layer(raw) or ()) if raw else ()
     if not pages and settings.ocr == "rapidocr":
-        from data_tools.ocr import read_page
+        from data_tools.pages.ocr import read_page
 
         images = render_pages(raw) if raw else _images(record)
         pages = _of_all_pages(record, [read_page(image, folders.ocr_cache) for image in images])

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from data_tools.pdf_process import read_apart
+from data_tools.pages.pdf_process import read_apart
 
 MAX_PDF_BYTES = 64 * 1024 * 1024
 

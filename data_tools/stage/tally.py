@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_tools.build_settings import BuildSettings
-from data_tools.data_manifest import (
+from data_tools.records import Rejection
+from data_tools.stage.data_manifest import (
     DataManifest,
     Role,
     check_counts,
@@ -16,9 +17,8 @@ from data_tools.data_manifest import (
     nothing_accepted,
     source_sha256,
 )
-from data_tools.records import Rejection
-from data_tools.rows import Row
-from data_tools.tokens import histogram
+from data_tools.stage.rows import Row
+from data_tools.stage.tokens import histogram
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.project.schema import AnySource
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from data_tools.documents import Documents
-from data_tools.page_images import near
+from data_tools.pages.images import near
 from data_tools.records import Rejection
-from data_tools.rows import Spool
+from data_tools.stage.documents import Documents
+from data_tools.stage.rows import Spool
 
 
 def note_equal_pages(documents: Documents, spool: Spool) -> None:

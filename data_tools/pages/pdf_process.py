@@ -83,14 +83,14 @@ class _Reader:
 
     def __init__(self) -> None:
         self.has_read = self.is_reading = False
-        packages = Path(__file__).resolve().parents[1]
+        packages = Path(__file__).resolve().parents[2]
         try:
             self._connection, theirs = socket.socketpair()
             self._connection.settimeout(WAIT_S)
             self._received = self._connection.makefile("rb")
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "data_tools.pdf_server", str(CPU_S), str(MEMORY_BYTES)],
+                    [sys.executable, "-m", "data_tools.pages.pdf_server", str(CPU_S), str(MEMORY_BYTES)],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     # The folder it starts in comes first in its search path, so that must not be the user's.

@@ -12,9 +12,9 @@ from threading import Thread
 from typing import Any
 
 from data_tools.build_settings import EngineSettings
-from data_tools.judging import Bench, judge_shard
-from data_tools.rows import JudgedShard
-from data_tools.shards import Shard
+from data_tools.stage.judging import Bench, judge_shard
+from data_tools.stage.rows import JudgedShard
+from data_tools.stage.shards import Shard
 from erniekit_adapter.errors import fail
 
 # Shards, each with what became of it.
@@ -34,7 +34,7 @@ def judging(shards: Iterable[Shard], bench: Bench, engine: EngineSettings) -> It
         AdapterError: a source cannot be read, or a worker died.
     """
     if engine.engine == "ray":
-        from data_tools.ray_engine import on_ray
+        from data_tools.stage.ray_engine import on_ray
 
         with on_ray(shards, bench, engine) as judged:
             yield judged

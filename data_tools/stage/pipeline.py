@@ -20,7 +20,10 @@ import numpy as np
 import orjson
 
 from data_tools.build_settings import BuildSettings, EngineSettings
-from data_tools.data_manifest import (
+from data_tools.lines.formats import grouped_line, identified_line
+from data_tools.lines.parts import json_line
+from data_tools.records import Rejection
+from data_tools.stage.data_manifest import (
     MANIFEST,
     PREFERENCES,
     PREFERENCES_REFUSED,
@@ -33,18 +36,15 @@ from data_tools.data_manifest import (
     check_output_folder,
     split_warnings,
 )
-from data_tools.documents import Documents, find_documents
-from data_tools.duplicates import note_equal_pages
-from data_tools.engine import judging
-from data_tools.formats import grouped_line, identified_line
-from data_tools.judging import Bench
-from data_tools.line_parts import json_line
-from data_tools.pages import PageFolders
-from data_tools.records import Rejection
-from data_tools.rows import Row, Spool, row_json
-from data_tools.shards import cut
-from data_tools.split import SPLITS, SplitName, choose_groups, split_name
-from data_tools.tally import DUPLICATE, Account, Tally, check_accepted, count_line, make_manifest, new_tally
+from data_tools.stage.documents import Documents, find_documents
+from data_tools.stage.duplicates import note_equal_pages
+from data_tools.stage.engine import judging
+from data_tools.stage.judging import Bench
+from data_tools.stage.record_pages import PageFolders
+from data_tools.stage.rows import Row, Spool, row_json
+from data_tools.stage.shards import cut
+from data_tools.stage.split import SPLITS, SplitName, choose_groups, split_name
+from data_tools.stage.tally import DUPLICATE, Account, Tally, check_accepted, count_line, make_manifest, new_tally
 from erniekit_adapter.errors import misuse
 from erniekit_adapter.files import write_json, writing, writing_folder
 from erniekit_adapter.project.schema import AnySource

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_tools.line_parts import (
+from data_tools.lines.parts import (
     IMAGE_MARK,
     checked_list,
     image_paths,

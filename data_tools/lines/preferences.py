@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_tools.build_settings import BuildSettings
-from data_tools.pairs import Pair, Shown, drop_confidence
-from data_tools.personal import mask_value
-from data_tools.preference_lines import Preference
+from data_tools.lines.preference_lines import Preference
+from data_tools.pairs.pairs import Pair, Shown, drop_confidence
+from data_tools.pairs.personal import mask_value
 from data_tools.records import DocumentRecord
 from data_tools.sources.logged_answers import read_logged_answer
 from erniekit_adapter.invoice import jsontext, rules

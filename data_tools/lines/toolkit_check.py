@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from data_tools.pairs import Pair
-from data_tools.preference_lines import Preference
+from data_tools.lines.preference_lines import Preference
+from data_tools.pairs.pairs import Pair
 from erniekit_adapter.project.schema import DataFormat
 
 # Written as the control tokens of ERNIE 4.5 and PaddleOCR-VL are: ends of turns, places of images. Tokenizers take them

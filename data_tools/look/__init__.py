@@ -1,0 +1,1 @@
+"""Looking at what the stage has written: preview and report."""
