@@ -1,7 +1,8 @@
 """How fast the data stage is and how much memory it takes, from ten thousand lines to a million.
 
 Lines are logged corrections with their OCR (5 kB each), every one another invoice, and every one passes every gate,
-which is the slowest way through the stage. Each size is built by one worker and by two, in turn with a script that only
+which is the slowest way through the stage; with --mixed, a quarter each are automatic logs and corrections without OCR,
+which gates refuse. Each size is built by one worker and by two, in turn with a script that only
 reformats the same lines in one process: no gate, no check, everything in memory. Seconds are of whole processes,
 medians over the runs; memory is the peak of all processes of a run together.
 """
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from data_tools.synthesize.content import make_invoice  # noqa: E402 - the script runs from anywhere
-from data_tools.synthesize.corrections import reviewed_correction  # noqa: E402
+from data_tools.synthesize.corrections import automatic_log, flat_correction, reviewed_correction  # noqa: E402
 from erniekit_adapter.invoice.jsontext import compose  # noqa: E402
 
 PROJECT = """
@@ -38,14 +39,15 @@ import json, sys
 lines = []
 for line in open(sys.argv[1], encoding="utf-8"):
     record = json.loads(line)
-    answer = json.dumps(json.loads(record["corrected_output"]), ensure_ascii=False)
-    lines.append({"src": [record["prompt"]], "tgt": [answer]})
+    said = record.get("corrected_output") or record.get("model_output") or record.get("correction")
+    answer = json.dumps(json.loads(said) if isinstance(said, str) else said, ensure_ascii=False)
+    lines.append({"src": [record.get("prompt", "")], "tgt": [answer]})
 with open(sys.argv[2], "w", encoding="utf-8") as stream:
     for line in lines:
         stream.write(json.dumps(line, ensure_ascii=False) + "\\n")
 """
 DIFFERENT_INVOICES = 2000
-MEMORY_EVERY_S = 0.05
+MEMORY_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,16 @@ class Run:
     peak_mib: float
 
 
-def write_log(path: Path, count: int) -> None:
-    """Write `count` corrections; the invoices repeat under numbers of their own."""
+def write_log(path: Path, count: int, *, mixed: bool) -> None:
+    """Write `count` lines of a log; the invoices repeat under numbers of their own."""
+    shapes = (
+        (reviewed_correction, flat_correction, reviewed_correction, automatic_log) if mixed else (reviewed_correction,)
+    )
     base = []
     for index in range(min(count, DIFFERENT_INVOICES)):
         invoice = make_invoice(5, index, fault_share=0)
-        record = reviewed_correction(invoice, f"doc-{index}", "gone.png", "2025-03-03T08:00:00+00:00")
+        make = shapes[index % len(shapes)]
+        record = make(invoice, f"doc-{index}", "gone.png", "2025-03-03T08:00:00+00:00")
         base.append((invoice.invoice_id, f'"document_id":"doc-{index}"', compose(record)))
     with path.open("w", encoding="utf-8") as stream:
         for number in range(count):
@@ -130,13 +136,14 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--mixed", action="store_true", help="a log of which half is refused")
     parser.add_argument("--model", default="tiny_base/model", help="whose tokenizer measures lengths")
     chosen = parser.parse_args()
     print(f"{'lines':>9}  {'command':<18} {'median s':>9} {'min':>7} {'max':>7} {'lines/s':>8} {'peak MiB':>9}")
     for count in chosen.counts:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write_log(folder / "log.jsonl", count)
+            write_log(folder / "log.jsonl", count, mixed=chosen.mixed)
             named = commands(folder, str(ROOT / chosen.model), chosen.workers)
             taken: dict[str, list[Run]] = {key: [] for key in named}
             for _ in range(chosen.runs):

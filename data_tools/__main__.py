@@ -1,7 +1,7 @@
 """`python -m data_tools`."""
 
-from data_tools.cli import main
-
-# Worker processes import this module again.
+# Worker processes import this module again, and need none of the verbs.
 if __name__ == "__main__":
+    from data_tools.cli import main
+
     main()

@@ -30,26 +30,28 @@ Numbers = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Documents:
-    """What the keys tell of each row.
+    """What the keys tell of each row, as memory that is read number by number.
 
     Attributes:
         group: number of the row's group, by row.
         first: the first row that says the same, by row; the row itself where none does before it.
         contradicts: whether the row's request came before, by row.
         same_answer: rows with equal answers, in order, for each answer that comes several times.
-        names: the two halves of the smallest key of each group, by group.
+        groups: number of groups.
+        names: the two halves of the smallest key of each group, one behind the other.
     """
 
-    group: Numbers
-    first: Numbers
-    contradicts: NDArray[np.bool_]
+    group: memoryview[int]
+    first: memoryview[int]
+    contradicts: memoryview[int]
     same_answer: list[Numbers]
-    names: NDArray[np.uint64]
+    groups: int
+    names: memoryview[int]
 
     def name(self, row: int) -> str:
         """The name of the group that a row belongs to, in hexadecimal."""
-        high, low = self.names[self.group[row]]
-        return f"{int(high):016x}{int(low):016x}"
+        place = 2 * self.group[row]
+        return f"{self.names[place]:016x}{self.names[place + 1]:016x}"
 
 
 def find_documents(keys: IO[bytes], rows: int) -> Documents:
@@ -76,7 +78,8 @@ def find_documents(keys: IO[bytes], rows: int) -> Documents:
         if kind == REQUEST[0]:
             contradicts[members[head_of != members]] = True
     group = _components(edges, rows)
-    return Documents(group, first, contradicts, same_answer, _names(keys, group))
+    names = _names(keys, group)
+    return Documents(group.data, first.data, contradicts.data, same_answer, len(names), names.ravel().data)
 
 
 def _equal_keys(keys: IO[bytes]) -> Iterator[tuple[int, NDArray[np.int64], Numbers]]:

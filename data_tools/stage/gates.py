@@ -103,7 +103,7 @@ def something_to_read(record: DocumentRecord, form: DataFormat) -> str | None:
     if form in _TEXT_ONLY:
         return (
             "a text model would have nothing to read: no OCR; give each manifest entry an ocr_path, each log an "
-            "ocr_context, or let pages be read (data.ocr)"
+            "ocr_context, each e-invoice its PDF, or let pages be read (data.ocr)"
         )
     return "nothing to read: neither a page nor OCR"
 

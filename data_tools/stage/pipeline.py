@@ -16,7 +16,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import orjson
 
 from data_tools.build_settings import BuildSettings, EngineSettings
@@ -161,7 +160,7 @@ def _distribute(spool: Spool, settings: BuildSettings, tally: Tally, files: Mapp
     """The second pass: every row to the split of its document, or out where it may not or need not be used."""
     documents = find_documents(spool.keys, spool.read)
     choice = _choose(spool, documents, settings, tally)
-    used = np.zeros(len(documents.names), dtype=np.bool_)
+    used = bytearray(documents.groups)
     ids: Counter[str] = Counter()
     shown: Counter[tuple[str, str]] = Counter()
     for number, source, row, texts in spool.rows_with_texts():
@@ -172,7 +171,7 @@ def _distribute(spool: Spool, settings: BuildSettings, tally: Tally, files: Mapp
             _reject(found, account, files[REJECTED])
             continue
         account.accepted += 1
-        used[documents.group[number]] = True
+        used[documents.group[number]] = 1
         line, test, preference = texts
         line = _with_own_id(test or line, row, ids) if found == "test" else line
         files[f"{found}.jsonl"].write(line)
@@ -184,14 +183,14 @@ def _distribute(spool: Spool, settings: BuildSettings, tally: Tally, files: Mapp
         if found != "test":
             _write_preference(source, row, found, preference, tally, files)
         count_line(tally, found, row, contradicts=bool(documents.contradicts[number]))
-    tally.documents = int(used.sum())
+    tally.documents = used.count(1)
 
 
 def _gather(spool: Spool, settings: BuildSettings, tally: Tally, lines: LineFile, rejected: LineFile) -> None:
     """The second pass where there are no splits: every row that is no copy of another."""
     documents = find_documents(spool.keys, spool.read)
     choice = _choose(spool, documents, settings, tally)
-    used = np.zeros(len(documents.names), dtype=np.bool_)
+    used = bytearray(documents.groups)
     for number, source, row, (line, _, _) in spool.rows_with_texts():
         account = tally.accounts[source]
         account.read += 1
@@ -200,10 +199,10 @@ def _gather(spool: Spool, settings: BuildSettings, tally: Tally, lines: LineFile
             _reject(refused, account, rejected)
             continue
         account.accepted += 1
-        used[documents.group[number]] = True
+        used[documents.group[number]] = 1
         lines.write(grouped_line(line, documents.name(number)))
         count_line(tally, "lines", row, contradicts=bool(documents.contradicts[number]))
-    tally.documents = int(used.sum())
+    tally.documents = used.count(1)
 
 
 def _sample(source: str, row: Row, split: SplitName, line: bytes) -> bytes:
@@ -270,7 +269,7 @@ class _Choice:
             return copy
         if role_is_test:
             return "test"
-        first = self.held_out.get(int(self.documents.group[number]))
+        first = self.held_out.get(self.documents.group[number])
         if first is not None:
             where = self.spool.place(first)
             return _rejection(source, row, "held_out", f"the document is also among the test sources, at {where}")
@@ -282,7 +281,7 @@ class _Choice:
 
     def copy_of_another(self, number: int, source: str, row: Row) -> Rejection | None:
         """The rejection of a row that says the same as one before it, where that is not only warned of."""
-        first = int(self.documents.first[number])
+        first = self.documents.first[number]
         if first == number or self.settings.gates.duplicate == "off":
             return None
         reason = f"says the same as {self.spool.place(first)}"
@@ -302,7 +301,7 @@ def _choose(spool: Spool, documents: Documents, settings: BuildSettings, tally: 
     held_out: dict[int, int] = {}
     tests = {source for source, account in tally.accounts.items() if account.role == "test"}
     for number in spool.numbers_of(tests):
-        held_out.setdefault(int(documents.group[number]), number)
+        held_out.setdefault(documents.group[number], number)
     chosen = None
     if settings.max_samples is not None:
         chosen = choose_groups(_free(spool, documents, held_out), seed=settings.seed, count=settings.max_samples)
@@ -312,4 +311,4 @@ def _choose(spool: Spool, documents: Documents, settings: BuildSettings, tally: 
 def _free(spool: Spool, documents: Documents, held_out: Mapping[int, int]) -> set[str]:
     """The names of the groups that have a row and that no test source names."""
     rows = (number for number, _, row in spool.rows() if not isinstance(row, Rejection))
-    return {documents.name(number) for number in rows if int(documents.group[number]) not in held_out}
+    return {documents.name(number) for number in rows if documents.group[number] not in held_out}

@@ -150,6 +150,7 @@ class Spool:
             if isinstance(row, Rejection):
                 yield number, source, row, (b"", b"", b"")
                 continue
-            sizes = (row.line_bytes, row.test_bytes, row.preference_bytes)
-            line, test, preference = (self._texts.read(size) for size in sizes)
-            yield number, source, row, (line, test, preference)
+            line_end = row.line_bytes
+            test_end = line_end + row.test_bytes
+            texts = self._texts.read(test_end + row.preference_bytes)
+            yield number, source, row, (texts[:line_end], texts[line_end:test_end], texts[test_end:])

@@ -111,10 +111,11 @@ def count_line(tally: Tally, split: str, row: Row, *, contradicts: bool) -> None
         tally.tokens[row.tokens] += 1
     for width_px, height_px in row.pages:
         tally.pages[width_px * height_px // 1000] += 1
-    tally.faults.update(row.faults)
-    tally.left_out.update(row.left_out)
-    tally.masked.update(row.masked)
-    tally.warned.update(gate for gate, _ in row.warned)
+    for counter, names in ((tally.faults, row.faults), (tally.left_out, row.left_out), (tally.masked, row.masked)):
+        if names:
+            counter.update(names)
+    if row.warned:
+        tally.warned.update(gate for gate, _ in row.warned)
     for key in row.unused_keys:
         known = key in tally.unused_keys or len(tally.unused_keys) < _MAX_UNUSED_KEYS
         tally.unused_keys[key if known else "others"] += 1

@@ -202,7 +202,9 @@ class DataSection(Section):
     format: DataFormat = "erniekit"
     ocr: Literal["none", "rapidocr"] = Field("none", description="reads pages that came without OCR")
     engine: Literal["local", "ray"] = "local"
-    workers: int | None = Field(None, ge=1, le=1024, description="processes; one for each core where it is not given")
+    workers: int | None = Field(
+        None, ge=1, le=1024, description="processes, one for each core where it is not given; on Ray, shards at a time"
+    )
     ray_address: str | None = Field(None, min_length=1, description="of the cluster; engine ray starts one without it")
 
     @model_validator(mode="after")
