@@ -86,6 +86,7 @@ test: setup setup-ocr setup-ray $(TOOLKITS:%=setup-%) ## every test, those with 
 
 bench: setup setup-erniekit ## print the benchmarks' figures
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/data.py --counts 10000 100000
 	$(BIN)/python benchmarks/train_overhead.py $(ARGS)
 
 lint: setup ## ruff, import-linter, mypy

@@ -203,7 +203,7 @@ def keys_of(kind: type[BaseModel] = Project) -> list[str]:
     for name, part in kind.model_fields.items():
         section = part.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
-            found += [f"{name}.{key}" for key in section.model_fields]
+            found += [f"{name}.{key}" for key in keys_of(section)]
         found.append(name)
     return found
 

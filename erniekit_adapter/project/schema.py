@@ -17,7 +17,6 @@ LINEAR_MODULES = ATTENTION_MODULES + MLP_MODULES
 TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 Form = Literal["native", "peft", "merged"]
 DataFormat = Literal["erniekit", "erniekit-vl", "paddleformers"]
-Level = Literal["error", "warn", "off"]
 
 
 def _path(value: object) -> object:
@@ -29,9 +28,17 @@ def _path(value: object) -> object:
         raise ValueError(str(error)) from error
 
 
+def _off(value: object) -> object:
+    # YAML 1.1, which PyYAML reads, takes a bare off for false.
+    return "off" if value is False else value
+
+
+Level = Annotated[Literal["error", "warn", "off"], BeforeValidator(_off)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 DEFAULT_TEST_RATIO = 0.1
+# Gates that no project can set.
+ALWAYS_ON = ("source", "reviewed", "canonical", "toolkit", "length")
 # Wordings of each request that invoice.prompts knows.
 MAX_WORDINGS = 4
 
@@ -167,7 +174,17 @@ class GatesSection(Section):
     image: Level = Field("error", description="a page that is missing, broken, too large or a decompression bomb")
     visible: Level = Field("error", description="values that the page does not show: error takes them out")
     duplicate: Level = Field("error", description="the same content again, or the same page by its perceptual hash")
-    personal: Literal["mask", "warn", "off"] = Field("off", description="IBAN, tax and card numbers")
+    personal: Annotated[Literal["mask", "warn", "off"], BeforeValidator(_off)] = Field(
+        "off", description="IBAN, tax and card numbers"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_are_always_on(cls, levels: object) -> object:
+        if isinstance(levels, dict) and (fixed := [gate for gate in ALWAYS_ON if gate in levels]):
+            gates = ", ".join(fixed)
+            raise ValueError(f"{gates}: always on, for a line would teach falsehoods or stop the toolkit; remove it")
+        return levels
 
 
 class TasksSection(Section):

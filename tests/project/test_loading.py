@@ -397,3 +397,24 @@ def test_a_project_written_as_yaml_is_read_back(
     folder = tmp_path_factory.getbasetemp()
     found = load_project(written(folder, yaml.safe_dump(value)))
     assert found == Project.model_validate(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "remedy"),
+    [("arithmatic", "did you mean data.gates.arithmetic?"), ("toolkit", "always on"), ("reviewed", "always on")],
+)
+def test_a_gate_that_is_misspelt_or_cannot_be_set_is_an_error(tmp_path: Path, key: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match=remedy.replace("?", r"\?")):
+        load_project(written(tmp_path, LEAST + f"data: {{gates: {{{key}: off}}}}\n"))
+
+
+def test_tasks_without_any_weight_and_an_address_without_ray_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="all tasks have the weight 0"):
+        load_project(written(tmp_path, LEAST + "data: {tasks: {analysis: 0}}\n"))
+    with pytest.raises(UsageError, match="set engine: ray"):
+        load_project(written(tmp_path, LEAST + 'data: {ray_address: "a:1"}\n'))
+
+
+def test_a_gate_may_be_off_as_one_writes_it(tmp_path: Path) -> None:
+    gates = load_project(written(tmp_path, LEAST + "data: {gates: {duplicate: off, personal: off}}\n")).data.gates
+    assert (gates.duplicate, gates.personal) == ("off", "off")
