@@ -2,9 +2,10 @@
 
 Lines are logged corrections with their OCR (5 kB each), every one another invoice, and every one passes every gate,
 which is the slowest way through the stage; with --mixed, a quarter each are automatic logs and corrections without OCR,
-which gates refuse. Each size is built by one worker and by two, in turn with a script that only
-reformats the same lines in one process: no gate, no check, everything in memory. Seconds are of whole processes,
-medians over the runs; memory is the peak of all processes of a run together.
+which gates refuse. Each size is built by one worker and by two, in turn with two scripts in one process. One only
+reformats the same lines, with no check and everything in memory. The other reads exact amounts, holds them against the
+rules and writes the answer, as the stage does, and leaves out the rest: no gate, no copy of a document is found. Seconds
+are of whole processes, medians over the runs; memory is the peak of all processes of a run together.
 """
 
 from __future__ import annotations
@@ -45,6 +46,24 @@ for line in open(sys.argv[1], encoding="utf-8"):
 with open(sys.argv[2], "w", encoding="utf-8") as stream:
     for line in lines:
         stream.write(json.dumps(line, ensure_ascii=False) + "\\n")
+"""
+# What no stage with exact amounts can do without: the line and its answer as JSON, as a model, by the rules, and back.
+EXACT = """
+import sys
+from erniekit_adapter.invoice import jsontext, rules
+from erniekit_adapter.invoice.answer import as_json, read_answer
+from erniekit_adapter.invoice.prompts import analysis_request
+with open(sys.argv[1], "rb") as log, open(sys.argv[2], "w", encoding="utf-8") as stream:
+    for line in log:
+        record = jsontext.parse(line)
+        said = record.get("corrected_output")
+        if not isinstance(said, str):
+            continue
+        answer = read_answer(jsontext.parse(said))
+        summary = rules.summarize(rules.check(answer)).model_dump()
+        text = jsontext.compose_parsed(as_json(answer) | {"validation_summary": summary})
+        request = analysis_request(record["ocr_context"]["structured_ocr"], with_image=False)
+        stream.write(jsontext.compose_parsed({"src": [request], "tgt": [text]}) + "\\n")
 """
 DIFFERENT_INVOICES = 2000
 MEMORY_EVERY_S = 0.5
@@ -122,7 +141,10 @@ def _proportional_mib(process_id: int) -> float:
 def commands(folder: Path, model: str, workers: list[int]) -> dict[str, list[str]]:
     """The commands that are held against each other, by name."""
     log = folder / "log.jsonl"
-    found = {"reformat": [sys.executable, "-c", REFORMAT, str(log), str(folder / "reformatted.jsonl")]}
+    scripts = {"reformat": REFORMAT, "exact amounts alone": EXACT}
+    found = {
+        name: [sys.executable, "-c", text, str(log), str(folder / "lines.jsonl")] for name, text in scripts.items()
+    }
     for count in workers:
         project = folder / f"{count}.yaml"
         project.write_text(PROJECT.format(model=model, log=log, workers=count, output=folder / f"run-{count}"))
@@ -139,7 +161,7 @@ def main() -> None:
     parser.add_argument("--mixed", action="store_true", help="a log of which half is refused")
     parser.add_argument("--model", default="tiny_base/model", help="whose tokenizer measures lengths")
     chosen = parser.parse_args()
-    print(f"{'lines':>9}  {'command':<18} {'median s':>9} {'min':>7} {'max':>7} {'lines/s':>8} {'peak MiB':>9}")
+    print(f"{'lines':>9}  {'command':<20} {'median s':>9} {'min':>7} {'max':>7} {'lines/s':>8} {'peak MiB':>9}")
     for count in chosen.counts:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -155,7 +177,7 @@ def main() -> None:
             figures = (
                 f"{median:>9.2f} {min(seconds):>7.2f} {max(seconds):>7.2f} {count / median:>8.0f} {peak_mib:>9.0f}"
             )
-            print(f"{count:>9,}  {key:<18} {figures}", flush=True)
+            print(f"{count:>9,}  {key:<20} {figures}", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process
-from threading import Thread
+from threading import Thread, active_count
 from typing import Any
 
 from data_tools.build_settings import EngineSettings
@@ -58,8 +58,9 @@ def _in_processes(shards: Iterable[Shard], bench: Bench, workers: int) -> Iterat
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
-    # Forking a process that has threads can leave locks held for ever.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    # A fork is ready at once; of a process that has threads it can leave locks held for ever.
+    start = "fork" if active_count() == 1 else "spawn"
+    pool = ProcessPoolExecutor(workers, mp_context=get_context(start), initializer=_end_with_parent)
 
     def result(shard: Shard, future: Any) -> JudgedShard:
         try:
