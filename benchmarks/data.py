@@ -4,7 +4,7 @@ Lines are logged corrections with their OCR (5 kB each), every one another invoi
 which is the slowest way through the stage; with --mixed, a quarter each are automatic logs and corrections without OCR,
 which gates refuse. Each size is built by one worker and by two, in turn with two scripts in one process. One only
 reformats the same lines, with no check and everything in memory. The other reads exact amounts, holds them against the
-rules and writes the answer, as the stage does, and leaves out the rest: no gate, no copy of a document is found. Seconds
+rules and writes the answer, as the stage does, and leaves out the rest: no gate, no copy of a document found. Seconds
 are of whole processes, medians over the runs; memory is the peak of all processes of a run together.
 """
 
