@@ -12,14 +12,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from PIL import Image
 
+from data_tools.build_settings import BuildSettings
 from data_tools.pages.ocr import engine_version, read_page, reading_order
+from data_tools.stage.pipeline import build
 from data_tools.synthesize.content import SyntheticInvoice, make_invoice
 from data_tools.synthesize.drawing import page_png
 from data_tools.synthesize.layout import page_blocks, text_lines
+from data_tools.synthesize.writing import write_corpus
 from erniekit_adapter.invoice import jsontext
+from erniekit_adapter.project.schema import ManifestSource
 
 pytestmark = pytest.mark.toolkit
 ROOT = Path(__file__).resolve().parents[2]
@@ -226,3 +231,19 @@ def test_without_the_extra_the_error_says_how_to_get_it(tmp_path: Path) -> None:
     assert result.stderr == ""
     assert "rapidocr is not installed" in result.stdout
     assert "make setup-ocr, or pip install 'erniekit-adapter[ocr]'" in result.stdout
+
+
+def test_a_build_reads_pages_that_came_without_ocr_and_reads_them_once(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "documents", count=2, seed=3, fault_share=0, correction_share=0)
+    path = tmp_path / "documents" / "training_manifest.json"
+    rows = [{key: value for key, value in row.items() if key != "ocr_path"} for row in orjson.loads(path.read_bytes())]
+    path.write_bytes(orjson.dumps(rows))
+    source = ManifestSource(kind="manifest", path=path)
+
+    found = build([source], tmp_path / "run" / "data", BuildSettings(0, 0, ocr="rapidocr"))
+
+    assert (found.read, found.written) == (2, 2)
+    first = orjson.loads((tmp_path / "run" / "data" / "train.jsonl").read_bytes().splitlines()[0])
+    assert '"scores"' in first["src"][0]
+    assert orjson.loads(first["tgt"][0])["validation_summary"]["is_valid"]
+    assert len(list((tmp_path / "run" / "ocr_cache").iterdir())) == 2
