@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from math import log2
+
+from data_tools.stage.tokens import step_below
 
 _BOUND = re.compile(r"up to (\d{1,15})")
 WIDTH, HEIGHT = 420, 190
@@ -77,7 +78,7 @@ def histogram(
     bounds = {bound: bounds[bound] for bound in sorted(bounds) if bound > 0}
     if not bounds:
         return None
-    spans = _spans(list(bounds))
+    spans = [(bound - step_below(bound), bound) for bound in bounds]
     ends = [end for span in spans for end in span] + ([limit] if limit else [])
     left, right = log2(min(ends)) - _MARGIN, log2(max(ends)) + _MARGIN
 
@@ -94,15 +95,9 @@ def histogram(
     if limit:
         anchor = "end" if x(limit) > WIDTH / 2 else "start"
         line = Mark(x(limit), f"limit {name(limit)}", anchor)
-    ticks = _ticks([Mark(x(end), name(round(end))) for end in sorted({end for span in spans for end in span})])
+    ticks = _ticks([Mark(x(end), name(end)) for end in sorted({end for span in spans for end in span})])
     said = ", ".join(f"{count} up to {name(bound)}" for bound, count in bounds.items())
     return Histogram(title, said, note, tuple(bars), ticks, line)
-
-
-def _spans(bounds: list[int]) -> list[tuple[float, float]]:
-    """Where each bar begins and ends: bounds grow by one factor, and those without a value are left out."""
-    factor = min([upper / lower for lower, upper in pairwise(bounds)] + [2.0])
-    return [(bound / factor, bound) for bound in bounds]
 
 
 def _ticks(marks: list[Mark]) -> tuple[Mark, ...]:

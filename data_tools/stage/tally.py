@@ -25,7 +25,6 @@ from erniekit_adapter.project.schema import AnySource
 DUPLICATE = "duplicate"
 # So many different names are listed; a source with more has names of its own for every record.
 _MAX_UNUSED_KEYS = 100
-_FIRST_PAGE_BOUND_KILOPIXELS = 250
 
 
 @dataclass
@@ -170,7 +169,7 @@ def make_manifest(
             "lines": tally.tokens.total(),
             "tokens": sum(length * lines for length, lines in tally.tokens.items()),
         },
-        page_kilopixels=histogram(tally.pages, _FIRST_PAGE_BOUND_KILOPIXELS),
+        page_kilopixels=histogram(tally.pages),
         unused_keys=_sorted(tally.unused_keys),
         left_out=_sorted(tally.left_out),
         masked=_sorted(tally.masked),

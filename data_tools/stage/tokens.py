@@ -11,7 +11,7 @@ from pathlib import Path
 from erniekit_adapter.errors import fail
 from erniekit_adapter.invoice.prompts import constant_part
 
-_FIRST_BOUND_TOKENS = 256
+FIRST_BOUND = 256
 _BLANK = "▁"
 
 
@@ -58,14 +58,17 @@ def most_tokens(text: str) -> int:
     return max(len(text.encode()), len(written_out.encode())) + 1
 
 
-def histogram(values: Mapping[int, int], first_bound: int = _FIRST_BOUND_TOKENS) -> dict[str, int]:
+def histogram(values: Mapping[int, int]) -> dict[str, int]:
     """How many values are up to 256, 320, 384, 448, 512, 640, ...: in quarters of doublings; empty without values."""
     found: Counter[int] = Counter()
     for value, count in values.items():
-        bound, step = first_bound, first_bound // 4
-        while bound < value:
-            bound += step
-            # The next doubling is reached: its quarters are twice as wide.
-            step = bound // 4 if bound == 8 * step else step
-        found[bound] += count
+        step = step_below(value)
+        found[FIRST_BOUND if value <= FIRST_BOUND else -(-value // step) * step] += count
     return {f"up to {bound}": found[bound] for bound in sorted(found)}
+
+
+def step_below(bound: int) -> int:
+    """How far below a bound of `histogram` the next lower one lies; what is below the first is drawn half as wide."""
+    if bound <= FIRST_BOUND:
+        return FIRST_BOUND // 2
+    return 1 << ((bound - 1).bit_length() - 3)

@@ -19,13 +19,15 @@ def test_nothing_is_drawn_where_nothing_was_counted(counts: dict[str, int]) -> N
 
 
 def test_a_bar_is_as_high_as_its_count_and_a_gap_stays_a_gap() -> None:
-    drawing = histogram("t", {"up to 256": 10, "up to 512": 5, "up to 2048": 1}, name)
+    drawing = histogram("t", {"up to 640": 10, "up to 768": 5, "up to 1280": 1}, name)
     assert drawing is not None
     first, second, third = drawing.bars
     assert first.height == pytest.approx(2 * second.height)
-    assert first.width == pytest.approx(second.width, abs=0.2)
-    assert third.x - (second.x + second.width) == pytest.approx(first.width + 2, abs=0.3)
-    assert drawing.said == "10 up to 256, 5 up to 512, 1 up to 2,048"
+    assert first.x + first.width == pytest.approx(second.x, abs=1.1)
+    assert third.x - (second.x + second.width) > second.width
+    # 512 to 640 is as much of a doubling as 1,024 to 1,280.
+    assert first.width == pytest.approx(third.width, abs=0.2)
+    assert drawing.said == "10 up to 640, 5 up to 768, 1 up to 1,280"
 
 
 @pytest.mark.parametrize(("limit", "anchor"), [(300, "start"), (976, "end"), (100_000, "end")])
