@@ -44,14 +44,17 @@ data:
     - {kind: manifest, path: ./documents/training_manifest.json}
 """
 BUILD_IN_TWO = """
-import sys
+import sys, time
 from pathlib import Path
 from data_tools.build_settings import BuildSettings, EngineSettings
 from data_tools.stage.pipeline import build
 from erniekit_adapter.project.loading import load_project
 
 sources = load_project(Path("project.yaml")).sources
-say = lambda read: print("read", read, flush=True)
+def say(read):
+    print("read", read, flush=True)
+    time.sleep(60)  # in the middle of the build, until it is interrupted
+
 build(sources, Path(sys.argv[1]), BuildSettings(), say, engine=EngineSettings("ray", workers=2))
 """
 
