@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_tools.sources.einvoice import FoundInvoice, is_xml, read_einvoice, read_pdf
+from data_tools.sources.einvoice import FoundInvoice, is_pdf, is_xml, read_einvoice, read_pdf
 from data_tools.sources.ground_truth import read_ground_truth
 from data_tools.sources.reading import parse_value, shown
 from erniekit_adapter.errors import AdapterError, Problem, UsageError
@@ -16,9 +16,6 @@ from erniekit_adapter.files import read_bytes
 from erniekit_adapter.invoice import rules
 from erniekit_adapter.invoice.einvoice_rules import check_einvoice
 
-_PDF = b"%PDF-"
-# Readers of PDF accept what stands before its first line, up to so many bytes.
-_PDF_BEGINS_WITHIN = 1024
 _REMEDY = "expected a canonical answer or ground truth (JSON), UBL or CII (XML), or a PDF that carries one of these two"
 
 
@@ -71,7 +68,7 @@ def audit_files(paths: Sequence[Path]) -> list[Audit]:
 
 def _audit(path: Path, raw: bytes) -> Audit:
     """What a file is, is told by how it begins."""
-    if _PDF in raw[:_PDF_BEGINS_WITHIN]:
+    if is_pdf(raw):
         return _of_einvoice(path, read_pdf(raw))
     if is_xml(raw):
         return _of_einvoice(path, read_einvoice(raw))

@@ -46,6 +46,11 @@ class BuildSettings:
     tokenizer: Path | None = None
     max_samples: int | None = None
 
+    @property
+    def sees_pages(self) -> bool:
+        """Whether the lines are for a model that is shown the pages, and not their text alone."""
+        return self.form != "erniekit"
+
     def as_json(self) -> dict[str, Any]:
         """The settings for the manifest; the tokenizer with its SHA-256."""
         found = dict(vars(self))

@@ -105,7 +105,7 @@ def show(record: DocumentRecord, findings: tuple[rules.Finding, ...], settings: 
         data, ocr, request, masked = _masked(data, ocr, request)
     unseen: tuple[str, ...] = ()
     # A page that goes along as an image may show what its OCR missed.
-    with_image = settings.form != "erniekit" and (record.images or record.pdf)
+    with_image = settings.sees_pages and (record.images or record.pdf)
     drops = settings.gates.visible == "error"
     if settings.gates.visible != "off" and not with_image:
         looked_at = {"structured_data": data if drops else copy.deepcopy(data)}

@@ -64,11 +64,12 @@ def _in_processes(shards: Iterable[Shard], bench: Bench, workers: int) -> Iterat
 
     def result(shard: Shard, future: Any) -> JudgedShard:
         try:
-            return future.result()  # type: ignore[no-any-return]
+            judged: JudgedShard = future.result()
         except BrokenProcessPool as error:
             raise fail(
                 shard.source.path, "a worker process ended while reading it", "was memory short? set data.workers: 1"
             ) from error
+        return judged
 
     try:
         yield in_order(

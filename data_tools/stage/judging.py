@@ -187,11 +187,10 @@ class _Judgement:
         else:
             line = training_line(pair, settings.form, folder)
             plain = pair if pair.task == "analysis" and settings.wordings == 1 else None
-            is_text = settings.form == "erniekit"
             # A text line that asks for the plain pair is one for evaluate but for its id.
-            if (self.shard.role_is_test or settings.test_ratio) and not (is_text and plain):
+            if (self.shard.role_is_test or settings.test_ratio) and (settings.sees_pages or not plain):
                 asked = plain or plain_pair(record, shown, images, settings)
-                test = check_line(asked, "", None if is_text else folder)
+                test = check_line(asked, "", folder if settings.sees_pages else None)
             if settings.preference and record.model_output is not None:
                 preference, refused = self.preference(plain, shown, images)
         row = Row(
@@ -237,7 +236,7 @@ class _Judgement:
     def keys(self, shown: Shown, page_images: tuple[PageImage, ...]) -> list[bytes]:
         """What tells which records are of this document, or say the same."""
         read = shown.read
-        if self.settings.form != "erniekit":
+        if self.settings.sees_pages:
             # What there is to read is the pages as well; those that were not looked at are told by their names.
             files = [*self.record.images, *([self.record.pdf] if self.record.pdf else [])]
             pages = [page.sha256 for page in page_images] or [str(file).encode() for file in files]

@@ -135,7 +135,8 @@ def _cpus(ray: Any) -> int:
 def _result(ray: Any, shard: Shard, reference: Any) -> JudgedShard:
     while True:
         try:
-            return ray.get(reference, timeout=_CPU_WITHIN_S)  # type: ignore[no-any-return]
+            judged: JudgedShard = ray.get(reference, timeout=_CPU_WITHIN_S)
+            return judged
         except ray.exceptions.GetTimeoutError as error:
             if not _cpus(ray):
                 raise fail(

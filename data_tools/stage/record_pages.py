@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -56,12 +56,12 @@ def with_ocr(record: DocumentRecord, settings: BuildSettings, folders: PageFolde
     """
     if record.request is not None or not nothing_to_read(record.ocr):
         return record
-    raw = _pdf(record) if record.pdf else None
+    raw = _content(record.pdf, MAX_PDF_BYTES) if record.pdf else None
     pages: Sequence[Any] = _of_all_pages(record, text_layer(raw) or ()) if raw else ()
     if not pages and settings.ocr == "rapidocr":
         from data_tools.pages.ocr import read_page
 
-        images = render_pages(raw) if raw else _images(record)
+        images = render_pages(raw) if raw else (_content(image, MAX_IMAGE_BYTES) for image in record.images)
         pages = _of_all_pages(record, [read_page(image, folders.ocr_cache) for image in images])
     if not pages:
         return record
@@ -74,9 +74,12 @@ def page_files(record: DocumentRecord, settings: BuildSettings, folders: PageFol
     Raises:
         ValueError: the PDF cannot be drawn.
     """
-    if settings.form == "erniekit" or record.images or not record.pdf:
-        return () if settings.form == "erniekit" else record.images
-    drawn = [_written(page, folders.rendered) for page in render_pages(_pdf(record))]
+    if not settings.sees_pages:
+        return ()
+    if record.images or not record.pdf:
+        return record.images
+    pages = render_pages(_content(record.pdf, MAX_PDF_BYTES))
+    drawn = [_written(page, folders.rendered) for page in pages]
     return tuple(_of_all_pages(record, drawn))
 
 
@@ -88,20 +91,11 @@ def _of_all_pages(record: DocumentRecord, found: Sequence[Found]) -> Sequence[Fo
     return found
 
 
-def _pdf(record: DocumentRecord) -> bytes:
-    assert record.pdf is not None  # noqa: S101 - callers have asked
+def _content(path: Path, limit_bytes: int) -> bytes:
     try:
-        return read_bytes(record.pdf, MAX_PDF_BYTES)
+        return read_bytes(path, limit_bytes)
     except AdapterError as error:
         raise ValueError(str(error)) from error
-
-
-def _images(record: DocumentRecord) -> Iterator[bytes]:
-    for image in record.images:
-        try:
-            yield read_bytes(image, MAX_IMAGE_BYTES)
-        except AdapterError as error:
-            raise ValueError(str(error)) from error
 
 
 def _written(page: bytes, folder: Path) -> Path:

@@ -136,13 +136,3 @@ def read_shard(shard: Shard) -> Iterator[Reading]:
         yield from read(source.path, lines)
     else:
         raise TypeError(f"a {source.kind} source has no {type(part).__name__}")
-
-
-def read_source(source: AnySource) -> Iterator[Reading]:
-    """The records and rejections of a whole source, in order.
-
-    Raises:
-        AdapterError: the source cannot be read.
-    """
-    for shard in cut(source, role_is_test=False):
-        yield from read_shard(shard)
