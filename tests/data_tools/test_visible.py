@@ -91,7 +91,9 @@ def not_on_page(draw: st.DrawFn, name: str, ocr: Any) -> Any:
     if name.endswith("currency"):
         return draw(st.sampled_from(["SEK", "PLN", "CAD", "CNY"]))
     if name.endswith("rate"):
-        return Decimal(draw(st.integers(min_value=101, max_value=999).filter(lambda n: str(n) not in digits))) / 1000
+        # 0.190 is printed 19, which a quantity may be.
+        per_mille = st.integers(min_value=101, max_value=999).filter(lambda n: str(n).rstrip("0") not in digits)
+        return Decimal(draw(per_mille)) / 1000
     if re.search(r"quantity|price|total|amount", name):
         units = draw(st.integers(min_value=1001, max_value=10**7).filter(lambda n: n % 10 and str(n) not in digits))
         return Decimal(units) / 100
