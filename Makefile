@@ -11,11 +11,11 @@ BIN := .venv/bin
 ADAPTER := $(BIN)/python -m erniekit_adapter
 DATA := $(BIN)/python -m data_tools
 DEMO := runs/demo
-TOOLKITS := erniekit transformers transformers5 paddleformers
+TOOLKITS := erniekit erniekit13 transformers transformers5 paddleformers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-ocr setup-ray setup-erniekit setup-transformers setup-transformers5 setup-paddleformers data train \
-	export evaluate sweep check plan doctor demo test bench lint clean requirements tiny-base
+.PHONY: help setup setup-ocr setup-ray setup-erniekit setup-erniekit13 setup-transformers setup-transformers5 \
+	setup-paddleformers data train export evaluate sweep check plan doctor demo test bench lint clean requirements tiny-base
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,7 @@ setup: .venv/.ready ## make .venv with the project's own packages
 setup-ocr: .venv/.ready-ocr ## add an OCR engine to .venv, for pages that came without (270 MB)
 setup-ray: .venv/.ready-ray ## add Ray to .venv, for data.engine: ray
 setup-erniekit: .venvs/erniekit/.ready ## make .venvs/erniekit: ERNIEKit and PaddlePaddle on CPU (2.6 GB)
+setup-erniekit13: .venvs/erniekit13/.ready ## make .venvs/erniekit13: the incomplete 1.3.0, whose parser tests ask
 setup-transformers: .venvs/transformers/.ready ## make .venvs/transformers: torch and PEFT, for tests of the PEFT form
 setup-transformers5: .venvs/transformers5/.ready ## make .venvs/transformers5: the next transformers, for tests
 setup-paddleformers: .venvs/paddleformers/.ready ## make .venvs/paddleformers: ERNIEKit's successor on CPU, for tests
