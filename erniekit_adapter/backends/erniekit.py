@@ -10,7 +10,8 @@ from typing import Any
 from erniekit_adapter.backends.keytable import DEFAULT_VERSION, check_settings
 from erniekit_adapter.errors import Problem, UsageError
 from erniekit_adapter.project.catalogue import find_model, is_local, model_problems
-from erniekit_adapter.project.schema import LoraSection, Project
+from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.toolkit_sections import LoraSection
 
 # What ERNIEKit wraps, fixed in its code, and the projections that each fuses.
 FUSED_MODULES: Mapping[str, tuple[str, ...]] = {

@@ -13,7 +13,8 @@ from typing import Any
 
 from erniekit_adapter.errors import fail
 from erniekit_adapter.project.catalogue import CatalogueModel
-from erniekit_adapter.project.schema import ATTENTION_MODULES, Project
+from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.toolkit_sections import ATTENTION_MODULES
 
 GIB = 2**30
 _CATALOGUE_HEAD_DIM, _CATALOGUE_VOCABULARY = 128, 103_424

@@ -8,24 +8,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-ATTENTION_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj")
-MLP_MODULES = ("gate_proj", "up_proj", "down_proj")
-LINEAR_MODULES = ATTENTION_MODULES + MLP_MODULES
+from erniekit_adapter.project.section import FilePath, Ratio, Section
+from erniekit_adapter.project.toolkit_sections import (
+    Backend,
+    DpoSection,
+    ErniekitSection,
+    LoraSection,
+    ModelSection,
+    PaddleformersSection,
+    ParallelSection,
+    TrainingSection,
+)
 
-TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 Form = Literal["native", "peft", "merged"]
 DataFormat = Literal["erniekit", "erniekit-vl", "paddleformers"]
-
-
-def _path(value: object) -> object:
-    if not isinstance(value, str) or not value.strip():
-        return value
-    try:
-        return Path(value).expanduser()
-    except RuntimeError as error:
-        raise ValueError(str(error)) from error
 
 
 def _off(value: object) -> object:
@@ -34,8 +32,6 @@ def _off(value: object) -> object:
 
 
 Level = Annotated[Literal["error", "warn", "off"], BeforeValidator(_off)]
-FilePath = Annotated[Path, BeforeValidator(_path)]
-Ratio = Annotated[float, Field(ge=0, lt=1)]
 DEFAULT_TEST_RATIO = 0.1
 # Gates that no project can set.
 ALWAYS_ON = ("source", "reviewed", "canonical", "toolkit", "length")
@@ -43,93 +39,11 @@ ALWAYS_ON = ("source", "reviewed", "canonical", "toolkit", "length")
 MAX_WORDINGS = 4
 
 
-class Section(BaseModel):
-    """A section of the project file."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
-
-
-class ModelSection(Section):
-    """The base model: a local folder or one of the published ids."""
-
-    model_name_or_path: str = Field(min_length=1)
-
-    @field_validator("model_name_or_path")
-    @classmethod
-    def _is_a_path_that_can_be(cls, name: str) -> str:
-        _path(name)
-        return name
-
-
-class LoraSection(Section):
-    """Low-rank adaptation; `enabled: false` trains every weight."""
-
-    enabled: bool = True
-    r: int = Field(16, ge=1, le=1024, description="LoRA rank")
-    lora_alpha: int | None = Field(None, ge=1, description="scaling is alpha / r; 2 × r where it is not given")
-    target_modules: Literal["all-linear"] | list[TargetModule] = "all-linear"
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
-    rslora: bool = Field(False, description="scale by alpha / sqrt(r)")
-
-    @property
-    def alpha(self) -> int:
-        """The alpha in force."""
-        return 2 * self.r if self.lora_alpha is None else self.lora_alpha
-
-    @property
-    def modules(self) -> frozenset[str]:
-        """The target modules by name, `all-linear` spelt out."""
-        return frozenset(LINEAR_MODULES if self.target_modules == "all-linear" else self.target_modules)
-
-
-class TrainingSection(Section):
-    """How to train."""
-
-    num_train_epochs: float = Field(3.0, gt=0)
-    max_steps: int | None = Field(None, ge=1, description="optimizer steps; wins over num_train_epochs")
-    max_seq_length: int = Field(4096, ge=128, description="tokens in a pack; a longer line is rejected, never cut")
-    per_device_train_batch_size: int = Field(1, ge=1, description="packs in a step on each device")
-    per_device_eval_batch_size: int | None = Field(None, ge=1)
-    gradient_accumulation_steps: int = Field(1, ge=1)
-    learning_rate: float = Field(2.0e-4, gt=0, lt=1)
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
-    warmup_steps: int = Field(0, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
-    logging_steps: int = Field(10, ge=1)
-    save_steps: int = Field(500, ge=1)
-    eval_steps: int = Field(500, ge=1)
-    save_total_limit: int | None = Field(None, ge=1)
-    val_split_ratio: Ratio = Field(0.1, description="share of documents whose loss is followed during training")
-    fp16: bool = False
-    bf16: bool | None = Field(None, description="true on a GPU where neither fp16 nor bf16 is given")
-    use_tensorboard: bool = Field(False, description="false: VisualDL, the toolkit's own")
-    seed: int = Field(42, ge=0, lt=2**31)
-    device: Literal["gpu", "cpu"] = "gpu"
-
-    @model_validator(mode="after")
-    def _one_precision(self) -> TrainingSection:
-        if self.fp16 and self.bf16:
-            raise ValueError("fp16 and bf16 are both true: choose one")
-        if self.device == "cpu" and (self.fp16 or self.bf16):
-            raise ValueError("device cpu computes in float32: leave fp16 and bf16 false")
-        if self.device == "gpu" and self.bf16 is False and not self.fp16:
-            raise ValueError("fp16 and bf16 are both false: the toolkit trains in one of them on a GPU, choose one")
-        return self
-
-
 class DatasetSection(Section):
     """Ready-made training lines: the interchange form or ERNIEKit's."""
 
     path: FilePath | None = None
     max_samples: int | None = Field(None, ge=1, description="train on at most so many documents, by a seeded choice")
-
-
-class ErniekitSection(Section):
-    """The toolkit."""
-
-    use_erniekit: bool = True
-    erniekit_config_path: FilePath | None = Field(None, description="a YAML with more of ERNIEKit's own keys, checked")
 
 
 class ActiveLearningSource(Section):
@@ -204,7 +118,7 @@ class TasksSection(Section):
 class DataSection(Section):
     """Where training and test lines come from, and what becomes of them."""
 
-    sources: list[Source] = []
+    sources: list[Source] = Field([], description="documents, in the order they are read")
     test_sources: list[Source] = Field([], description="documents that are only ever tested on")
     test_split_ratio: Ratio | None = Field(
         None, description="share of the sources' documents kept for evaluate; 0.1, with test_sources 0"
@@ -255,13 +169,18 @@ class EvaluateSection(Section):
 class Project(Section):
     """A whole project file."""
 
+    preset: FilePath | None = Field(None, description="a project file whose keys hold where this one gives none")
+    backend: Backend = Field("erniekit", description="the toolkit that trains")
     model: ModelSection
     lora: LoraSection = LoraSection()
     training: TrainingSection = TrainingSection()
+    parallel: ParallelSection = ParallelSection()
+    dpo: DpoSection = DpoSection()
     dataset: DatasetSection = DatasetSection()
     output_dir: FilePath
     run_name: str = Field("erniekit-adapter", min_length=1, max_length=200)
     erniekit: ErniekitSection = ErniekitSection()
+    paddleformers: PaddleformersSection = PaddleformersSection()
     data: DataSection = DataSection()
     export: ExportSection = ExportSection()
     evaluate: EvaluateSection = EvaluateSection()

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 
 from erniekit_adapter.errors import AdapterError, Problem, UsageError
 from erniekit_adapter.project.loading import load_file, load_project
-from erniekit_adapter.project.schema import FilePath, Project, Section
+from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.section import FilePath, Section
 
 PROJECT_FILE = "project.yaml"
 _EXPECTED = "sweep file: expected project, output_dir and runs"

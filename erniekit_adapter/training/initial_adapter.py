@@ -13,7 +13,7 @@ import numpy as np
 from erniekit_adapter.backends.erniekit import fused_targets
 from erniekit_adapter.errors import fail
 from erniekit_adapter.files import read_json, write_json, writing_folder
-from erniekit_adapter.project.schema import LoraSection
+from erniekit_adapter.project.toolkit_sections import LoraSection
 
 WEIGHTS_FILE = "peft_model-00001-of-00001.safetensors"
 INDEX_FILE = "peft_model.safetensors.index.json"

@@ -24,7 +24,8 @@ from erniekit_adapter.backends.erniekit import (
 )
 from erniekit_adapter.backends.keytable import DEFAULT_VERSION, accepted_keys
 from erniekit_adapter.errors import UsageError
-from erniekit_adapter.project.schema import LoraSection, Project
+from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.toolkit_sections import LoraSection
 from erniekit_adapter.training.settings_file import settings_text
 
 DENSE = "baidu/ERNIE-4.5-0.3B-Paddle"

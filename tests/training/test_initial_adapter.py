@@ -14,7 +14,7 @@ from training_examples import CONFIG, HIDDEN, LAYERS, LINEAR, model_tensors, wri
 from erniekit_adapter.adapters.layouts import ModelShape, linear_shapes
 from erniekit_adapter.adapters.peft import read_native, write_peft
 from erniekit_adapter.errors import AdapterError
-from erniekit_adapter.project.schema import LoraSection
+from erniekit_adapter.project.toolkit_sections import LoraSection
 from erniekit_adapter.training.initial_adapter import (
     INDEX_FILE,
     WEIGHTS_FILE,

@@ -17,7 +17,8 @@ from rich.console import Console
 from training_examples import fake_toolkit, make_project, write_lines, write_model
 
 from erniekit_adapter.errors import AdapterError, UsageError
-from erniekit_adapter.project.schema import ErniekitSection, Project
+from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.toolkit_sections import ErniekitSection
 from erniekit_adapter.training import stage
 from erniekit_adapter.training.following import read_metrics
 from erniekit_adapter.training.stage import TrainOptions, train
