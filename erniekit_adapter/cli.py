@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -12,6 +12,10 @@ from erniekit_adapter.errors import AdapterError, Problem, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from erniekit_adapter.backends.settings import RunFacts, Settings
+    from erniekit_adapter.project.loading import Places
+    from erniekit_adapter.project.schema import Project
 
 app = typer.Typer(
     help="From a project file to a fine-tuned ERNIE 4.5 adapter in service.",
@@ -32,15 +36,10 @@ def check(
     files: Annotated[list[Path], typer.Argument(help="project files", show_default=False)], overrides: Overrides = []
 ) -> None:
     """Say everything that is wrong with project files, before anything runs."""
-    from erniekit_adapter.backends.erniekit import facts_before_training, train_settings
-    from erniekit_adapter.project.loading import load_project, read_mapping
-
     problems: list[Problem] = []
     for file in files:
         try:
-            project = load_project(file, overrides)
-            extra = project.erniekit.erniekit_config_path
-            train_settings(project, facts_before_training(project), read_mapping(extra) if extra else None)
+            _translated(file, overrides)
             typer.echo(f"✓ {file}")
         except AdapterError as error:
             typer.echo(f"✗ {file}")
@@ -50,16 +49,25 @@ def check(
 
 
 @app.command()
-def translate(file: ProjectFile, overrides: Overrides = []) -> None:
-    """Print the settings that ERNIEKit would be given, each with where it comes from."""
-    from erniekit_adapter.backends.erniekit import derived_by_erniekit, facts_before_training, train_settings
-    from erniekit_adapter.project.loading import load_project
-    from erniekit_adapter.training.settings_file import settings_text
-    from erniekit_adapter.training.stage import extra_settings
+def translate(
+    file: ProjectFile,
+    overrides: Overrides = [],
+    diff: Annotated[Path | None, typer.Option(help="show what another project differs in", show_default=False)] = None,
+) -> None:
+    """Print the settings that the toolkit would be given, each with where it comes from."""
+    from erniekit_adapter.backends.keytable import TOOLKIT_NAMES
+    from erniekit_adapter.backends.translation import derived_by_toolkit
+    from erniekit_adapter.training.settings_file import differences, settings_text
 
-    project = load_project(file, overrides)
-    settings = train_settings(project, facts_before_training(project), extra_settings(project))
-    typer.echo(settings_text(settings, derived_by_erniekit(project)), nl=False)
+    ours = _translated(file, overrides)
+    if diff:
+        theirs = _translated(diff, overrides)
+        typer.echo(differences(ours.settings, theirs.settings, (str(file), str(diff))), nl=False)
+        return
+    facts = ours.facts
+    typer.echo(f"# {TOOLKIT_NAMES[ours.project.backend]} {facts.version} ({ours.why}), stage {facts.stage}")
+    derived = derived_by_toolkit(ours.project, facts, ours.settings)
+    typer.echo(settings_text(ours.settings, derived, ours.places), nl=False)
 
 
 @app.command()
@@ -169,6 +177,30 @@ def tiny_model(
 
     build_tiny_model(corpus, output, seed)
     typer.echo(f"tiny ERNIE 4.5: {output}")
+
+
+class _Translated(NamedTuple):
+    """A project with its settings, where its keys stand, and why they are for this version of the toolkit."""
+
+    project: Project
+    places: Places
+    facts: RunFacts
+    settings: Settings
+    why: str
+
+
+def _translated(file: Path, overrides: list[str]) -> _Translated:
+    from erniekit_adapter.backends.installed import toolkit_version
+    from erniekit_adapter.backends.translation import facts_before_training, settings_of
+    from erniekit_adapter.project.loading import load_project_with_places, placed
+
+    project, places = load_project_with_places(file, overrides)
+    try:
+        version, why = toolkit_version(project)
+        facts = facts_before_training(project, version)
+        return _Translated(project, places, facts, settings_of(project, facts), why)
+    except UsageError as error:
+        raise UsageError(placed(error.problems, file, places)) from error
 
 
 def _console(*, stderr: bool = True) -> Console:

@@ -1,48 +1,186 @@
-"""Every project file in configs/ loads and translates, so that nobody copies one that does not."""
+"""Every project file in configs/ loads, translates and says why, so that nobody copies one that does not."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from erniekit_adapter.backends.erniekit import facts_before_training, train_settings, values
+from erniekit_adapter.backends.settings import Settings, values
+from erniekit_adapter.backends.translation import facts_before_training, problems_of_project, settings_of
+from erniekit_adapter.project.catalogue import CONTEXT, MINIMUM_GPUS, MODELS, find_model, minimum_gpus
 from erniekit_adapter.project.loading import load_project
+from erniekit_adapter.project.schema import Project
 from erniekit_adapter.sweep.sweep_file import load_sweep
 from erniekit_adapter.training.settings_file import settings_text
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs"
 CONFIGS, SWEEPS = sorted(FOLDER.glob("*.yaml")), sorted((FOLDER / "sweeps").glob("*.yaml"))
+KEY = re.compile(r"\s*(?:- )?[{\w]")
+every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 
 
-def test_there_are_project_files_to_copy() -> None:
-    assert {"demo-cpu.yaml", "ernie-0.3b-lora.yaml"} <= {path.name for path in CONFIGS}
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FOLDER.parent)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_a_project_file_of_ours_translates_for_both_complete_releases(path: Path) -> None:
+def config(name: str) -> Project:
+    return load_project(FOLDER / f"{name}.yaml")
+
+
+def translated(project: Project) -> Settings:
+    return settings_of(project, facts_before_training(project))
+
+
+def test_there_is_a_project_file_to_copy_for_every_way_to_train() -> None:
+    ways = {(load_project(path).backend, facts_before_training(load_project(path)).stage) for path in CONFIGS}
+    assert ways == {
+        ("erniekit", "SFT"),
+        ("erniekit", "DPO"),
+        ("erniekit", "VL-SFT"),
+        ("erniekit", "OCR-VL-SFT"),
+        ("paddleformers", "VL-SFT"),
+    }
+    assert {path.stem for path in CONFIGS} == {
+        "demo-cpu",
+        "ernie-0.3b-lora",
+        "ernie-21b-lora",
+        "ernie-21b-lora-wint4",
+        "ernie-21b-sft",
+        "ernie-21b-dpo-lora",
+        "ernie-300b-lora-wint4",
+        "ernie-vl-28b-lora",
+        "paddleocr-vl-erniekit",
+        "paddleocr-vl-paddleformers",
+    }
+
+
+@every_config
+def test_a_project_file_of_ours_translates_without_a_problem(path: Path) -> None:
     project = load_project(path)
-    made = train_settings(project, facts_before_training(project))
+    assert problems_of_project(project) == []
+    made = translated(project)
     assert yaml.safe_load(settings_text(made)) == values(made)
     assert made["run_name"].value == project.run_name
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_a_project_file_of_ours_names_sources_and_an_output_folder_of_its_own(path: Path) -> None:
+@every_config
+def test_a_toolkit_s_own_key_reaches_its_settings_as_it_is_written(path: Path) -> None:
+    project = load_project(path)
+    made = translated(project)
+    section = getattr(project, project.backend)
+    for key, value in section.extra.items():
+        assert made[key].value == value
+        assert made[key].origin == f"{project.backend}.extra.{key}"
+
+
+@every_config
+def test_a_project_file_of_ours_names_sources_and_an_output_folder_and_a_name_of_its_own(path: Path) -> None:
     project = load_project(path)
     assert project.sources
-    others = [load_project(other).output_dir for other in CONFIGS if other != path]
-    assert project.output_dir not in others
+    others = [load_project(other) for other in CONFIGS if other != path]
+    assert project.output_dir not in {other.output_dir for other in others}
+    assert project.run_name not in {other.run_name for other in others}
+
+
+@every_config
+def test_every_key_of_a_project_file_of_ours_says_why(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    silent = [
+        f"{number}: {line}"
+        for number, (above, line) in enumerate(zip(["", *lines], lines, strict=False), start=1)
+        if KEY.match(line) and not heads_a_section(line) and " # " not in line and not above.lstrip().startswith("#")
+    ]
+    assert silent == []
+
+
+def heads_a_section(line: str) -> bool:
+    """Whether it is `model:` alone, whose keys speak for it."""
+    return bool(re.fullmatch(r"\w+:", line))
+
+
+@every_config
+def test_a_project_file_of_ours_says_for_what_it_is_and_whether_we_ran_it(path: Path) -> None:
+    head = " ".join(line.removeprefix("# ") for line in path.read_text().splitlines()[1:4] if line.startswith("# "))
+    assert len(head) > 50
+    on_gpu = load_project(path).training.device == "gpu"
+    assert on_gpu == bool(re.search(r"[Nn]ot run by us on a GPU|none on a GPU", head))
+
+
+@every_config
+def test_a_project_file_of_ours_takes_no_fewer_gpus_than_erniekit_s_table(path: Path) -> None:
+    project = load_project(path)
+    model = find_model(project.model.model_name_or_path)
+    if model is None:
+        return
+    quantized = "LoRA wint4/8" if project.training.quantization == "wint4/8" else "LoRA"
+    method = "DPO LoRA" if project.training.stage == "DPO" else quantized if project.lora.enabled else "SFT"
+    row = minimum_gpus(model, method, project.training.max_seq_length)
+    assert row is None or project.parallel.world_size >= row.gpus
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ernie-21b-lora", {"compute_type": "bf16", "tensor_parallel_degree": 1, "lora_rank": 32, "lora_alpha": 64}),
+        ("ernie-21b-lora-wint4", {"compute_type": "wint4/8", "learning_rate": 3.0e-4, "adam_beta2": 0.95}),
+        ("ernie-21b-sft", {"fine_tuning": "Full", "tensor_parallel_degree": 4, "pipeline_parallel_degree": 2}),
+        ("ernie-21b-dpo-lora", {"stage": "DPO", "rslora": True, "lora_plus_scale": 12.0, "learning_rate": 5.0e-7}),
+        ("ernie-300b-lora-wint4", {"compute_type": "wint4/8", "tensor_parallel_degree": 4, "sequence_parallel": True}),
+        (
+            "ernie-vl-28b-lora",
+            {"stage": "VL-SFT", "pipeline_parallel_degree": 2, "pp_need_data": True, "from_scratch": 0},
+        ),
+        ("paddleocr-vl-erniekit", {"stage": "OCR-VL-SFT", "packing_size": 8, "batch_size": 1, "max_steps": 125}),
+        ("paddleocr-vl-paddleformers", {"stage": "VL-SFT", "padding_free": True, "do_eval": False, "lora_rank": 8}),
+    ],
+)
+def test_a_published_example_s_values_arrive(name: str, expected: dict[str, object]) -> None:
+    made = values(translated(config(name)))
+    assert {key: made[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("name", ["ernie-vl-28b-lora", "paddleocr-vl-erniekit"])
+def test_erniekit_is_never_asked_to_evaluate_where_that_fails(name: str) -> None:
+    assert config(name).training.val_split_ratio == 0
+    assert translated(config(name)).get("do_eval") is None
+
+
+def test_a_preset_s_keys_hold_where_the_quantized_project_gives_none() -> None:
+    base, quantized = config("ernie-21b-lora"), config("ernie-21b-lora-wint4")
+    assert (base.training.quantization, quantized.training.quantization) == (None, "wint4/8")
+    assert quantized.lora == base.lora
+    assert quantized.erniekit.extra == base.erniekit.extra
+    assert quantized.data == base.data
+
+
+def test_the_page_of_models_names_every_project_file_and_every_model() -> None:
+    page = (FOLDER.parent / "docs" / "models.md").read_text()
+    assert set(re.findall(r"\(\.\./configs/([^)]+\.yaml)\)", page)) == {path.name for path in CONFIGS}
+    assert [model.id for model in MODELS if model.id.rpartition("ERNIE-4.5-")[2] not in page] == []
+
+
+@pytest.mark.parametrize("size", sorted({row.size for row in MINIMUM_GPUS}))
+def test_the_page_of_models_gives_the_table_of_least_gpus(size: str) -> None:
+    """A cell lists the cards for 8K, 32K and 128K tokens, and begins with them; a dash is a row that is not there."""
+    page = (FOLDER.parent / "docs" / "models.md").read_text()
+    table = page.partition("## How many GPUs")[2].splitlines()
+    cells = next(line for line in table if line.startswith(f"| {size} |")).split("|")[2:-1]
+    for method, cell in zip(("LoRA", "LoRA wint4/8", "SFT", "DPO LoRA", "DPO"), cells, strict=True):
+        rows = {row.max_seq_length: str(row.gpus) for row in MINIMUM_GPUS if (row.size, row.method) == (size, method)}
+        told = ", ".join(rows.get(length, "–") for length in (8192, 32_768, CONTEXT)) if rows else "–"
+        assert cell.partition(";")[0].strip() == told
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
-def test_every_run_of_a_sweep_file_of_ours_translates(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(FOLDER.parent)
+def test_every_run_of_a_sweep_file_of_ours_translates(path: Path) -> None:
     _, runs = load_sweep(path)
     assert len(runs) > 1
     for run in runs:
-        train_settings(run.project, facts_before_training(run.project))
+        assert problems_of_project(run.project) == []
 
 
 def test_the_sweep_files_of_ours_write_into_different_folders() -> None:

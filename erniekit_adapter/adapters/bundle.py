@@ -15,10 +15,9 @@ from erniekit_adapter.adapters.card import model_card
 from erniekit_adapter.adapters.merge_check import check_adapter_changes_something
 from erniekit_adapter.adapters.merging import merge_with_erniekit
 from erniekit_adapter.adapters.peft import read_native, write_peft
-from erniekit_adapter.backends.erniekit import local_model_dir
 from erniekit_adapter.errors import fail, misuse
 from erniekit_adapter.files import read_json, refuse_foreign_folder, sha256, write_json, write_text, writing_folder
-from erniekit_adapter.project.model_folder import model_fingerprint
+from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint
 from erniekit_adapter.project.schema import Project
 
 SCHEMA_VERSION = 1

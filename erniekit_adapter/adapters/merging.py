@@ -7,10 +7,11 @@ from pathlib import Path
 
 from erniekit_adapter.adapters.merge_check import MergeCheck, check_merge
 from erniekit_adapter.adapters.peft import read_base, read_native
-from erniekit_adapter.backends.erniekit import export_settings, values
+from erniekit_adapter.backends.erniekit import export_settings
 from erniekit_adapter.backends.failures import cause_of_failure
 from erniekit_adapter.backends.installed import find_erniekit
 from erniekit_adapter.backends.process import run_logged
+from erniekit_adapter.backends.settings import values
 from erniekit_adapter.errors import AdapterError, Problem, fail
 from erniekit_adapter.files import write_json
 

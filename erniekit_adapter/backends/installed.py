@@ -1,36 +1,23 @@
-"""Finding an ERNIEKit that works: the user's own first, then the one that `make setup-erniekit` makes."""
+"""Finding a toolkit that works: the user's own first, then the one that `make setup-…` makes."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import orjson
-
+from erniekit_adapter.backends.keytable import DEFAULT_VERSIONS, TOOLKIT_NAMES
+from erniekit_adapter.backends.probing import Installed, interpreter_of, probe_python, version_of_checkout
 from erniekit_adapter.errors import Problem, UsageError
+from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.toolkit_sections import Backend
 
-PROBE_TIMEOUT_S = 60
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
-# Runs in the candidate's python; imports nothing of the toolkit, so it answers in a tenth of a second.
-_PROBE = """
-import importlib.metadata as m, importlib.util as u, json, sys
-def version(name):
-    try: return m.version(name)
-    except m.PackageNotFoundError: return None
-names = ["erniekit", "paddlepaddle", "paddlepaddle-gpu", "paddleformers", "paddlenlp", "numpy", "protobuf", "pyarrow",
-         "safetensors"]
-packages = ["erniekit", "ernie", "data_processor", "paddle", "paddleformers"]
-print(json.dumps({"python": sys.version.split()[0], "versions": {n: version(n) for n in names},
-                  "packages": {p: bool(u.find_spec(p)) for p in packages}}))
-"""
 # PaddleFormers releases that each ERNIEKit works with; others end in "conflicting option string".
-_PAIRED_PADDLEFORMERS: Mapping[str, tuple[str, ...]] = {
+PAIRED_PADDLEFORMERS: Mapping[str, tuple[str, ...]] = {
     "1.0": ("0.1", "0.2", "0.3.0", "0.3.1", "0.3.2"),
     "1.1": ("0.2.4",),
     "1.2": ("0.2.4",),
@@ -38,7 +25,9 @@ _PAIRED_PADDLEFORMERS: Mapping[str, tuple[str, ...]] = {
     "1.4": ("0.3.2",),
     "1.5": ("0.4.0",),
 }
-
+_COMMANDS: Mapping[Backend, str] = {"erniekit": "erniekit", "paddleformers": "paddleformers-cli"}
+# What those commands import; run as a module they need no script and no first line that names an interpreter.
+_MODULES: Mapping[Backend, str] = {"erniekit": "erniekit.cli", "paddleformers": "paddleformers.cli.cli"}
 
 # glibc gives the memory of large tensors back after each use and takes it again: on CPU a quarter of a training step
 # goes into page faults. With these it keeps what it has.
@@ -52,14 +41,16 @@ _MAX_THREADS = 8
 
 @dataclass(frozen=True)
 class Toolkit:
-    """An environment to run ERNIEKit in.
+    """An environment to run a toolkit in.
 
     Attributes:
         python: its interpreter.
-        version: ERNIEKit's version.
-        found_by: how it was found: ERNIEKIT_HOME, ERNIEKIT_PYTHON, PATH or .venvs/erniekit.
+        version: the toolkit's version.
+        found_by: how it was found: ERNIEKIT_HOME, ERNIEKIT_PYTHON, PADDLEFORMERS_PYTHON, PATH, .venvs/erniekit or
+            .venvs/paddleformers.
         home: the git checkout, where that is what is used.
         versions: the installed distributions that matter, by name.
+        backend: which toolkit it is.
     """
 
     python: Path
@@ -67,10 +58,11 @@ class Toolkit:
     found_by: str
     home: Path | None = None
     versions: Mapping[str, str | None] = field(default_factory=dict)
+    backend: Backend = "erniekit"
 
     def command(self, *arguments: str) -> list[str]:
-        """The command line that runs `erniekit ARGUMENTS…`."""
-        return [str(self.python), "-m", "erniekit.cli", *arguments]
+        """The command line that runs `erniekit ARGUMENTS…` or `paddleformers-cli ARGUMENTS…`."""
+        return [str(self.python), "-m", _MODULES[self.backend], *arguments]
 
     def worker(self, name: str, *arguments: str) -> list[str]:
         """The command line that runs one of our workers in this environment."""
@@ -104,13 +96,36 @@ def _on_cpu() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A place where ERNIEKit may be, and what is wrong with it; nothing when it is usable."""
+    """A place where a toolkit may be, and what is wrong with it; nothing when it is usable.
+
+    Attributes:
+        found_by: the variable, PATH, or the folder that `make setup-…` makes.
+        python: the interpreter there, where one is named.
+        home: the git checkout, where one is named.
+        problem: why it cannot be used; empty when it can.
+        installed: what the interpreter has, where it could be asked.
+        toolkit: the toolkit itself, when it is usable.
+    """
 
     found_by: str
     python: Path | None
     home: Path | None = None
     problem: str = ""
+    installed: Installed | None = None
     toolkit: Toolkit | None = None
+
+    @property
+    def named_by_user(self) -> bool:
+        """Whether a variable names it: then it is honoured or refused, never quietly replaced."""
+        return self.found_by.endswith(("_HOME", "_PYTHON"))
+
+    def remedy(self, backend: Backend) -> str:
+        """What to do about its problem."""
+        if self.named_by_user:
+            return f"correct {self.found_by}, or unset it"
+        if self.found_by == "PATH":
+            return "docs/cluster.md says what a cluster needs"
+        return f"run make setup-{backend}"
 
 
 def find_erniekit() -> Toolkit:
@@ -119,38 +134,62 @@ def find_erniekit() -> Toolkit:
     Raises:
         UsageError: none is usable, or one that the user named is not; it says what was tried and what is wrong.
     """
+    return find_toolkit("erniekit")
+
+
+def find_toolkit(backend: Backend) -> Toolkit:
+    """The first usable toolkit of a kind; PaddleFormers is looked for as PADDLEFORMERS_PYTHON, on PATH, in `.venvs`.
+
+    Raises:
+        UsageError: none is usable, or one that the user named is not; it says what was tried and what is wrong.
+    """
+    tried = looked_at(backend)
+    if toolkit := tried[-1].toolkit:
+        return toolkit
+    raise UsageError([Problem(each.found_by, each.problem, each.remedy(backend)) for each in tried])
+
+
+def looked_at(backend: Backend) -> list[Candidate]:
+    """Every place up to the one that decides: the first usable toolkit, or one that the user named; else all."""
     tried = []
-    for candidate in candidates():
-        if candidate.toolkit:
-            return candidate.toolkit
+    for candidate in candidates(backend):
         tried.append(candidate)
-        if candidate.found_by.startswith("ERNIEKIT_"):
-            break  # What the user named is honoured or refused, never quietly replaced.
-    raise UsageError([Problem(each.found_by, each.problem, _remedy(each)) for each in tried])
+        if candidate.toolkit or candidate.named_by_user:
+            break
+    return tried
 
 
-def _remedy(candidate: Candidate) -> str:
-    if candidate.found_by.startswith("ERNIEKIT_"):
-        return f"correct {candidate.found_by}, or unset it"
-    if candidate.found_by == "PATH":
-        return "docs/cluster.md says what a cluster needs"
-    return "run make setup-erniekit"
+def toolkit_version(project: Project) -> tuple[str, str]:
+    """The toolkit's version that settings are written for, and why that one.
+
+    It is the one that the project names, else that of the installed toolkit, else the newest complete one that
+    `make setup-…` installs. A toolkit that is there and cannot be used counts as none.
+    """
+    backend = project.backend
+    named = project.erniekit.version if backend == "erniekit" else project.paddleformers.version
+    if named:
+        return named, f"{backend}.version"
+    if toolkit := looked_at(backend)[-1].toolkit:
+        return toolkit.version, f"installed, {toolkit.found_by}"
+    return DEFAULT_VERSIONS[backend], "none is installed"
 
 
-def candidates() -> Iterator[Candidate]:
+def candidates(backend: Backend = "erniekit") -> Iterator[Candidate]:
     """Every place to look at, in order, each probed when it is asked for."""
-    home, python = os.environ.get("ERNIEKIT_HOME"), os.environ.get("ERNIEKIT_PYTHON")
+    variable = f"{backend.upper()}_PYTHON"
+    home = os.environ.get("ERNIEKIT_HOME") if backend == "erniekit" else None
+    python = os.environ.get(variable)
     if home:
         yield _probe_home(Path(home), Path(python) if python else None)
     elif python:
-        yield _probe("ERNIEKIT_PYTHON", Path(python))
-    script = shutil.which("erniekit")
-    if script:
-        yield _probe("PATH", _interpreter_of(Path(script)))
+        yield _probe(backend, variable, Path(python))
+    command = _COMMANDS[backend]
+    if script := shutil.which(command):
+        yield _probe(backend, "PATH", interpreter_of(Path(script)))
     else:
-        yield Candidate("PATH", None, problem="no erniekit on PATH")
-    made = PROJECT_ROOT / ".venvs" / "erniekit" / "bin" / "python"
-    yield _probe(".venvs/erniekit", made)
+        yield Candidate("PATH", None, problem=f"no {command} on PATH")
+    made = PROJECT_ROOT / ".venvs" / backend / "bin" / "python"
+    yield _probe(backend, f".venvs/{backend}", made)
 
 
 def _probe_home(home: Path, python: Path | None) -> Candidate:
@@ -159,74 +198,53 @@ def _probe_home(home: Path, python: Path | None) -> Candidate:
         problem = f"{home} is no ERNIEKit checkout: it lacks the package {' and '.join(lacking)}"
         return Candidate("ERNIEKIT_HOME", None, problem=problem)
     chosen = python or Path(shutil.which("python") or shutil.which("python3") or "python3")
-    return _probe("ERNIEKIT_HOME", chosen, home)
+    return _probe("erniekit", "ERNIEKIT_HOME", chosen, home)
 
 
-def _interpreter_of(script: Path) -> Path:
-    beside = script.parent / "python"
-    if beside.exists():
-        return beside
-    with script.open("rb") as stream:
-        words = stream.readline(512).decode(errors="replace").strip().removeprefix("#!").split()
-    name = words[-1] if words and Path(words[0]).name == "env" else next(iter(words), "python3")
-    return Path(shutil.which(name) or name)
-
-
-def _probe(found_by: str, python: Path, home: Path | None = None) -> Candidate:
-    found, problem = probe_python(python, home)
+def _probe(backend: Backend, found_by: str, python: Path, home: Path | None = None) -> Candidate:
+    installed = probe_python(python, home)
+    if isinstance(installed, str):
+        return Candidate(found_by, python, home, installed)
+    version = installed.versions.get(backend) or version_of_checkout(home)
+    problem = _erniekit_problem(version, installed) if backend == "erniekit" else _paddleformers_problem(installed)
     if problem:
-        return Candidate(found_by, python, home, problem)
-    versions, packages = found["versions"], found["packages"]
-    version = versions["erniekit"] or _version_of_checkout(home)
-    problem = _toolkit_problem(version, versions, packages)
-    if problem:
-        return Candidate(found_by, python, home, f"{python}: {problem}")
-    toolkit = Toolkit(python, version, found_by, home, versions)
-    return Candidate(found_by, python, home, toolkit=toolkit)
+        return Candidate(found_by, python, home, f"{python}: {problem}", installed)
+    toolkit = Toolkit(python, version, found_by, home, installed.versions, backend)
+    return Candidate(found_by, python, home, installed=installed, toolkit=toolkit)
 
 
-def probe_python(python: Path, home: Path | None = None) -> tuple[dict[str, Any], str]:
-    """What an interpreter has installed, or ({}, what is wrong with it)."""
-    if not python.exists():
-        return {}, f"{python} does not exist"
-    environment = {**os.environ, **({"PYTHONPATH": str(home)} if home else {})}
-    try:
-        done = subprocess.run(
-            [str(python), "-c", _PROBE], capture_output=True, timeout=PROBE_TIMEOUT_S, env=environment, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return {}, f"{python} does not run: {error}"
-    if done.returncode != 0:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        return {}, f"{python} does not run: {' '.join(last)}"
-    try:
-        return orjson.loads(done.stdout), ""
-    except orjson.JSONDecodeError:
-        return {}, f"{python} is no Python: it printed {done.stdout[:60]!r}"
-
-
-def _version_of_checkout(home: Path | None) -> str:
-    """A checkout that was never pip-installed carries its version in erniekit/utils/env.py."""
-    if home is None:
-        return ""
-    source = home / "erniekit" / "utils" / "env.py"
-    lines = source.read_text(errors="replace").splitlines() if source.is_file() else []
-    quoted = next((line for line in lines if line.strip().startswith("VERSION")), "")
-    return quoted.partition("=")[2].strip().strip("\"'")
-
-
-def _toolkit_problem(version: str, versions: Mapping[str, str | None], packages: Mapping[str, bool]) -> str:
-    if not packages["erniekit"]:
+def _erniekit_problem(version: str, installed: Installed) -> str:
+    if installed.lacks("erniekit"):
         return "erniekit is not installed"
-    if not packages["ernie"]:
+    if installed.lacks("ernie"):
         return f"this erniekit {version} lacks the package ernie (the wheels 1.1.0 to 1.3.0 do; use a git checkout)"
-    if not packages["data_processor"] and version.startswith("1.3"):
+    if installed.lacks("data_processor") and version.startswith("1.3"):
         return f"this erniekit {version} lacks the package data_processor (use a git checkout)"
-    missing = [name for name in ("paddle", "paddleformers") if not packages[name]]
+    missing = [name for name in ("paddle", "paddleformers") if installed.lacks(name)]
     if missing:
         return f"{' and '.join(missing)} not installed"
-    paired = _PAIRED_PADDLEFORMERS.get(".".join(version.split(".")[:2]))
-    installed = versions["paddleformers"]
-    if paired and installed and not any(installed == each or installed.startswith(f"{each}.") for each in paired):
-        return f"paddleformers {installed} does not go with erniekit {version} (works with {', '.join(paired)})"
+    paired, found = paired_paddleformers(version), installed.versions.get("paddleformers")
+    if paired and found and not any(found == each or found.startswith(f"{each}.") for each in paired):
+        return f"paddleformers {found} does not go with erniekit {version} (works with {', '.join(paired)})"
+    return ""
+
+
+def paired_paddleformers(erniekit: str) -> tuple[str, ...]:
+    """The PaddleFormers releases that an ERNIEKit works with; empty for a version that is not known here."""
+    return PAIRED_PADDLEFORMERS.get(".".join(erniekit.split(".")[:2]), ())
+
+
+def _paddleformers_problem(installed: Installed) -> str:
+    version = installed.versions.get("paddleformers")
+    if installed.lacks("paddleformers") or not version:
+        return "paddleformers is not installed"
+    if not version.startswith("1."):
+        return f"paddleformers {version}: {TOOLKIT_NAMES['paddleformers']} trains here from 1.0 on, before 2.0"
+    if installed.lacks("paddle"):
+        return "paddle not installed"
+    transformers = installed.versions.get("transformers")
+    if not (transformers or "").startswith("5."):
+        return f"transformers {transformers or 'is not installed'}: paddleformers 1.x goes with transformers 5"
+    if installed.lacks("pip"):
+        return "pip cannot be imported, and paddleformers does so (python -m ensurepip)"
     return ""

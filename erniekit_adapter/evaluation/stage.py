@@ -12,7 +12,6 @@ from rich.console import Console
 
 from erniekit_adapter import __version__
 from erniekit_adapter.answering.toolkit import GenerationSettings, Reply, Request, answer_in_toolkit, read_replies
-from erniekit_adapter.backends.erniekit import local_model_dir
 from erniekit_adapter.backends.installed import Toolkit, find_erniekit
 from erniekit_adapter.errors import misuse
 from erniekit_adapter.evaluation.comparison import compare
@@ -21,7 +20,7 @@ from erniekit_adapter.evaluation.scoring import SampleScore, score_sample
 from erniekit_adapter.files import fingerprint, read_json, read_lines, sha256, write_bytes, write_json
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.invoice.answer import Answer, read_answer
-from erniekit_adapter.project.model_folder import model_fingerprint
+from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint
 from erniekit_adapter.project.schema import Project
 
 SCHEMA_VERSION = 1

@@ -1,56 +1,245 @@
-"""The plan of a project, printed."""
+"""The plan of a project, printed, with the assumptions behind it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from erniekit_adapter.errors import UsageError
+from erniekit_adapter.errors import UsageError, misuse
 from erniekit_adapter.files import read_json
-from erniekit_adapter.planning.estimate import GIB, DenseShape, plan, shape_of_catalogue, shape_of_config
-from erniekit_adapter.project.catalogue import find_model, is_local, model_problems
+from erniekit_adapter.planning.cards import CARDS_GIB, trainable_on
+from erniekit_adapter.planning.epoch import CARD, CARD_FLOPS, UTILIZATION, Epoch, LinesRead, epoch, lines_read
+from erniekit_adapter.planning.memory import (
+    FRAGMENTED_SHARE,
+    GIB,
+    LABELLED_SHARE,
+    PAGE_SHARE,
+    MemoryUse,
+    memory_use,
+    precision,
+    recomputes,
+)
+from erniekit_adapter.planning.out_of_memory import reliefs
+from erniekit_adapter.planning.recommend import TABLE_GIB, Recommendation, Shortfall, recommend
+from erniekit_adapter.planning.shape import ModelShape, shape_of_catalogue, shape_of_config
+from erniekit_adapter.planning.trained import trainable_parameters
+from erniekit_adapter.project.catalogue import CatalogueModel, Weights, find_model, is_local, model_problems
 from erniekit_adapter.project.schema import Project
 
+_NAMES = {
+    "weights": "weights of the text model",
+    "lora": "LoRA weights",
+    "gradients": "gradients",
+    "optimizer": "optimizer",
+    "reference": "reference model",
+    "activations": "activations (estimate)",
+    "logits": "logits (estimate)",
+    "vision": "vision tower (estimate)",
+    "buffers": "buffers (estimate)",
+    "reserve": "reserve (assumed)",
+}
 
-def print_plan(project: Project, console: Console) -> None:
-    """Print what a run needs, and the assumptions behind it.
+
+def print_plan(project: Project, console: Console, *, gpus: int | None = None, memory_gib: float | None = None) -> None:
+    """Print what a run needs, what fits, what to do when memory runs out, and the assumptions behind it.
+
+    Args:
+        project: the project file.
+        console: where to print.
+        gpus: how many there are: degrees and batch are recommended for them.
+        memory_gib: of each GPU; 80 where only `gpus` is given. Alone it asks for the fewest GPUs.
 
     Raises:
-        UsageError: the model is not known and no folder.
-        AdapterError: the model is a mixture of experts.
+        UsageError: the model is not known and no folder, or a number is below one.
+        AdapterError: the folder's config.json lacks a size.
     """
-    found = plan(project, model_shape(project), _lines(project))
-    table = Table(title=f"{project.run_name}: one device", title_justify="left", show_header=False)
-    table.add_row("parameters", f"{found.parameters:,}")
-    table.add_row("trainable", f"{found.trainable:,} ({found.trainable / found.parameters:.2%})")
-    table.add_row("frozen weights", _size(found.weight_bytes))
-    table.add_row("trained weights, gradients, optimizer", _size(found.optimizer_bytes))
-    table.add_row("activations and logits (estimate)", _size(found.activation_bytes))
-    table.add_row("together", _size(found.device_bytes))
-    table.add_row("tokens a step, at most", f"{found.tokens_per_step:,}")
-    table.add_row("steps, at most", f"{found.steps:,}" if found.steps is not None else "known after make data")
-    console.print(table)
-    console.print("Not counted: the framework itself and fragmentation; leave some gigabytes free.")
+    if (gpus is not None and gpus < 1) or (memory_gib is not None and memory_gib <= 0):
+        raise misuse("--gpus, --memory-gib", f"found {gpus}, {memory_gib}", "give numbers over 0")
+    on_gpu = project.training.device == "gpu"
+    if gpus is not None and not on_gpu:
+        raise misuse("--gpus", "the project trains on a cpu", "leave it out, or add --set training.device=gpu")
+    shape, read = model_shape(project), _lines(project)
+    used, found = memory_use(project, shape), epoch(project, shape, read)
+    console.print(_needs(project, shape, used, found, read))
+    if on_gpu:
+        _print_fit(project, shape, console, used, (gpus, memory_gib))
+        _print_reliefs(project, shape, console, read)
+    elif memory_gib is not None:
+        console.print(f"It {_verdict(used, memory_gib)} {memory_gib:g} GiB of memory.", highlight=False)
+    console.print("Assumed:")
+    for assumption in _assumptions(project, shape, found, read):
+        console.print(f"- {assumption}", highlight=False)
 
 
-def model_shape(project: Project) -> DenseShape:
-    """The shape of the project's base model, from its folder or from the catalogue."""
+def model_shape(project: Project) -> ModelShape:
+    """The shape of the project's base model, from its folder or from the catalogue.
+
+    Raises:
+        UsageError: it is neither a folder nor published.
+        AdapterError: the folder's config.json lacks a size.
+    """
     name = project.model.model_name_or_path
     if is_local(name):
         config = read_json(Path(name).expanduser() / "config.json")
         return shape_of_config(config if isinstance(config, dict) else {})
     known = find_model(name)
     if known is None:
-        raise UsageError(model_problems(name, "model.model_name_or_path"))
+        weights: Weights = "paddle" if project.backend == "erniekit" else "torch"
+        raise UsageError(model_problems(name, "model.model_name_or_path", weights))
     return shape_of_catalogue(known)
 
 
-def _lines(project: Project) -> int | None:
-    """Training lines of the data stage; None while it has not run."""
+def _lines(project: Project) -> LinesRead | None:
+    """What the data stage says about training lines; None while it has not run."""
     path = project.data_dir / "manifest.json"
-    return int(read_json(path)["by_split"]["train"]) if path.is_file() else None
+    return lines_read(read_json(path), preference=project.training.stage == "DPO") if path.is_file() else None
+
+
+def _needs(project: Project, shape: ModelShape, used: MemoryUse, found: Epoch, read: LinesRead | None) -> Table:
+    count, trained = project.parallel.world_size, trainable_parameters(project, shape)
+    place = "the CPU" if project.training.device == "cpu" else "one GPU" if count == 1 else f"each of {count} GPUs"
+    table = Table(title=f"{escape(project.run_name)}: on {place}", title_justify="left", show_header=False)
+    table.add_row("parameters", f"{shape.parameters:,}")
+    if shape.experts:
+        table.add_row("of them see a token", f"{shape.active_parameters:,}")
+    table.add_row("trainable", f"{trained:,} ({trained / shape.parameters:.2%})", end_section=True)
+    for key, name in _NAMES.items():
+        if size := getattr(used, key):
+            table.add_row(name, _size(size))
+    table.add_row("together", _size(used.total), end_section=True)
+    if used.host:
+        table.add_row("optimizer in host memory, all GPUs", _size(used.host))
+    for name, value in _epoch_rows(found, read):
+        table.add_row(name, value)
+    return table
+
+
+def _epoch_rows(found: Epoch, read: LinesRead | None) -> Iterator[tuple[str, str]]:
+    yield "tokens a step, at most", f"{found.tokens_per_step:,}"
+    yield "steps, at most", f"{found.steps:,}" if found.steps is not None else "known after make data"
+    if read is not None and read.longest is not None:
+        yield "longest line", f"up to {read.longest:,} tokens"
+    if found.tokens is None or found.packs is None:
+        yield "tokens an epoch", "known after make data" if read is None else "not counted"
+        return
+    yield "tokens an epoch", f"about {found.tokens:,}"
+    yield "packs an epoch", f"{found.packs[0]:,} to {found.packs[1]:,}"
+    if found.hours is not None:
+        yield f"hours an epoch on {CARD}s (assumed speed)", f"about {found.hours:,.2g}"
+
+
+def _print_fit(
+    project: Project,
+    shape: ModelShape,
+    console: Console,
+    used: MemoryUse,
+    asked: tuple[int | None, float | None],
+) -> None:
+    gpus, memory_gib = asked
+    if gpus is None and memory_gib is None:
+        cards = [str(size) for size in CARDS_GIB if used.total <= size * GIB]
+        console.print(f"Fits GPUs of {', '.join(cards)} GiB." if cards else f"Fits no GPU of {CARDS_GIB[-1]} GiB.")
+        console.print('ARGS="--gpus 8 --memory-gib 80" recommends degrees and batch for such GPUs.', highlight=False)
+        memory_gib, gpus = TABLE_GIB, project.parallel.world_size
+        said = recommend(project, shape, gpus=gpus, memory_gib=memory_gib, model=_published(project)).remarks[0]
+        console.print(f"{said}.", highlight=False)
+        return
+    limit = memory_gib or TABLE_GIB
+    assumed = "" if memory_gib else ", which are assumed"
+    console.print(
+        f"As it stands the project {_verdict(used, limit)} GPUs of {limit:g} GiB{assumed}.",
+        highlight=False,
+    )
+    _print_recommendation(recommend(project, shape, gpus=gpus, memory_gib=limit, model=_published(project)), console)
+    if limit < TABLE_GIB:
+        _print_cards(limit, console)
+
+
+def _verdict(used: MemoryUse, limit_gib: float) -> str:
+    return "fits" if used.total <= limit_gib * GIB else "does not fit"
+
+
+def _published(project: Project) -> CatalogueModel | None:
+    return find_model(project.model.model_name_or_path)
+
+
+def _print_recommendation(found: Recommendation | Shortfall, console: Console) -> None:
+    if isinstance(found, Recommendation):
+        table = Table(title="Recommended, cheapest first of what fits", title_justify="left", show_header=False)
+        for key, value in found.settings().items():
+            table.add_row(key, str(value).lower() if isinstance(value, bool) else f"{value:,}")
+        table.add_row("bytes on each GPU", _size(found.memory.total))
+        console.print(table)
+    else:
+        console.print(_shortfall(found), highlight=False)
+    for remark in found.remarks:
+        console.print(f"- {remark}.", highlight=False)
+
+
+def _shortfall(found: Shortfall) -> str:
+    if found.nearest:
+        degrees = found.nearest.parallel
+        least = (
+            f"Nothing fits: the least is {_size(found.memory.total)} on each of {degrees.world_size}, "
+            f"with tensor {degrees.tensor}, pipeline {degrees.pipeline}, a pack at a time."
+        )
+    else:
+        least = "No degrees that the model and its toolkit allow make up that number of GPUs."
+    count = found.gpus_needed
+    return f"{least} {'GPUs of that size that would do: ' + str(count) if count else 'Nor do 256 fit'}."
+
+
+def _print_cards(memory_gib: float, console: Console) -> None:
+    table = Table(title=f"What one GPU of {memory_gib:g} GiB can train, by this estimate", title_justify="left")
+    for name in ("model", "method", "longest packs"):
+        table.add_column(name)
+    for way in trainable_on(memory_gib):
+        longest = f"{way.max_seq_length:,} tokens" if way.max_seq_length else way.impossible or "does not fit"
+        table.add_row(way.model, way.method, longest)
+    console.print(table)
+    console.print("ERNIEKit itself asks for Ampere or Hopper cards of 80 GB: smaller ones are on your own account.")
+
+
+def _print_reliefs(project: Project, shape: ModelShape, console: Console, read: LinesRead | None) -> None:
+    found = reliefs(project, shape, longest=read.longest if read else None, model=_published(project))
+    if not found:
+        return
+    table = Table(title="When memory runs out, what costs least comes first", title_justify="left")
+    for name in ("in the project file", "costs", "saves"):
+        table.add_column(name)
+    for relief in found:
+        table.add_row(escape(relief.keys), escape(relief.cost), _size(relief.saved_bytes))
+    console.print(table)
+
+
+def _assumptions(project: Project, shape: ModelShape, found: Epoch, read: LinesRead | None) -> Iterator[str]:
+    training, used = project.training, precision(project)
+    experts = f", in experts {used.expert:g}" if shape.experts else ""
+    yield (
+        f"a weight takes {used.other} bytes, in matrices {used.linear:g}{experts}; a trained one "
+        f"{used.gradient} more for its gradient and {used.optimizer} for AdamW"
+        + (", these in host memory" if used.on_host else "")
+    )
+    yield f"activations are computed {'anew in the backward pass' if recomputes(project) else 'once and kept'}"
+    share = f"{LABELLED_SHARE:.0%} of the tokens" if used.labelled_alone else "every token"
+    yield f"packs are full; logits are computed for {share}"
+    if project.parallel.pipeline > 1:
+        yield "the fullest stage of the pipeline has the most experts, the embedding, and all of its packs in flight"
+    if shape.vision:
+        yield f"{PAGE_SHARE:.0%} of a pack's tokens are pages, 4 patches to a token; the vision tower is not divided"
+        if shape.vision.assumed:
+            yield "the vision tower has the toolkit's default size, for its own is not published"
+    fixed = "0.5 GiB" if training.device == "cpu" else "1.5 GiB, and 1 GiB more where GPUs talk"
+    yield f"the reserve is {fixed}, and {FRAGMENTED_SHARE:.0%} of the rest for fragmentation"
+    if found.tokens is not None:
+        lines = "all lines" if read and read.all_counted else "a part of the lines"
+        yield f"training lines are as long as the mean of {lines}, test lines included"
+    if found.hours is not None:
+        yield f"{CARD} computes {CARD_FLOPS / 1e12:g} · 10^12 operations a second, {UTILIZATION:.0%} of them reached"
 
 
 def _size(size_bytes: int) -> str:

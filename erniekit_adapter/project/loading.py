@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +15,13 @@ from pydantic import BaseModel, ValidationError
 from erniekit_adapter.errors import AdapterError, Problem, UsageError, misuse
 from erniekit_adapter.files import read_bytes
 from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.synonyms import project_key_of
 
 MAX_PROJECT_BYTES = 1024 * 1024
 MAX_PROJECT_NODES = 10_000
+
+# What the place of a problem begins with where its key is known and its line is not.
+PROJECT = "project"
 
 Key = tuple[str | int, ...]
 Loaded = TypeVar("Loaded", bound=BaseModel)
@@ -58,13 +62,44 @@ class _Document:
         return f"{place} {dotted(key)}".strip()
 
 
+# Where each key that is given was given: `{"training.seed": "mine.yaml:12"}`, or `--set`.
+Places = Mapping[str, str]
+
+
 def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
-    """Read a project file and apply overrides of the form `section.key=value`.
+    """Read a project file with its preset and apply overrides of the form `section.key=value`.
 
     Raises:
         UsageError: every unknown key, wrong value, duplicate key and impossible override, each with its line.
     """
-    return load_file(path, Project, "project file: expected sections such as model, training", overrides)
+    return load_project_with_places(path, overrides)[0]
+
+
+def load_project_with_places(path: Path, overrides: Sequence[str] = ()) -> tuple[Project, Places]:
+    """Read a project file as `load_project` does, and say where each of its keys was given.
+
+    Raises:
+        UsageError: as `load_project`.
+    """
+    document = read_yaml(path)
+    if isinstance(document.data, dict) and isinstance(document.data.get("preset"), str):
+        _lay_over_preset(document, path.parent / Path(document.data["preset"]).expanduser())
+    for override in overrides:
+        _apply_override(document, override)
+    project = _validated(document, Project, "project file: expected sections such as model, training")
+    return project, {dotted(key): place for key, place in document.lines.items()}
+
+
+def placed(problems: Iterable[Problem], path: Path, places: Places) -> list[Problem]:
+    """Problems of a project's keys with the file and the line of each; `where` is then `mine.yaml:12 training.seed`."""
+    found = []
+    for problem in problems:
+        key = problem.where.removeprefix(PROJECT).strip()
+        known = next((key.rsplit(".", cut)[0] for cut in range(3) if key.rsplit(".", cut)[0] in places), None)
+        foreign = " " in key
+        where = key if foreign else f"{places[known] if known else path} {key}"
+        found.append(replace(problem, where=where))
+    return found
 
 
 def load_file(path: Path, kind: type[Loaded], expected: str, overrides: Sequence[str] = ()) -> Loaded:
@@ -76,8 +111,12 @@ def load_file(path: Path, kind: type[Loaded], expected: str, overrides: Sequence
     document = read_yaml(path)
     for override in overrides:
         _apply_override(document, override)
+    return _validated(document, kind, expected)
+
+
+def _validated(document: _Document, kind: type[Loaded], expected: str) -> Loaded:
     if not isinstance(document.data, dict):
-        document.problems.append(Problem(str(path), f"is no {expected}"))
+        document.problems.append(Problem(str(document.path), f"is no {expected}"))
     if document.problems:
         raise UsageError(document.problems)
     try:
@@ -151,6 +190,42 @@ def _note_key(document: _Document, key: Key, node: yaml.Node, parent: yaml.Node)
     document.lines.setdefault(key, place)
 
 
+def _lay_over_preset(document: _Document, path: Path) -> None:
+    """Take from the preset what the project does not say itself; a list is taken or said as a whole."""
+    where = document.where(("preset",))
+    try:
+        preset = read_yaml(path)
+    except AdapterError as error:
+        document.problems += [Problem(f"{where} {each.where}", each.what, each.remedy) for each in error.problems]
+        return
+    if not isinstance(preset.data, dict) or "preset" in preset.data:
+        what = "has a preset of its own" if isinstance(preset.data, dict) else "is no project file"
+        document.problems.append(Problem(where, f"{path} {what}", "name a project file without one"))
+        return
+    document.problems += preset.problems
+    document.data = _merged(preset.data, document.data)
+    # Laid over once: a project that is written down again holds the preset's keys themselves.
+    del document.data["preset"]
+    own = [key for key in document.lines if not _is_mapping(document.data, key)]
+    for key, place in preset.lines.items():
+        if not any(key[: len(each)] == each for each in own):
+            document.lines.setdefault(key, place)
+
+
+def _merged(below: dict[Any, Any], above: dict[Any, Any]) -> dict[Any, Any]:
+    both = {
+        key: _merged(below[key], value) if isinstance(value, dict) and isinstance(below.get(key), dict) else value
+        for key, value in above.items()
+    }
+    return {**below, **both}
+
+
+def _is_mapping(data: Any, key: Key) -> bool:
+    for part in key:
+        data = data.get(part) if isinstance(data, dict) else None
+    return isinstance(data, dict)
+
+
 def _apply_override(document: _Document, override: str) -> None:
     name, equals, text = override.partition("=")
     key = tuple(name.strip().split("."))
@@ -209,8 +284,10 @@ def keys_of(kind: type[BaseModel] = Project) -> list[str]:
 
 
 def nearest_key(name: str, kind: type[BaseModel] = Project) -> str | None:
-    """The key that a misspelt one most likely means."""
+    """The key that a misspelt one most likely means: another trainer's word for it, or one that is spelt alike."""
     known = keys_of(kind)
+    if (found := project_key_of(name)) in known:
+        return found
     if matches := difflib.get_close_matches(name, known, n=1, cutoff=0.75):
         return matches[0]
     # The right key in the wrong section, or one forgotten section.

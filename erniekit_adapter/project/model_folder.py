@@ -1,51 +1,110 @@
-"""The base model's folder as ERNIEKit can use it, and what tells one base model from another."""
+"""The base model's folder as a toolkit can use it, and what tells one base model from another."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any, Literal
 
-from erniekit_adapter.errors import Problem, UsageError
+from erniekit_adapter.errors import AdapterError, Problem, UsageError
 from erniekit_adapter.files import fingerprint, read_json, sha256, write_json
+from erniekit_adapter.project.catalogue import Kind, find_model, is_local, kind_of_config
+from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.toolkit_sections import Backend
 
 _NEEDED = ("config.json", "tokenizer.model", "tokenizer_config.json")
+# What a model that takes images is prepared with, beside the tokenizer.
+_NEEDED_FOR_IMAGES = ("preprocessor_config.json",)
+# Attention without a flash kernel reads scale_qk_coeff, which published configurations leave out; the fused norm is a
+# GPU's.
+_ON_CPU: dict[Backend, dict[str, Any]] = {
+    "erniekit": {"scale_qk_coeff": 1.0},
+    "paddleformers": {"fuse_rms_norm": False},
+}
 
 
-def check_model_dir(model_dir: Path, name: str) -> None:
-    """Refuse a folder that ERNIEKit could not train from.
+def model_kind(name: str) -> Kind | None:
+    """What kind of model a `model_name_or_path` is: from the catalogue, or from the folder's config.json; None where
+    neither says."""
+    known = find_model(name)
+    if known and not is_local(name):
+        return known.kind
+    path = Path(name).expanduser() / "config.json"
+    if not path.is_file():
+        return known.kind if known else None
+    try:
+        config = read_json(path)
+    except AdapterError:
+        return None
+    return kind_of_config(config) if isinstance(config, dict) else None
+
+
+def local_model_dir(project: Project) -> Path:
+    """The folder that the base model must lie in: the path as given, or a published id as a path, as ERNIEKit's own
+    documentation downloads it."""
+    return Path(project.model.model_name_or_path).expanduser()
+
+
+def check_model_dir(model_dir: Path, name: str, backend: Backend = "erniekit", kind: Kind | None = None) -> None:
+    """Refuse a folder that the toolkit could not train from.
 
     Raises:
-        UsageError: every missing file at once, and torch weights.
+        UsageError: every missing file at once, and weights in a layout that the toolkit does not read.
     """
     where = f"model.model_name_or_path {name}"
     remedy = f"download it, for example: hf download {name} --local-dir {model_dir}"
     if not (model_dir / "config.json").is_file():
         raise UsageError(Problem(where, f"no model in the folder {model_dir}", remedy))
+    needed = (*_NEEDED, *(_NEEDED_FOR_IMAGES if kind in ("vl-moe", "ocr-vl") else ()))
     problems = [
-        Problem(where, f"{model_dir} lacks {file}", remedy) for file in _NEEDED if not (model_dir / file).is_file()
+        Problem(where, f"{model_dir} lacks {file}", remedy) for file in needed if not (model_dir / file).is_file()
     ]
     if not list(model_dir.glob("*.safetensors")):
         problems.append(Problem(where, f"{model_dir} has no safetensors weights", remedy))
-    if "torch_dtype" in read_json(model_dir / "config.json"):
+    layout = _layout(model_dir)
+    # PaddleOCR-VL has one repository for both toolkits; ERNIEKit converts it while it loads.
+    if layout == "torch" and backend == "erniekit" and kind not in ("vl-moe", "ocr-vl"):
         problems.append(Problem(where, f"{model_dir} holds torch weights", "use the repository that ends in -Paddle"))
+    if layout == "paddle" and backend == "paddleformers":
+        what = f"{model_dir} holds weights in ERNIEKit's layout, and PaddleFormers reads that of transformers"
+        problems.append(Problem(where, what, "use the repository that ends in -PT"))
     if problems:
         raise UsageError(problems)
 
 
-def usable_model_dir(model_dir: Path, copy: Path, device: str) -> Path:
-    """The model folder itself, or for CPU a folder of links beside a completed config.json.
+def _layout(model_dir: Path) -> Literal["paddle", "torch"] | None:
+    """Whose names the weights have, from a file's header alone; None where there are no weights to ask."""
+    from safetensors import SafetensorError, safe_open
 
-    Attention without a flash kernel reads `scale_qk_coeff`, which published configurations leave out.
-    """
+    if "torch_dtype" in read_json(model_dir / "config.json"):
+        return "torch"
+    for file in sorted(model_dir.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="np") as tensors:
+                names = list(tensors.keys())
+        except SafetensorError:
+            continue
+        if any(name.startswith("ernie.") for name in names):
+            return "paddle"
+        if any(name.startswith("model.") for name in names):
+            return "torch"
+    return None
+
+
+def usable_model_dir(model_dir: Path, copy: Path, device: str, backend: Backend = "erniekit") -> Path:
+    """The model folder itself, or for CPU a folder of links beside a config.json that its kernels can work with."""
     config = read_json(model_dir / "config.json")
-    if device != "cpu" or "scale_qk_coeff" in config:
+    wanted = _ON_CPU[backend]
+    # A model of ours may say it already, and then with its own number.
+    missing = {key: value for key, value in wanted.items() if key not in config or (value is False and config[key])}
+    if device != "cpu" or not missing:
         return model_dir
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(parents=True)
     for file in model_dir.iterdir():
         if file.name != "config.json" and file.is_file():
             (copy / file.name).symlink_to(file.resolve())
-    write_json(copy / "config.json", {**config, "scale_qk_coeff": 1.0})
+    write_json(copy / "config.json", {**config, **missing})
     return copy.resolve()
 
 

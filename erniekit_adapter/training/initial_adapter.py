@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erniekit_adapter.backends.erniekit import fused_targets
+from erniekit_adapter.backends.lora_modules import target_matrices
 from erniekit_adapter.errors import fail
 from erniekit_adapter.files import read_json, write_json, writing_folder
 from erniekit_adapter.project.toolkit_sections import LoraSection
@@ -66,7 +66,7 @@ def write_initial_adapter(lora: LoraSection, model_dir: Path, output: Path, seed
     """
     from safetensors.numpy import save_file
 
-    targets = fused_targets(lora)
+    targets = target_matrices(lora)
     random = np.random.default_rng(seed)
     tensors: dict[str, np.ndarray] = {}
     for name, (rows, columns) in sorted(base_linear_shapes(model_dir).items()):

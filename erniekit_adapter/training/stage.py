@@ -11,25 +11,26 @@ from typing import Any
 from rich.console import Console
 
 from erniekit_adapter import __version__
-from erniekit_adapter.backends.erniekit import (
-    RunFacts,
-    Settings,
-    derived_by_erniekit,
-    local_model_dir,
-    needs_initial_adapter,
-    train_settings,
-    values,
-)
 from erniekit_adapter.backends.failures import cause_of_failure
-from erniekit_adapter.backends.installed import Toolkit, find_erniekit
+from erniekit_adapter.backends.installed import Toolkit, find_toolkit
+from erniekit_adapter.backends.keytable import TOOLKIT_NAMES, table_version
+from erniekit_adapter.backends.lora_modules import needs_initial_adapter
 from erniekit_adapter.backends.process import Outcome, run_logged
+from erniekit_adapter.backends.settings import RunFacts, Settings, values
+from erniekit_adapter.backends.stages import line_files
+from erniekit_adapter.backends.translation import derived_by_toolkit, facts_before_training, settings_of
 from erniekit_adapter.errors import fail, misuse
-from erniekit_adapter.files import fingerprint, read_json, refuse_foreign_folder, sha256, write_json
-from erniekit_adapter.project.loading import read_mapping
-from erniekit_adapter.project.model_folder import check_model_dir, model_fingerprint, usable_model_dir
+from erniekit_adapter.files import fingerprint, read_json, refuse_foreign_folder, write_json
+from erniekit_adapter.project.model_folder import (
+    check_model_dir,
+    local_model_dir,
+    model_fingerprint,
+    usable_model_dir,
+)
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.training.following import Follower, keep_until, read_metrics
 from erniekit_adapter.training.initial_adapter import INDEX_FILE, write_initial_adapter
+from erniekit_adapter.training.lines import read_data_manifest
 from erniekit_adapter.training.resume import TOOLKIT_DIR, Start, begin, find_start
 from erniekit_adapter.training.settings_file import write_settings
 
@@ -59,6 +60,7 @@ class _Run:
     folder: Path
     toolkit: Toolkit
     start: Start
+    facts: RunFacts
     settings: Settings
     identity: dict[str, Any]
 
@@ -73,15 +75,11 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
     folder, training = project.training_dir, project.training
     refuse_foreign_folder(folder, RUN_FILE)
     data = read_data_manifest(project)
-    toolkit = find_erniekit()
+    toolkit = find_toolkit(project.backend)
+    _check_version(project, toolkit)
+    facts = _facts_of(project, toolkit, data)
     base_model = local_model_dir(project)
-    check_model_dir(base_model, project.model.model_name_or_path)
-    facts = RunFacts(
-        model_dir=str(base_model.resolve()),
-        train_lines=data["by_split"]["train"],
-        eval_lines=data["by_split"]["eval"],
-        version=toolkit.version,
-    )
+    check_model_dir(base_model, project.model.model_name_or_path, project.backend, facts.kind)
     identity = _identity(project, facts, data, base_model)
     if options.restart:
         shutil.rmtree(folder, ignore_errors=True)
@@ -89,73 +87,44 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
         console.print(f"already trained: {folder} (--restart trains anew)")
         return finished
     write_json(folder / RUN_FILE, identity)
-    facts = replace(facts, model_dir=str(usable_model_dir(Path(facts.model_dir), folder / "model", training.device)))
-    start = begin(folder, with_initial_adapter=needs_initial_adapter(project.lora))
-    settings = train_settings(project, _facts_from(start, facts, project), extra_settings(project))
-    run = _Run(project, folder, toolkit, start, settings, identity)
+    usable = usable_model_dir(base_model.resolve(), folder / "model", training.device, project.backend)
+    facts = replace(facts, model_dir=str(usable))
+    start = begin(folder, with_initial_adapter=_starts_from_adapter(project, facts))
+    facts = _facts_from(start, facts, project)
+    settings = settings_of(project, facts)
+    run = _Run(project, folder, toolkit, start, facts, settings, identity)
     _say_start(run, console)
     outcome, follower = _follow(run, options, console)
-    _refuse_failure(outcome, folder, options)
+    _refuse_failure(outcome, run, options)
     return _write_manifest(run, follower, outcome)
 
 
-def read_data_manifest(project: Project) -> dict[str, Any]:
-    """The manifest of the data stage.
-
-    Raises:
-        UsageError: the stage has not been run, its lines are not the ones it wrote or are made for another length or
-            tokenizer, or none is for training.
-    """
-    path = project.data_dir / "manifest.json"
-    if not path.is_file():
-        raise misuse(project.data_dir, "there are no lines here yet", "run make data first")
-    manifest: dict[str, Any] = read_json(path)
-    for name in ("train.jsonl", "eval.jsonl"):
-        lines = project.data_dir / name
-        if not lines.is_file() or sha256(lines) != manifest["files"][name]["sha256"]:
-            raise misuse(lines, "is not what the data stage wrote", "run make data again")
-    if manifest["by_split"]["train"] == 0:
-        raise misuse(path, "no document fell to training: the toolkit would wait for ever", "add documents")
-    _check_form(manifest["settings"], path)
-    _check_lengths(project, manifest["settings"], path)
-    return manifest
+def _check_version(project: Project, toolkit: Toolkit) -> None:
+    """Refuse a toolkit that reads other keys than those of the version that the project names."""
+    section = project.erniekit if project.backend == "erniekit" else project.paddleformers
+    named, installed = section.version or toolkit.version, toolkit.version
+    if table_version(named, project.backend) != table_version(installed, project.backend):
+        what = f"{named} is asked for, and {installed} is installed ({toolkit.found_by})"
+        raise misuse(f"{project.backend}.version", what, "install that version, or remove the key")
 
 
-def _check_form(made_with: dict[str, Any], path: Path) -> None:
-    """Refuse lines that are made for another toolkit, or for a model that sees pages."""
-    form = made_with.get("form", "erniekit")
-    if form != "erniekit":
-        what = f"lines of data.format {form}, and this version trains text models on format erniekit"
-        raise misuse(path, what, "set data.format: erniekit and run make data again")
+def _facts_of(project: Project, toolkit: Toolkit, data: dict[str, Any]) -> RunFacts:
+    facts = facts_before_training(project, toolkit.version)
+    train_lines, eval_lines = (data["files"][name]["lines"] for name in line_files(facts.stage))
+    folder = str(local_model_dir(project).resolve())
+    return replace(facts, model_dir=folder, train_lines=train_lines, eval_lines=eval_lines, initial_adapter_dir=None)
 
 
-def _check_lengths(project: Project, made_with: dict[str, Any], path: Path) -> None:
-    """Refuse lines that may be longer than a pack: ERNIEKit 1.0.1 waits for ever on one, without a word."""
-    if made_with["tokenizer"] is None:
-        return
-    longest, limit = made_with["max_seq_length"], project.training.max_seq_length
-    if longest > limit:
-        what = (
-            f"lines of up to {longest} tokens, and training.max_seq_length is {limit}: the toolkit would wait for ever"
-        )
-        raise misuse(path, what, "run make data again")
-    tokenizer = local_model_dir(project) / "tokenizer.model"
-    if tokenizer.is_file() and sha256(tokenizer) != made_with["tokenizer"]["sha256"]:
-        raise misuse(path, f"lines were measured with another tokenizer than {tokenizer}", "run make data again")
-
-
-def extra_settings(project: Project) -> dict[str, Any]:
-    """The user's own ERNIEKit keys, from `erniekit.erniekit_config_path`; none where that is not set."""
-    path = project.erniekit.erniekit_config_path
-    return read_mapping(path) if path else {}
+def _starts_from_adapter(project: Project, facts: RunFacts) -> bool:
+    return needs_initial_adapter(project.lora, project.backend, facts.kind)
 
 
 def _identity(project: Project, facts: RunFacts, data: dict[str, Any], base_model: Path) -> dict[str, Any]:
     """What makes a run this run: with another model, other data or other settings it is another."""
-    asked = values(train_settings(project, facts, extra_settings(project)))
+    asked = values(settings_of(project, facts))
     asked |= {"lora targets": sorted(project.lora.modules), "lora dropout": project.lora.lora_dropout}
     del asked["model_name_or_path"]
-    lines = {name: file["sha256"] for name, file in data["files"].items() if name in ("train.jsonl", "eval.jsonl")}
+    lines = {name: file["sha256"] for name, file in data["files"].items() if name in line_files(facts.stage)}
     return {"settings": asked, "data": fingerprint(lines), "base_model": model_fingerprint(base_model)}
 
 
@@ -191,7 +160,7 @@ def _facts_from(start: Start, facts: RunFacts, project: Project) -> RunFacts:
         return replace(facts, initial_adapter_dir=str(start.checkpoint.resolve()), remaining_steps=steps)
     if start.kind == "new":
         shutil.rmtree(folder / TOOLKIT_DIR, ignore_errors=True)
-    if start.kind == "resume" or not needs_initial_adapter(project.lora):
+    if start.kind == "resume" or not _starts_from_adapter(project, facts):
         return facts
     adapter_dir = folder / "initial_adapter"
     write_initial_adapter(project.lora, Path(facts.model_dir), adapter_dir, project.training.seed)
@@ -200,7 +169,8 @@ def _facts_from(start: Start, facts: RunFacts, project: Project) -> RunFacts:
 
 def _say_start(run: _Run, console: Console) -> None:
     toolkit, start = run.toolkit, run.start
-    console.print(f"ERNIEKit {toolkit.version} ({toolkit.found_by}), log: {run.folder / 'train.log'}")
+    name = f"{TOOLKIT_NAMES[toolkit.backend]} {toolkit.version} ({toolkit.found_by})"
+    console.print(f"{name}, stage {run.facts.stage}, log: {run.folder / 'train.log'}")
     if start.kind == "resume":
         console.print(f"resuming from {start.checkpoint}")
     if start.kind == "go_on":
@@ -212,7 +182,8 @@ def _say_start(run: _Run, console: Console) -> None:
 
 def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome, Follower]:
     folder = run.folder
-    write_settings(folder / "settings.yaml", run.settings, derived_by_erniekit(run.project))
+    derived = derived_by_toolkit(run.project, run.facts, run.settings)
+    write_settings(folder / "settings.yaml", run.settings, derived)
     if run.start.kind == "new":
         (folder / "train.log").unlink(missing_ok=True)
     metrics = folder / "metrics.jsonl"
@@ -230,35 +201,34 @@ def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome
     return outcome, follower
 
 
-def _refuse_failure(outcome: Outcome, folder: Path, options: TrainOptions) -> None:
-    log = folder / "train.log"
+def _refuse_failure(outcome: Outcome, run: _Run, options: TrainOptions) -> None:
+    log, command = run.folder / "train.log", f"{run.toolkit.backend} train"
     if outcome.stalled:
         raise fail(
-            "erniekit train",
+            command,
             f"said nothing for {options.stall_minutes:g} minutes and was ended",
             f"the whole log is {log}; --stall-minutes allows more",
         )
     if outcome.exit_code != 0:
         cause = cause_of_failure(outcome.last_lines)
-        raise fail("erniekit train", f"exit code {outcome.exit_code}: {cause}", f"the whole log is {log}")
-    if not (folder / TOOLKIT_DIR / INDEX_FILE).is_file() and not list(
-        (folder / TOOLKIT_DIR).glob("model*.safetensors")
-    ):
-        raise fail("erniekit train", "ended well and wrote no weights", f"the whole log is {log}")
+        raise fail(command, f"exit code {outcome.exit_code}: {cause}", f"the whole log is {log}")
+    output = run.folder / TOOLKIT_DIR
+    if not (output / INDEX_FILE).is_file() and not list(output.glob("model*.safetensors")):
+        raise fail(command, "ended well and wrote no weights", f"the whole log is {log}")
 
 
 def _write_manifest(run: _Run, follower: Follower, outcome: Outcome) -> dict[str, Any]:
-    measured = read_metrics(run.folder / "metrics.jsonl")
+    toolkit, measured = run.toolkit, read_metrics(run.folder / "metrics.jsonl")
     losses = [(found["step"], found["loss"]) for found in measured if "loss" in found]
     if not all(math.isfinite(loss) for _, loss in losses):
         remedy = f"lower training.learning_rate; {run.folder / 'metrics.jsonl'} shows when it began"
-        raise fail("erniekit train", "the loss became nan or infinite", remedy)
+        raise fail(f"{run.toolkit.backend} train", "the loss became nan or infinite", remedy)
     evaluated = [found["eval_loss"] for found in measured if "eval_loss" in found]
     state = read_json(run.folder / TOOLKIT_DIR / "trainer_state.json")
     earlier_steps = run.start.done_steps if run.start.kind == "go_on" else 0
     manifest = {
         "made_by": f"erniekit-adapter {__version__}",
-        "toolkit": {"name": "erniekit", "version": run.toolkit.version, "distributions": dict(run.toolkit.versions)},
+        "toolkit": {"name": toolkit.backend, "version": toolkit.version, "distributions": dict(toolkit.versions)},
         "steps": state["global_step"] + earlier_steps,
         "seconds": round(outcome.seconds, 1),
         # None where the run was shorter than its logging interval.

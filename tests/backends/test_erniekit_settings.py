@@ -9,26 +9,20 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from settings_examples import DENSE, MOE, dpo_project, project, settings
 
-from erniekit_adapter.backends.erniekit import (
-    OVERWRITTEN,
-    RunFacts,
-    derived_by_erniekit,
-    export_settings,
+from erniekit_adapter.backends.erniekit import OVERWRITTEN, export_settings
+from erniekit_adapter.backends.keytable import DEFAULT_VERSIONS, accepted_keys
+from erniekit_adapter.backends.settings import values
+from erniekit_adapter.backends.translation import (
+    derived_by_toolkit,
     facts_before_training,
-    fused_targets,
-    needs_initial_adapter,
-    project_problems,
-    train_settings,
-    values,
+    held_by_toolkit,
+    settings_of,
 )
-from erniekit_adapter.backends.keytable import DEFAULT_VERSION, accepted_keys
-from erniekit_adapter.errors import UsageError
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.project.toolkit_sections import LoraSection
 from erniekit_adapter.training.settings_file import settings_text
 
-DENSE = "baidu/ERNIE-4.5-0.3B-Paddle"
 # The project file of the issue that asked for this project, as loading gives it.
 THE_ISSUE_S: dict[str, Any] = {
     "model": {"model_name_or_path": DENSE},
@@ -62,23 +56,9 @@ THE_ISSUE_S: dict[str, Any] = {
 }
 
 
-def project(**sections: Any) -> Project:
-    return Project.model_validate({"model": {"model_name_or_path": DENSE}, "output_dir": "./o", **sections})
-
-
-def settings(of: Project, extra: dict[str, Any] | None = None, **facts: Any) -> dict[str, Any]:
-    return values(train_settings(of, RunFacts("/models/ernie", **facts), extra))
-
-
-def refusal(of: Project, extra: dict[str, Any] | None = None) -> str:
-    with pytest.raises(UsageError) as error:
-        settings(of, extra)
-    return str(error.value)
-
-
 def test_the_project_of_the_issue_becomes_these_settings() -> None:
     asked = Project.model_validate(THE_ISSUE_S)
-    found = values(train_settings(asked, facts_before_training(asked)))
+    found = values(settings_of(asked, facts_before_training(asked)))
     expected = {
         "model_name_or_path": DENSE,
         "stage": "SFT",
@@ -104,17 +84,20 @@ def test_the_project_of_the_issue_becomes_these_settings() -> None:
     assert {key: found[key] for key in expected} == expected
 
 
-def test_every_setting_is_a_key_of_erniekit_1_0_1_and_says_where_it_comes_from() -> None:
-    known = accepted_keys("1.0.1", "train")
+@pytest.mark.parametrize("version", ["1.0.0", "1.0.1", "1.1.0", "1.2.0", "1.3.0", "1.4", "1.5", "develop"])
+def test_every_setting_is_a_key_of_the_version_and_says_where_it_comes_from(version: str) -> None:
+    known = accepted_keys(version, "train")
     for sections in ({}, {"training": {"device": "cpu"}}, {"lora": {"enabled": False}}):
-        found = train_settings(project(**sections), RunFacts("/m", train_lines=3, initial_adapter_dir="/a"))
-        assert [key for key in found if key not in known] == []
-        assert [key for key, setting in found.items() if not setting.origin] == []
+        for asked in (project(**sections), dpo_project(**sections)):
+            found = settings_of(asked, facts_before_training(asked, version))
+            assert [key for key in found if key not in known] == []
+            assert [key for key, setting in found.items() if not setting.origin] == []
 
 
-@pytest.mark.parametrize("version", ["1.0.0", "1.0.1"])
-def test_both_complete_releases_take_the_settings(version: str) -> None:
-    assert settings(project(), version=version)["stage"] == "SFT"
+def test_develop_has_another_name_for_the_mask_of_packed_lines() -> None:
+    on_cpu = project(training={"device": "cpu"})
+    assert settings(on_cpu, "develop")["use_attn_mask_startend_row_indices"] is False
+    assert settings(on_cpu, "1.5")["use_attn_mask_start_row_indices"] is False
 
 
 @given(
@@ -131,7 +114,8 @@ def test_the_yaml_that_erniekit_reads_has_exact_types(rate: float, decay: float,
         "use_tensorboard": flag,
         "device": "cpu" if flag else "gpu",
     }
-    made = train_settings(project(training=training), RunFacts("/m"))
+    asked = project(training=training)
+    made = settings_of(asked, facts_before_training(asked))
     read = yaml.safe_load(settings_text(made))
     assert read == values(made)
     for key in ("learning_rate", "weight_decay", "num_train_epochs", "max_grad_norm"):
@@ -221,131 +205,74 @@ def test_the_paths_of_the_lines_hold_no_blank_and_no_comma_whatever_the_output_f
         assert not Path(found[key]).is_absolute(), key
 
 
-def test_the_same_batch_size_for_evaluation_is_accepted() -> None:
-    training = {"per_device_train_batch_size": 2, "per_device_eval_batch_size": 2}
-    assert settings(project(training=training))["batch_size"] == 2
-
-
-def test_another_batch_size_for_evaluation_is_refused_since_erniekit_has_one() -> None:
-    said = refusal(project(training={"per_device_train_batch_size": 2, "per_device_eval_batch_size": 4}))
-    assert "training.per_device_eval_batch_size: found 4; ERNIEKit has one batch_size for both, 2 here" in said
-    assert "make it equal to per_device_train_batch_size" in said
-
-
-@pytest.mark.parametrize(
-    ("targets", "said"),
-    [
-        (["q_proj", "v_proj"], "q_proj, v_proj without k_proj: ERNIEKit keeps them in one matrix, qkv_proj"),
-        (["gate_proj"], "gate_proj without up_proj: ERNIEKit keeps them in one matrix, up_gate_proj"),
-        ([], "is empty: nothing would be trained"),
-    ],
-)
-def test_targets_that_split_a_fused_matrix_are_refused_with_the_reason(targets: list[str], said: str) -> None:
-    assert f"lora.target_modules: {said}" in refusal(project(lora={"target_modules": targets}))
-
-
-def test_two_split_matrices_are_two_problems_told_at_once() -> None:
-    found = project_problems(project(lora={"target_modules": ["q_proj", "up_proj"]}))
-    assert [problem.remedy for problem in found] == [
-        "take all of q_proj, k_proj, v_proj, or none",
-        "take all of gate_proj, up_proj, or none",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("lora", "fused", "needed"),
-    [
-        ({}, ("qkv_proj", "o_proj", "up_gate_proj", "down_proj"), False),
-        ({"lora_dropout": 0.1}, ("qkv_proj", "o_proj", "up_gate_proj", "down_proj"), True),
-        ({"target_modules": ["o_proj"]}, ("o_proj",), True),
-        ({"target_modules": ["o_proj", "v_proj", "q_proj", "k_proj"]}, ("qkv_proj", "o_proj"), True),
-        ({"enabled": False, "lora_dropout": 0.1}, ("qkv_proj", "o_proj", "up_gate_proj", "down_proj"), False),
-    ],
-)
-def test_dropout_or_fewer_targets_need_an_adapter_to_start_from(
-    lora: dict[str, Any], fused: tuple[str, ...], needed: bool
-) -> None:
-    section = LoraSection.model_validate(lora)
-    assert fused_targets(section) == fused
-    assert needs_initial_adapter(section) is needed
-
-
 def test_the_adapter_to_start_from_is_lora_path() -> None:
     assert settings(project(), initial_adapter_dir="/run/initial_adapter")["lora_path"] == "/run/initial_adapter"
     assert "lora_path" not in settings(project())
 
 
-@pytest.mark.parametrize("model", ["baidu/ERNIE-4.5-VL-28B-A3B-Paddle", "PaddlePaddle/PaddleOCR-VL"])
-def test_models_that_take_images_are_refused(model: str) -> None:
-    said = refusal(project(model={"model_name_or_path": model}))
-    assert f"{model} takes images; this version trains text models" in said
+def test_lora_plus_is_passed_on() -> None:
+    assert settings(project(lora={"lora_plus_scale": 12.0}))["lora_plus_scale"] == 12.0
 
 
-def test_a_mixture_of_experts_is_refused_on_cpu_only() -> None:
-    moe = {"model_name_or_path": "baidu/ERNIE-4.5-21B-A3B-Paddle"}
-    assert "which has no CPU kernels" in refusal(project(model=moe, training={"device": "cpu"}))
-    assert settings(project(model=moe))["device"] == "gpu"
+def test_recompute_is_as_asked_and_on_a_gpu_without_asking() -> None:
+    assert settings(project(training={"recompute": False}))["recompute"] is False
+    assert settings(project(training={"device": "cpu", "recompute": True}))["recompute"] is True
 
 
-def test_another_backend_is_refused() -> None:
-    assert "erniekit.use_erniekit: found false" in refusal(project(erniekit={"use_erniekit": False}))
+@pytest.mark.parametrize("quantization", ["wint8", "wint4/8"])
+def test_quantized_weights_are_a_compute_type(quantization: str) -> None:
+    assert settings(project(training={"quantization": quantization}))["compute_type"] == quantization
 
 
-def test_all_refusals_come_together() -> None:
-    said = refusal(
-        project(
-            model={"model_name_or_path": "baidu/ERNIE-4.5-8B"},
-            lora={"target_modules": ["q_proj"]},
-            training={"per_device_eval_batch_size": 3},
-            erniekit={"use_erniekit": False},
-        ),
-        {"lora_rnk": 3},
-    )
-    keys = ("model_name_or_path", "target_modules", "per_device_eval_batch_size", "use_erniekit", "lora_rnk")
-    assert [key for key in keys if key not in said] == []
+def test_fp8_trains_every_weight_with_the_optimizer_that_comes_with_it() -> None:
+    found = settings(project(lora={"enabled": False}, training={"quantization": "fp8"}))
+    assert (found["compute_type"], found["optim"], found["fine_tuning"]) == ("fp8", "adamw_custom", "Full")
 
 
-EXTRA = {"erniekit": {"erniekit_config_path": "./more.yaml"}}
+def test_an_optimizer_that_is_offloaded_is_the_one_that_can_be() -> None:
+    offloaded = {"extra": {"tensorwise_offload_optimizer": True}}
+    assert settings(project(MOE, erniekit=offloaded))["optim"] == "adamw_custom"
+    assert settings(project(MOE))["optim"] == "adamw"
 
 
-def test_extra_keys_reach_erniekit_with_the_file_as_their_origin() -> None:
-    made = train_settings(project(**EXTRA), RunFacts("/m"), {"adam_beta2": 0.95})
-    assert (made["adam_beta2"].value, made["adam_beta2"].origin) == (0.95, "more.yaml")
+def test_degrees_of_parallelism_are_passed_on_and_sharding_only_where_it_is_asked_for() -> None:
+    found = settings(project(MOE, parallel={"tensor": 4, "pipeline": 2, "sharding": 2, "sequence": True}))
+    assert (found["tensor_parallel_degree"], found["pipeline_parallel_degree"]) == (4, 2)
+    assert (found["sharding"], found["sharding_parallel_degree"], found["sequence_parallel"]) == ("stage1", 2, True)
+    assert not {"sharding", "sharding_parallel_degree", "sequence_parallel"} & set(settings(project(MOE)))
 
 
-def test_an_extra_key_that_the_project_sets_already_names_both_places() -> None:
-    said = refusal(project(**EXTRA), {"learning_rate": 1.0e-3})
-    assert "more.yaml learning_rate: is already set by training.learning_rate" in said
+def test_sequence_parallelism_in_a_pipeline_sends_whole_activations_since_the_workflow_stops_otherwise() -> None:
+    found = settings(project(MOE, parallel={"tensor": 2, "pipeline": 2, "sequence": True}))
+    assert found["pipeline_parallel_config"] == "disable_partial_send_recv"
+    assert "pipeline_parallel_config" not in settings(project(MOE, parallel={"tensor": 2, "pipeline": 2}))
 
 
-@pytest.mark.parametrize("key", sorted(OVERWRITTEN))
-def test_an_extra_key_that_erniekit_overwrites_is_refused_with_the_key_that_counts(key: str) -> None:
-    said = refusal(project(**EXTRA), {key: True})
-    assert f"more.yaml {key}: ERNIEKit overwrites it from " in said
-
-
-def test_a_misspelt_extra_key_is_refused_with_the_nearest() -> None:
-    said = refusal(project(**EXTRA), {"adam_beta22": 0.9})
-    assert "adam_beta22: ERNIEKit 1.0.1 has no such key" in said
-    assert "did you mean adam_beta2?" in said
-
-
-@pytest.mark.parametrize(
-    ("key", "value"), [("adam_beta2", "0.9"), ("adam_beta2", True), ("buffer_size", 5.0), ("amp_master_grad", "false")]
-)
-def test_an_extra_key_of_the_wrong_type_is_refused_since_erniekit_converts_nothing(key: str, value: object) -> None:
-    said = refusal(project(**EXTRA), {key: value})
-    assert f"{key}: found {value!r}, expected " in said
+def test_experts_are_spread_over_the_tensor_parallel_gpus() -> None:
+    assert settings(project(MOE))["moe_group"] == "mp"
+    assert "moe_group" not in settings(project())
 
 
 def test_what_erniekit_derives_is_told() -> None:
-    rows = {key: value for key, value, _ in derived_by_erniekit(project(training={"fp16": True}))}
+    asked = project(training={"fp16": True})
+    facts = facts_before_training(asked)
+    rows = {key: value for key, value, _ in derived_by_toolkit(asked, facts, settings_of(asked, facts))}
     assert (rows["fp16"], rows["bf16"], rows["lora"]) == ("true", "false", "true")
-    assert rows["max_steps"] == "packs × epochs / global batch"
+    assert (rows["weight_quantize_algo"], rows["max_steps"]) == ("null", "packs × epochs / global batch")
+
+
+def test_what_it_will_hold_differs_from_what_it_is_given_where_it_overwrites() -> None:
+    asked = project(lora={"enabled": False}, training={"quantization": "fp8"}, parallel={"tensor": 2})
+    facts = facts_before_training(asked)
+    alone = held_by_toolkit(asked, facts, settings_of(asked, facts), world_size=1)
+    assert (alone["weight_quantize_algo"], alone["optim_shard_num"], alone["bf16"]) == ("fp8linear", 8, True)
 
 
 def test_every_overwritten_key_is_a_key_of_erniekit() -> None:
-    known = {**accepted_keys(DEFAULT_VERSION, "train"), **accepted_keys(DEFAULT_VERSION, "export")}
+    known = {
+        **accepted_keys(DEFAULT_VERSIONS["erniekit"], "train"),
+        **accepted_keys(DEFAULT_VERSIONS["erniekit"], "export"),
+    }
     assert [key for key in OVERWRITTEN if key not in known] == []
 
 

@@ -1,26 +1,31 @@
-"""Finding an ERNIEKit that works. The interpreters are small shell scripts that print what a probe would."""
+"""Finding a toolkit that works. The interpreters are small shell scripts that print what a probe would."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from erniekit_adapter.backends import installed
-from erniekit_adapter.backends.installed import Toolkit, find_erniekit
+from erniekit_adapter.backends.installed import Toolkit, find_erniekit, find_toolkit, toolkit_version
+from erniekit_adapter.backends.probing import probe_python
 from erniekit_adapter.errors import UsageError
+from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.toolkit_sections import Backend
 
 COMPLETE = {"erniekit": "1.0.1", "paddlepaddle": "3.1.1", "paddleformers": "0.1.6"}
-PACKAGES = ("erniekit", "ernie", "data_processor", "paddle", "paddleformers")
+FORMERS = {"erniekit": None, "paddlepaddle": "3.3.1", "paddleformers": "1.2.0", "transformers": "5.3.0"}
+PACKAGES = ("erniekit", "ernie", "data_processor", "paddle", "paddleformers", "pip")
 
 
 @pytest.fixture(autouse=True)
 def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable, nothing on PATH but the shell's own tools, and an empty repository."""
-    for name in ("ERNIEKIT_HOME", "ERNIEKIT_PYTHON"):
+    for name in ("ERNIEKIT_HOME", "ERNIEKIT_PYTHON", "PADDLEFORMERS_PYTHON"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "path").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
@@ -47,8 +52,8 @@ def on_path(tmp_path: Path, **changes: Any) -> Path:
     return python
 
 
-def made_by_setup(tmp_path: Path, **changes: Any) -> Path:
-    return interpreter(tmp_path / "repository" / ".venvs" / "erniekit" / "bin" / "python", **changes)
+def made_by_setup(tmp_path: Path, backend: Backend = "erniekit", **changes: Any) -> Path:
+    return interpreter(tmp_path / "repository" / ".venvs" / backend / "bin" / "python", **changes)
 
 
 def checkout(folder: Path, *packages: str, version: str = "1.4.0") -> Path:
@@ -60,9 +65,9 @@ def checkout(folder: Path, *packages: str, version: str = "1.4.0") -> Path:
     return folder
 
 
-def refusal() -> str:
+def refusal(backend: Backend = "erniekit") -> str:
     with pytest.raises(UsageError) as error:
-        find_erniekit()
+        find_toolkit(backend)
     return str(error.value)
 
 
@@ -255,3 +260,93 @@ def test_on_cpu_matrices_are_multiplied_on_every_core_unless_the_user_limits_thr
     assert "MKL_NUM_THREADS" not in toolkit.environment(on_cpu=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert "MKL_NUM_THREADS" not in toolkit.environment(on_cpu=True)
+
+
+def test_paddleformers_is_looked_for_in_places_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_by_setup(tmp_path)
+    said = refusal("paddleformers")
+    assert "PATH: no paddleformers-cli on PATH" in said
+    assert "run make setup-paddleformers" in said
+    made_by_setup(tmp_path, "paddleformers", **FORMERS)
+    assert find_toolkit("paddleformers").found_by == ".venvs/paddleformers"
+    python = interpreter(tmp_path / "path" / "python", **FORMERS)
+    script(tmp_path / "path" / "paddleformers-cli", "exit 1")
+    assert (find_toolkit("paddleformers").found_by, find_toolkit("paddleformers").python) == ("PATH", python)
+    monkeypatch.setenv("PADDLEFORMERS_PYTHON", str(interpreter(tmp_path / "mine" / "python", **FORMERS)))
+    found = find_toolkit("paddleformers")
+    assert (found.found_by, found.version, found.backend) == ("PADDLEFORMERS_PYTHON", "1.2.0", "paddleformers")
+    assert find_erniekit().found_by == ".venvs/erniekit"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"paddleformers": "0.4.1"}, "paddleformers 0.4.1: PaddleFormers trains here from 1.0 on, before 2.0"),
+        ({"paddleformers": None, "lacking": ("paddleformers",)}, "paddleformers is not installed"),
+        ({"paddlepaddle": None, "lacking": ("paddle",)}, "paddle not installed"),
+        ({"transformers": "4.57.6"}, "transformers 4.57.6: paddleformers 1.x goes with transformers 5"),
+        ({"transformers": None}, "transformers is not installed: paddleformers 1.x goes with transformers 5"),
+        ({"lacking": ("pip",)}, "pip cannot be imported"),
+    ],
+)
+def test_a_paddleformers_that_cannot_work_is_told_why(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    made_by_setup(tmp_path, "paddleformers", **(FORMERS | changes))
+    assert said in refusal("paddleformers")
+
+
+def test_a_paddleformers_that_the_user_named_is_honoured_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_by_setup(tmp_path, "paddleformers", **FORMERS)
+    monkeypatch.setenv("PADDLEFORMERS_PYTHON", "/nowhere/python")
+    said = refusal("paddleformers")
+    assert said.startswith("PADDLEFORMERS_PYTHON: /nowhere/python does not exist\n")
+    assert ".venvs" not in said
+
+
+def test_paddleformers_runs_as_a_module_of_its_own_python() -> None:
+    toolkit = Toolkit(Path("/env/bin/python"), "1.2.0", "PATH", backend="paddleformers")
+    assert toolkit.command("train", "a.yaml") == ["/env/bin/python", "-m", "paddleformers.cli.cli", "train", "a.yaml"]
+    assert toolkit.environment(on_cpu=True)["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+def project(backend: Backend = "erniekit", **sections: Any) -> Project:
+    least = {"model": {"model_name_or_path": "./model"}, "output_dir": "./run"}
+    return Project.model_validate({**least, "backend": backend, **sections})
+
+
+@pytest.mark.parametrize(("backend", "newest"), [("erniekit", "1.0.1"), ("paddleformers", "1.2.0")])
+def test_settings_are_written_for_the_version_named_else_installed_else_the_one_that_setup_installs(
+    tmp_path: Path, backend: Backend, newest: str
+) -> None:
+    assert toolkit_version(project(backend)) == (newest, "none is installed")
+    older = {"erniekit": "1.4.0", "paddleformers": "0.3.2"}
+    versions = older if backend == "erniekit" else FORMERS | {"paddleformers": "1.1.1"}
+    made_by_setup(tmp_path, backend, **versions)
+    assert toolkit_version(project(backend)) == (versions[backend], f"installed, .venvs/{backend}")
+    named = project(backend, **{backend: {"version": "1.0"}})
+    assert toolkit_version(named) == ("1.0", f"{backend}.version")
+
+
+def test_a_broken_toolkit_counts_as_none_for_the_version_and_raises_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_by_setup(tmp_path)
+    monkeypatch.setenv("ERNIEKIT_PYTHON", "/nowhere/python")
+    assert toolkit_version(project()) == ("1.0.1", "none is installed")
+    monkeypatch.setenv("ERNIEKIT_HOME", str(tmp_path / "nowhere"))
+    assert toolkit_version(project()) == ("1.0.1", "none is installed")
+
+
+def test_a_package_s_unmet_requirement_is_found_in_a_real_environment(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    for name, version, asks in (("paddlenlp", "3.0.0b4", "dill<0.3.5"), ("dill", "0.3.8", "")):
+        folder = site / f"{name}-{version}.dist-info"
+        folder.mkdir(parents=True)
+        requires = f"Requires-Dist: {asks}\nRequires-Dist: nothing; extra == 'x'\n" if asks else ""
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}")
+    found = probe_python(Path(sys.executable), home=site)
+    assert not isinstance(found, str)
+    assert found.versions["paddlenlp"] == "3.0.0b4"
+    assert found.unmet == {"paddlenlp": ["dill<0.3.5, found 0.3.8"]}
+    assert found.python.startswith("3.")

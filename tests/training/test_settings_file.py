@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erniekit_adapter.backends.erniekit import Setting
+from erniekit_adapter.backends.settings import Setting
 from erniekit_adapter.training.settings_file import settings_text, write_settings
 
 texts = st.text(st.characters(categories=["L", "N", "P", "Zs"]), max_size=300)
@@ -18,7 +18,7 @@ scalars = st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=Fal
 
 
 def text_of(**settings: Any) -> str:
-    return settings_text({key: Setting(value, "a rule") for key, value in settings.items()})
+    return settings_text({key: Setting(value, ("a key",), "a rule") for key, value in settings.items()})
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def text_of(**settings: Any) -> str:
 )
 def test_a_value_is_written_so_that_its_type_survives(value: Any, line: str) -> None:
     text = text_of(key=value)
-    assert f"\nkey: {line}  # a rule\n" in text
+    assert f"\nkey: {line}  # a key; rule: a rule\n" in text
     assert yaml.safe_load(text) == {"key": value}
 
 

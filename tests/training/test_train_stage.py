@@ -26,7 +26,7 @@ from erniekit_adapter.training.stage import TrainOptions, train
 
 @pytest.fixture(autouse=True)
 def faked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "find_erniekit", fake_toolkit)
+    monkeypatch.setattr(stage, "find_toolkit", fake_toolkit)
     monkeypatch.delenv("FAKE_ERNIEKIT", raising=False)
 
 
@@ -290,5 +290,5 @@ def test_lines_for_a_model_that_sees_pages_are_refused(folder: Path) -> None:
     manifest = json.loads(path.read_text())
     manifest["settings"]["form"] = "erniekit-vl"
     path.write_text(json.dumps(manifest))
-    with pytest.raises(UsageError, match=r"data\.format erniekit-vl.*trains text models"):
+    with pytest.raises(UsageError, match=r"data\.format erniekit-vl, and stage SFT of erniekit reads erniekit"):
         trained(make_project(folder))

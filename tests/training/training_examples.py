@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from erniekit_adapter.backends.installed import Toolkit
 from erniekit_adapter.files import sha256, write_json
 from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.toolkit_sections import Backend
 
 LAYERS, HIDDEN, QKV, FFN = 2, 8, 16, 6
 CONFIG = {
@@ -90,5 +91,5 @@ class FakeToolkit(Toolkit):
         return [sys.executable, str(Path(__file__).with_name("fake_erniekit.py")), *arguments]
 
 
-def fake_toolkit() -> Toolkit:
-    return FakeToolkit(Path(sys.executable), "1.0.1", "a fake", versions={"erniekit": "1.0.1"})
+def fake_toolkit(backend: Backend = "erniekit") -> Toolkit:
+    return FakeToolkit(Path(sys.executable), "1.0.1", "a fake", versions={"erniekit": "1.0.1"}, backend=backend)

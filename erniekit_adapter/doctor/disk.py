@@ -1,0 +1,107 @@
+"""Room for checkpoints and the merge, from the base model's own size."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from erniekit_adapter.doctor.check import Check, gib, ok, shown, skipped, wrong
+from erniekit_adapter.doctor.folders import existing_parent
+from erniekit_adapter.doctor.weights import count_lora_parameters, count_parameters, weight_files
+from erniekit_adapter.project.catalogue import find_model
+from erniekit_adapter.project.model_folder import local_model_dir
+from erniekit_adapter.project.schema import Project
+
+# Lines, logs, the files beside the weights.
+MIN_FREE_BYTES = 2**30
+# A trained weight in a checkpoint: itself, AdamW's two moments and its master copy, each in float32 at most.
+_CHECKPOINT_BYTES = 16
+_ADAPTER_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Need:
+    """What the stages will write, in bytes.
+
+    Attributes:
+        checkpoint_bytes: one checkpoint.
+        checkpoints: how many there are at once: one more than are kept, as the new one is written before an old goes.
+        weights_bytes: the merged model, or a fully trained one, twice: a new one is written beside the old.
+        adapter_bytes: the adapter as trained, native and PEFT.
+    """
+
+    checkpoint_bytes: int
+    checkpoints: int
+    weights_bytes: int
+    adapter_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """All of it, with something for lines and logs."""
+        return self.checkpoint_bytes * self.checkpoints + self.weights_bytes + self.adapter_bytes + MIN_FREE_BYTES
+
+
+def disk_need(project: Project, model_bytes: int, parameters: int, lora_parameters: int) -> Need:
+    """What a project will write.
+
+    Args:
+        project: the project file.
+        model_bytes: the base model's weights.
+        parameters: how many they are.
+        lora_parameters: weights of the adapter.
+    """
+    lora = project.lora.enabled
+    trained = lora_parameters if lora else parameters
+    whole_models = 2 if not lora or "merged" in project.export.forms else 0
+    return Need(
+        checkpoint_bytes=trained * _CHECKPOINT_BYTES,
+        checkpoints=_checkpoints_at_once(project),
+        weights_bytes=whole_models * model_bytes,
+        adapter_bytes=3 * trained * _ADAPTER_BYTES if lora else 0,
+    )
+
+
+def _checkpoints_at_once(project: Project) -> int:
+    training = project.training
+    made = training.max_steps // training.save_steps if training.max_steps else None
+    if training.save_total_limit is None:
+        return made if made is not None else 2
+    return min(training.save_total_limit + 1, made) if made is not None else training.save_total_limit + 1
+
+
+def disk_checks(project: Project) -> Iterator[Check]:
+    """Free room below `output_dir` against what the stages will write."""
+    folder = existing_parent(project.output_dir)
+    free = shutil.disk_usage(folder).free
+    where = f"{gib(free)} free in {shown(folder)}"
+    files = weight_files(local_model_dir(project))
+    parameters = count_parameters(files)
+    model_bytes = sum(file.size_bytes for file in files)
+    if not parameters:
+        known = find_model(project.model.model_name_or_path)
+        if not known:
+            yield skipped(f"{where}: what is needed cannot be told without the model")
+            return
+        # Published in bfloat16, and not here yet.
+        parameters = int(known.parameters_billion * 1e9)
+        model_bytes = 2 * parameters
+    adapter = count_lora_parameters(files, project.lora.modules, project.lora.r)
+    need = disk_need(project, model_bytes, parameters, adapter)
+    parts = [f"{need.checkpoints} checkpoints of {gib(need.checkpoint_bytes)}"] if need.checkpoint_bytes else []
+    if need.weights_bytes:
+        kind = "the merged model" if project.lora.enabled else "the trained model"
+        parts.append(f"{gib(need.weights_bytes)} for {kind}, twice")
+    # Without the model's matrices nothing is known of the adapter on them.
+    bound = "at most" if need.checkpoint_bytes else "without checkpoints"
+    what = f"{where}, {gib(need.total_bytes)} needed {bound}: {', '.join([*parts, '1 GiB for all else'])}"
+    if free < need.total_bytes:
+        less = [] if not need.weights_bytes or not project.lora.enabled else ["leave merged out of export.forms"]
+        less += ["lower training.save_total_limit"] if need.checkpoints > 1 else []
+        yield wrong(what, ", ".join(["set an output_dir with more room", *less]))
+    else:
+        yield ok(what)
+    if project.training.save_total_limit is None and project.training.max_steps is None:
+        yield skipped(
+            "every checkpoint is kept, and how many there will be is not known yet", "set training.save_total_limit"
+        )

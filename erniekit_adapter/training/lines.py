@@ -1,0 +1,56 @@
+"""The data stage's lines as training needs them: as they were written, in the stage's form, no longer than a pack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from erniekit_adapter.backends.stages import line_files, line_format, stage_of
+from erniekit_adapter.errors import misuse
+from erniekit_adapter.files import read_json, sha256
+from erniekit_adapter.project.model_folder import local_model_dir, model_kind
+from erniekit_adapter.project.schema import Project
+
+
+def read_data_manifest(project: Project) -> dict[str, Any]:
+    """The manifest of the data stage, its lines held against it.
+
+    Raises:
+        UsageError: the stage has not been run, its lines are not the ones it wrote or are made for another toolkit,
+            length or tokenizer, or none is for training.
+    """
+    path = project.data_dir / "manifest.json"
+    if not path.is_file():
+        raise misuse(project.data_dir, "there are no lines here yet", "run make data first")
+    manifest: dict[str, Any] = read_json(path)
+    stage = stage_of(project, model_kind(project.model.model_name_or_path) or "dense")
+    names = line_files(stage)
+    for name in names:
+        if name not in manifest["files"]:
+            raise misuse(path, f"there is no {name}, and stage {stage} trains on it", "run make data again")
+        lines = project.data_dir / name
+        if not lines.is_file() or sha256(lines) != manifest["files"][name]["sha256"]:
+            raise misuse(lines, "is not what the data stage wrote", "run make data again")
+    if manifest["files"][names[0]]["lines"] == 0:
+        raise misuse(path, "no document fell to training: the toolkit would wait for ever", "add documents")
+    form = manifest["settings"].get("form", "erniekit")
+    if form != (wanted := line_format(project.backend, stage)):
+        what = f"lines of data.format {form}, and stage {stage} of {project.backend} reads {wanted}"
+        raise misuse(path, what, f"set data.format: {wanted} and run make data again")
+    _check_lengths(project, manifest["settings"], path)
+    return manifest
+
+
+def _check_lengths(project: Project, made_with: dict[str, Any], path: Path) -> None:
+    """Refuse lines that may be longer than a pack: ERNIEKit 1.0.1 waits for ever on one, without a word."""
+    if made_with["tokenizer"] is None:
+        return
+    longest, limit = made_with["max_seq_length"], project.training.max_seq_length
+    if longest > limit:
+        what = (
+            f"lines of up to {longest} tokens, and training.max_seq_length is {limit}: the toolkit would wait for ever"
+        )
+        raise misuse(path, what, "run make data again")
+    tokenizer = local_model_dir(project) / "tokenizer.model"
+    if tokenizer.is_file() and sha256(tokenizer) != made_with["tokenizer"]["sha256"]:
+        raise misuse(path, f"lines were measured with another tokenizer than {tokenizer}", "run make data again")

@@ -1,0 +1,237 @@
+"""What a toolkit cannot do is refused with the key, the reason and a remedy: a row for each limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from settings_examples import (
+    DENSE,
+    MOE,
+    OCR_VL,
+    VL,
+    dpo_project,
+    image_project,
+    ocr_project,
+    paddleformers_project,
+    project,
+    refusal,
+    settings,
+)
+
+from erniekit_adapter.backends.translation import problems_of_project
+from erniekit_adapter.project.schema import Project
+
+VL_TORCH = "baidu/ERNIE-4.5-VL-28B-A3B-PT"
+ACCUMULATION = {"gradient_accumulation_steps": 4}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        pytest.param(
+            project(training={"per_device_train_batch_size": 2, "per_device_eval_batch_size": 4}),
+            "training.per_device_eval_batch_size: found 4; ERNIEKit has one batch_size for both, 2 here",
+            id="one batch size",
+        ),
+        pytest.param(
+            project(training={"stage": "VL-SFT"}), "VL-SFT is for models that take images", id="text in VL-SFT"
+        ),
+        pytest.param(image_project(training={"stage": "SFT"}), "SFT is for text models", id="images in SFT"),
+        pytest.param(
+            image_project(training={"stage": "DPO"}, data={"preference": True}),
+            "DPO is for text models",
+            id="images in DPO",
+        ),
+        pytest.param(
+            image_project(erniekit={"version": "1.0.1"}),
+            "stage VL-SFT came with ERNIEKit 1.1, and this is 1.0.1",
+            id="VL-SFT before 1.1",
+        ),
+        pytest.param(
+            ocr_project(erniekit={"version": "1.3.0"}),
+            "stage OCR-VL-SFT came with ERNIEKit 1.4, and this is 1.3.0",
+            id="OCR-VL-SFT before 1.4",
+        ),
+        pytest.param(
+            ocr_project(training={"stage": "VL-SFT"}),
+            "found VL-SFT; ERNIEKit trains this model in OCR-VL-SFT",
+            id="the other model's stage",
+        ),
+        pytest.param(
+            image_project(erniekit={"version": "1.3.0"}, parallel={"tensor": 4}),
+            "parallel.pipeline: found 1; stage VL-SFT of 1.3.0 needs a pipeline",
+            id="VL-SFT without a pipeline up to 1.3",
+        ),
+        pytest.param(
+            image_project(parallel={}), "stage VL-SFT fails with tensor and pipeline both 1", id="VL-SFT on one GPU"
+        ),
+        pytest.param(
+            image_project(training={"gradient_accumulation_steps": 3}),
+            "training.gradient_accumulation_steps: found 3; with images in a pipeline it is divided among its 2 stages",
+            id="accumulation over a pipeline with images",
+        ),
+        pytest.param(
+            image_project(training=ACCUMULATION, parallel={"gpus": 8, "tensor": 2, "pipeline": 2}),
+            "8 gpus are 2 copies of the model, which would all read the same lines",
+            id="data parallelism with pp_need_data",
+        ),
+        pytest.param(
+            ocr_project(parallel={"pipeline": 2}), "stage OCR-VL-SFT has no pipelines", id="OCR-VL-SFT in a pipeline"
+        ),
+        pytest.param(
+            image_project(lora={"lora_dropout": 0.1}, parallel={"tensor": 2}),
+            "lora: of a model with images ERNIEKit adapts all linear layers, without dropout",
+            id="dropout with images",
+        ),
+        pytest.param(
+            ocr_project(training={"device": "cpu"}),
+            "training.device: ERNIEKit trains models with images on GPUs alone",
+            id="images on a CPU",
+        ),
+        pytest.param(
+            project(MOE, training={"device": "cpu"}),
+            "is a mixture of experts, which has no CPU kernels",
+            id="MoE on CPU",
+        ),
+        pytest.param(
+            project(training={"device": "cpu"}, parallel={"gpus": 2}),
+            "asks for 2 processes, and training.device is cpu",
+            id="processes on a CPU",
+        ),
+        pytest.param(
+            project(MOE, lora={"lora_dropout": 0.1}, parallel={"tensor": 2}),
+            "start from an adapter made beforehand, which is not proven with tensor 2, pipeline 1",
+            id="an initial adapter in parallel",
+        ),
+        pytest.param(
+            project(lora={"enabled": False}, training={"quantization": "wint8"}),
+            "training.quantization: wint8 weights cannot be trained",
+            id="training quantized weights",
+        ),
+        pytest.param(
+            project(lora={"rslora": True}, training={"quantization": "wint4/8"}),
+            "lora.rslora: rslora is not supported beside wint4/8 weights",
+            id="rslora with quantized weights",
+        ),
+        pytest.param(
+            project(lora={"lora_plus_scale": 4.0}, training={"quantization": "wint8"}),
+            "lora.lora_plus_scale: lora_plus_scale is not supported beside wint8 weights",
+            id="LoRA+ with quantized weights",
+        ),
+        pytest.param(
+            project(training={"quantization": "fp8"}),
+            "training.quantization: fp8 is ERNIEKit's way to train every weight",
+            id="fp8 with LoRA",
+        ),
+        pytest.param(
+            project(training={"quantization": "nf4"}), "nf4 came with ERNIEKit 1.1, and this is 1.0.1", id="nf4 in 1.0"
+        ),
+        pytest.param(
+            project(training={"quantization": "wint4"}),
+            "found wint4; ERNIEKit has wint8, wint4/8, fp8, nf4",
+            id="wint4",
+        ),
+        pytest.param(
+            project(training={"quantization": "wint8"}, parallel={"pipeline": 2}),
+            "a model that shares its embedding with its output head cannot be quantised in a pipeline",
+            id="tied and quantized in a pipeline",
+        ),
+        pytest.param(
+            project(MOE, parallel={"gpus": 2}, erniekit={"extra": {"tensorwise_offload_optimizer": True}}),
+            "erniekit.extra.tensorwise_offload_optimizer: the optimizer cannot be offloaded beside 2 data-parallel",
+            id="offload with data parallelism",
+        ),
+        pytest.param(
+            project(data={"format": "paddleformers"}),
+            "data.format: found paddleformers; stage SFT of ERNIEKit reads erniekit",
+            id="another toolkit's lines",
+        ),
+        pytest.param(
+            project(training={"freeze_vision": True}),
+            "training.freeze_vision: a text model has no vision tower",
+            id="freeze",
+        ),
+        pytest.param(
+            project(erniekit={"use_erniekit": False}),
+            "use_erniekit: found false, and the backend is erniekit",
+            id="use",
+        ),
+        pytest.param(
+            project(paddleformers={"extra": {"packing": True}}),
+            "paddleformers.extra: is for another toolkit than the backend, erniekit",
+            id="extra of the other toolkit",
+        ),
+        pytest.param(
+            paddleformers_project(training={"quantization": "fp8"}, lora={"enabled": False}),
+            "found fp8; PaddleFormers has wint8, wint4, wint4/8, nf4",
+            id="fp8 in PaddleFormers",
+        ),
+        pytest.param(
+            paddleformers_project(OCR_VL, training={"stage": "OCR-VL-SFT"}, data={"format": "paddleformers"}),
+            "training.stage: PaddleFormers trains PaddleOCR-VL in stage VL-SFT",
+            id="ERNIEKit's stage in PaddleFormers",
+        ),
+        pytest.param(
+            paddleformers_project(VL_TORCH, data={"format": "paddleformers"}),
+            "without a pipeline it passes neither images nor positions to a model with LoRA",
+            id="ERNIE-VL with LoRA in PaddleFormers",
+        ),
+        pytest.param(paddleformers_project(DENSE), "baidu/ERNIE-4.5-0.3B-PT", id="Paddle weights in PaddleFormers"),
+        pytest.param(project("baidu/ERNIE-4.5-0.3B-PT"), "baidu/ERNIE-4.5-0.3B-Paddle", id="torch weights in ERNIEKit"),
+        pytest.param(project("baidu/ERNIE-4.5-8B"), "there is no model baidu/ERNIE-4.5-8B", id="no such model"),
+        pytest.param(project(erniekit={"version": "1.9"}), "version 1.9 is not known here", id="no such version"),
+    ],
+)
+def test_what_the_toolkit_cannot_do_is_refused_with_the_key_and_the_reason(asked: Project, said: str) -> None:
+    found = refusal(asked)
+    assert said in found
+    assert "→" in found
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        project(),
+        project(MOE, parallel={"tensor": 2, "sharding": 4, "sharding_stage": "stage2"}),
+        project(MOE, parallel={"gpus": 2, "sharding": 2}, erniekit={"extra": {"tensorwise_offload_optimizer": True}}),
+        dpo_project(MOE),
+        image_project(),
+        image_project(erniekit={"version": "1.3.0"}),
+        image_project(parallel={"gpus": 4, "tensor": 2}),
+        ocr_project(),
+        paddleformers_project(OCR_VL, data={"format": "paddleformers"}),
+        paddleformers_project(VL_TORCH, data={"format": "paddleformers"}, parallel={"pipeline": 2}),
+        paddleformers_project(erniekit={"use_erniekit": False}),
+    ],
+)
+def test_what_it_can_do_is_translated(asked: Project) -> None:
+    assert problems_of_project(asked) == []
+    assert settings(asked)["do_train"] is True
+
+
+def test_two_split_matrices_are_two_problems_told_at_once() -> None:
+    found = problems_of_project(project(lora={"target_modules": ["q_proj", "up_proj"]}))
+    assert [problem.remedy for problem in found] == [
+        "take all of q_proj, k_proj, v_proj, or none",
+        "take all of gate_proj, up_proj, or none",
+    ]
+
+
+def test_all_refusals_come_together() -> None:
+    asked: dict[str, Any] = {
+        "lora": {"target_modules": ["q_proj"]},
+        "training": {"per_device_eval_batch_size": 3},
+        "erniekit": {"use_erniekit": False, "extra": {"lora_rnk": 3}},
+    }
+    said = refusal(project("baidu/ERNIE-4.5-8B", **asked))
+    keys = ("model_name_or_path", "target_modules", "per_device_eval_batch_size", "use_erniekit", "lora_rnk")
+    assert [key for key in keys if key not in said] == []
+
+
+def test_images_refused_by_erniekit_on_a_cpu_are_sent_to_paddleformers() -> None:
+    assert "set backend: paddleformers" in refusal(ocr_project(training={"device": "cpu"}))
+
+
+def test_the_vl_model_s_name_stands_for_its_kind() -> None:
+    assert VL in refusal(project(VL, training={"device": "cpu"}, data={"format": "erniekit-vl"}))

@@ -1,0 +1,102 @@
+"""From a project to PaddleFormers' settings: a test for each rule that differs from ERNIEKit's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from settings_examples import OCR_VL, paddleformers_project, settings
+
+from erniekit_adapter.backends.keytable import accepted_keys
+from erniekit_adapter.backends.translation import derived_by_toolkit, facts_before_training, settings_of
+
+
+def ocr(**sections: Any) -> Any:
+    return paddleformers_project(OCR_VL, data={"format": "paddleformers"}, **sections)
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "1.1.1", "1.2.0"])
+@pytest.mark.parametrize(
+    "sections", [{}, {"training": {"device": "cpu"}}, {"lora": {"enabled": False}}, {"parallel": {"sharding": 2}}]
+)
+def test_every_setting_is_a_key_of_the_version(version: str, sections: dict[str, Any]) -> None:
+    known = accepted_keys(version, "train", "paddleformers")
+    for asked in (paddleformers_project(**sections), ocr(**sections)):
+        assert [key for key in settings(asked, version, train_lines=9) if key not in known] == []
+
+
+def test_batches_and_degrees_go_by_its_own_names() -> None:
+    training = {"per_device_train_batch_size": 2, "per_device_eval_batch_size": 4}
+    parallel = {"tensor": 2, "pipeline": 2, "sharding": 2}
+    found = settings(paddleformers_project(training=training, parallel=parallel))
+    assert (found["per_device_train_batch_size"], found["per_device_eval_batch_size"]) == (2, 4)
+    assert (found["tensor_model_parallel_size"], found["pipeline_model_parallel_size"]) == (2, 2)
+    assert (found["sharding"], found["sharding_parallel_size"]) == ("stage1", 2)
+    assert not {"batch_size", "tensor_parallel_degree", "pipeline_parallel_degree"} & set(found)
+
+
+def test_what_it_rejects_is_never_given() -> None:
+    rejected = {"multimodal", "from_scratch", "modality_ratio", "text_dataset_path", "disable_ckpt_quant"}
+    assert not rejected & set(settings(ocr()))
+
+
+def test_on_cpu_attention_is_eager() -> None:
+    assert settings(paddleformers_project(training={"device": "cpu"}))["_attn_implementation"] == "eager"
+    assert "_attn_implementation" not in settings(paddleformers_project())
+
+
+def test_recomputation_is_three_keys_there() -> None:
+    found = settings(paddleformers_project(training={"recompute": True}))
+    assert found["recompute_granularity"] == "full"
+    assert (found["recompute_method"], found["recompute_num_layers"]) == ("uniform", 1)
+    assert "recompute_granularity" not in settings(paddleformers_project(training={"recompute": False}))
+    assert "recompute" not in found
+
+
+def test_with_lora_the_loss_is_not_followed_since_that_needs_a_package_that_is_not_to_be_had() -> None:
+    found = settings(paddleformers_project(), eval_lines=9)
+    assert (found["do_eval"], found["evaluation_strategy"]) == (False, "no")
+    whole = settings(paddleformers_project(lora={"enabled": False}), eval_lines=9)
+    assert (whole["do_eval"], whole["evaluation_strategy"]) == (True, "steps")
+
+
+@pytest.mark.parametrize(
+    ("asked", "template", "lines", "stage"),
+    [
+        (paddleformers_project(), "ernie_nothink", "erniekit", "SFT"),
+        (ocr(), "paddleocr_vl", "messages", "VL-SFT"),
+    ],
+)
+def test_the_model_decides_template_lines_and_stage(asked: Any, template: str, lines: str, stage: str) -> None:
+    found = settings(asked)
+    assert (found["template_backend"], found["template"]) == ("custom", template)
+    assert (found["train_dataset_type"], found["stage"]) == (lines, stage)
+
+
+@pytest.mark.parametrize(
+    ("lora", "adapter"),
+    [
+        ({"r": 8}, False),
+        ({"r": 8, "lora_alpha": 16}, False),
+        ({"r": 8, "lora_alpha": 8}, True),
+        ({"r": 8, "rslora": True}, True),
+        ({"r": 8, "rslora": True, "lora_alpha": 4}, False),
+        ({"lora_dropout": 0.1}, True),
+        ({"target_modules": ["o_proj"]}, True),
+    ],
+)
+def test_an_alpha_that_it_would_ignore_is_carried_by_an_adapter_made_beforehand(
+    lora: dict[str, Any], adapter: bool
+) -> None:
+    assert ("lora_path" in settings(paddleformers_project(lora=lora))) is adapter
+
+
+def test_it_is_told_that_alpha_is_not_read_from_the_settings() -> None:
+    asked = paddleformers_project(lora={"r": 8})
+    facts = facts_before_training(asked)
+    rows = {key: (value, why) for key, value, why in derived_by_toolkit(asked, facts, settings_of(asked, facts))}
+    assert rows["lora_alpha"] == ("2 × lora_rank", "not read from the settings: the same as asked")
+
+
+def test_a_model_that_takes_images_keeps_its_projections_apart_so_that_any_target_will_do() -> None:
+    assert settings(ocr(lora={"target_modules": ["q_proj", "v_proj"]}))["lora_path"] == "initial_adapter"

@@ -1,0 +1,228 @@
+"""Projects of every kind that a toolkit can train, drawn by a seed, valid by construction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from erniekit_adapter.backends.lora_modules import matrices, needs_initial_adapter
+from erniekit_adapter.backends.settings import RunFacts
+from erniekit_adapter.backends.translation import facts_before_training
+from erniekit_adapter.project.catalogue import MODELS, Kind
+from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.toolkit_sections import Backend, LoraSection
+
+LOSSES = ("sigmoid", "hinge", "simpo", "ipo", "dpop", "kto_pair", "sppo_hard", "nca_pair", "or", "orpo")
+SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup")
+# What YAML or a command line could take for something else than text.
+NAMES = (
+    "run",
+    "yes",
+    "null",
+    "1e-5",
+    "2024-01-01",
+    "~",
+    "a: b # c",
+    "'\"",
+    "Größe 发票 🧾",
+    " x ",
+    "${x}",
+    "a\nb",
+    "[1]",
+)
+KINDS: Mapping[str, tuple[Kind, ...]] = {
+    "1.0.1": ("dense", "moe"),
+    "1.3.0": ("dense", "moe", "vl-moe"),
+    "1.2.0": ("dense", "moe", "vl-moe", "ocr-vl"),
+}
+# Keys of the toolkits' own with values of the right type that are no defaults.
+EXTRA: Mapping[str, Any] = {
+    "adam_beta2": 0.95,
+    "adam_epsilon": 1.0e-6,
+    "scale_loss": 1024,
+    "dpop_lambda": 7.5,
+    "zcc_save_ema_coef": None,
+    "amp_custom_white_list": ["matmul", "off"],
+    "skip_data_intervals": [[1, 2], [5, 9]],
+    "dataloader_drop_last": True,
+    "random_shuffle": False,
+    "ignore_data_skip": True,
+    "hidden_dropout_prob": 0.25,
+    "buffer_size": 7,
+    "logging_strategy": "epoch",
+    "metrics_output_path": "a, b",
+    "continue_training": False,
+    "max_evaluate_steps": 3,
+}
+EXTRA_OF: Mapping[str, Mapping[str, Any]] = {
+    "1.0.1": {
+        "amp_master_grad": True,
+        "offload_optim": True,
+        "use_sp_callback": True,
+        "layerwise_lr_decay_bound": 0.5,
+        "unified_checkpoint_config": "async_save remove_master_weight",
+    },
+    "1.3.0": {"amp_master_grad": True, "offload_optim": True, "adaptive_norm_clip": True, "vit_lr_ratio": 0.5},
+    "1.2.0": {"amp_master_grad": False, "padding_free": True, "packing": True, "aoa_config": {"a": ["b", "c"]}},
+}
+
+
+def some(draw: Random, **choices: Any) -> dict[str, Any]:
+    """About half of these keys, each with one of its values."""
+    return {key: draw.choice(values) for key, values in choices.items() if draw.random() < 0.5}
+
+
+def generated_project(backend: Backend, version: str, seed: int) -> Project:
+    """The project of this seed: every key of the sections that become settings is given in some and left in others."""
+    draw = Random(f"{backend} {version} {seed}")  # noqa: S311 - examples, no secrets
+    kind = draw.choice(KINDS[version])
+    models = [model for model in MODELS if model.kind == kind]
+    sees_pages = kind in ("vl-moe", "ocr-vl")
+    on_cpu = (kind == "dense" or (kind, backend) == ("ocr-vl", "paddleformers")) and draw.random() < 0.3
+    stage = draw.choice([None, "VL-SFT"] if sees_pages else [None, "SFT", "DPO", "DPO"])
+    lora = _lora(draw, backend, kind)
+    parallel = {} if on_cpu else _parallel(draw, backend, kind, LoraSection(**lora))
+    training = _training(draw, on_cpu)
+    pipeline = parallel.get("pipeline", 1)
+    copies = parallel.get("gpus", math.prod(_degrees(parallel))) // math.prod(_degrees(parallel))
+    if not on_cpu and (quantization := _quantization(draw, version, kind, LoraSection(**lora), pipeline, copies)):
+        training = {key: value for key, value in training.items() if key not in ("fp16", "bf16")}
+        training["quantization"] = quantization
+    if sees_pages:
+        training |= some(draw, freeze_vision=[True, False])
+        training["gradient_accumulation_steps"] = pipeline * draw.randint(1, 4)
+    if backend == "paddleformers":
+        training |= some(draw, per_device_eval_batch_size=[1, 2, 3])
+    if backend == "erniekit" or pipeline > 1:
+        batch = training.get("per_device_train_batch_size", 1)
+        training |= some(draw, per_device_eval_batch_size=[batch])
+        if backend == "paddleformers":
+            training["per_device_eval_batch_size"] = batch
+    given = {**some(draw, stage=[stage]), **training} if stage != "DPO" else {"stage": stage, **training}
+    extra = {**EXTRA, **EXTRA_OF[version]}
+    keys = draw.sample(sorted(extra), draw.randint(0, 6))
+    image_lines = "erniekit-vl" if backend == "erniekit" else "paddleformers"
+    return Project.model_validate(
+        {
+            "backend": backend,
+            "model": {
+                "model_name_or_path": draw.choice(models).id if backend == "erniekit" else draw.choice(models).torch_id
+            },
+            "lora": lora,
+            "training": given,
+            "parallel": parallel,
+            "dpo": _dpo(draw, training.get("max_seq_length", 4096)) if stage == "DPO" else {},
+            "data": {"format": image_lines if sees_pages else "erniekit", "preference": stage == "DPO"},
+            "output_dir": "./runs/generated",
+            "run_name": draw.choice(NAMES),
+            backend: {"extra": {key: extra[key] for key in keys}},
+        }
+    )
+
+
+def generated_facts(project: Project, version: str, seed: int) -> RunFacts:
+    """What is known of a run of the project: nothing yet, its lines, or that it goes on."""
+    draw = Random(seed)  # noqa: S311 - examples, no secrets
+    facts = facts_before_training(project, version)
+    if seed % 3:
+        facts = replace(facts, train_lines=draw.randint(1, 10**6), eval_lines=draw.choice([0, 7]), model_dir="/m/ü 1")
+    if seed % 3 == 2 and project.lora.enabled:
+        facts = replace(facts, remaining_steps=draw.randint(1, 999), initial_adapter_dir="earlier")
+    return facts
+
+
+def _degrees(parallel: Mapping[str, Any]) -> tuple[int, int, int]:
+    return parallel.get("tensor", 1), parallel.get("pipeline", 1), parallel.get("sharding", 1)
+
+
+def _lora(draw: Random, backend: Backend, kind: Kind) -> dict[str, Any]:
+    if draw.random() < 0.25:
+        return {"enabled": False}
+    rank = draw.choice([1, 8, 16, 32])
+    lora = {
+        "r": rank,
+        **some(draw, lora_alpha=[rank, 2 * rank, 4], rslora=[True, False], lora_plus_scale=[1.0, 4.0, 12.5]),
+    }
+    if kind == "vl-moe":
+        # Neither toolkit trains it from an adapter made beforehand, which PaddleFormers needs for any other alpha.
+        if backend == "paddleformers":
+            lora["lora_alpha"] = 4 if lora.get("rslora") else 2 * rank
+        return {**lora, **some(draw, target_modules=["all-linear"], lora_dropout=[0.0])}
+    parts = list(matrices(backend, kind).values())
+    chosen = [name for part in draw.sample(parts, draw.randint(1, len(parts))) for name in part]
+    return {**lora, **some(draw, enabled=[True], target_modules=["all-linear", chosen], lora_dropout=[0.0, 0.05])}
+
+
+def _parallel(draw: Random, backend: Backend, kind: Kind, lora: LoraSection) -> dict[str, Any]:
+    """Degrees that fit this model and LoRA; with images in a pipeline of ERNIEKit's, the GPUs of one copy alone."""
+    with_images = backend == "erniekit" and kind == "vl-moe"
+    needs_pipeline = with_images or (backend == "paddleformers" and kind == "vl-moe" and lora.enabled)
+    alone = needs_initial_adapter(lora, backend, kind)
+    parallel: dict[str, Any] = {} if alone else some(draw, tensor=[1, 2, 4, 8], pipeline=[1, 2, 4])
+    if needs_pipeline and not alone:
+        parallel["pipeline"] = draw.choice([2, 4])
+    if not with_images:
+        parallel |= some(draw, sharding=[1, 2, 4])
+        stages = ["stage1"] if parallel.get("pipeline", 1) > 1 else ["stage1", "stage2", "stage3"]
+        parallel |= some(draw, sharding_stage=stages)
+    if parallel.get("tensor", 1) > 1:
+        parallel |= some(draw, sequence=[True, False])
+    return {**parallel, **some(draw, gpus=[math.prod(_degrees(parallel)) * (1 if with_images else draw.randint(1, 3))])}
+
+
+def _training(draw: Random, on_cpu: bool) -> dict[str, Any]:
+    precisions: list[dict[str, Any]] = [{}, {"fp16": True}, {"bf16": True}, {"fp16": True, "bf16": False}]
+    return {
+        **some(
+            draw,
+            num_train_epochs=[1, 0.5, 7.25],
+            max_steps=[1, 1000],
+            max_seq_length=[128, 8192, 131_072],
+            per_device_train_batch_size=[1, 2, 16],
+            gradient_accumulation_steps=[1, 3, 8],
+            learning_rate=[1.0e-5, 5.0e-7, 0.1],
+            lr_scheduler_type=SCHEDULES,
+            warmup_steps=[0, 5, 100],
+            weight_decay=[0, 0.1],
+            max_grad_norm=[1, 0.5],
+            logging_steps=[1, 10],
+            save_steps=[1, 250],
+            eval_steps=[1, 250],
+            save_total_limit=[1, 5],
+            val_split_ratio=[0.0, 0.2],
+            recompute=[True, False],
+            use_tensorboard=[True, False],
+            seed=[0, 7, 2**31 - 1],
+        ),
+        **({"device": "cpu", **some(draw, bf16=[False])} if on_cpu else {**some(draw, device=["gpu"])}),
+        **({} if on_cpu else draw.choice(precisions)),
+    }
+
+
+def _quantization(draw: Random, version: str, kind: Kind, lora: LoraSection, pipeline: int, copies: int) -> str | None:
+    """Weights of fewer bits where they go with the rest of the project, about every second time."""
+    if draw.random() < 0.5 or (pipeline > 1 and kind in ("dense", "ocr-vl")):
+        return None
+    if not lora.enabled:
+        return "fp8" if version != "1.2.0" and copies == 1 else None
+    if lora.rslora or lora.lora_plus_scale != 1:
+        return None
+    known = {"1.0.1": ["wint8", "wint4/8"], "1.3.0": ["wint8", "wint4/8", "nf4"]}
+    return draw.choice(known.get(version, ["wint8", "wint4", "wint4/8", "nf4"]))
+
+
+def _dpo(draw: Random, max_seq_length: int) -> dict[str, Any]:
+    return some(
+        draw,
+        beta=[0.1, 1, 0.05],
+        loss_type=LOSSES,
+        label_smoothing=[0, 0.25],
+        pref_loss_ratio=[0, 2.5],
+        sft_loss_ratio=[0, 1],
+        simpo_gamma=[0, 1.5],
+        reference_free=[True, False],
+        max_prompt_length=[16, max_seq_length - 10],
+    )
