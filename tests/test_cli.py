@@ -23,7 +23,7 @@ LEAST = "model: {{model_name_or_path: baidu/ERNIE-4.5-0.3B-Paddle}}\noutput_dir:
 @pytest.fixture(autouse=True)
 def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No ERNIEKit on this machine, whatever the developer has."""
-    for name in ("ERNIEKIT_HOME", "ERNIEKIT_PYTHON"):
+    for name in ("ERNIEKIT_HOME", "ERNIEKIT_PYTHON", "PADDLEFORMERS_PYTHON"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "path").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
@@ -108,7 +108,37 @@ def test_translate_prints_yaml_that_parses_with_each_key_s_origin(
     assert run(monkeypatch, "translate", project, "--set", "training.learning_rate=1e-5") == 0
     out = capsys.readouterr().out
     assert yaml.safe_load(out)["learning_rate"] == 1e-5
-    assert "learning_rate: 1.0e-05  # training.learning_rate\n" in out
+    assert out.startswith("# ERNIEKit 1.0.1 (none is installed), stage SFT\n")
+    assert "learning_rate: 1.0e-05  # --set training.learning_rate\n" in out
+    assert f"output_dir: output  # {project}:2 output_dir\n" in out
+    assert "seed: 42  # default training.seed\n" in out
+    assert "unified_checkpoint: true  # rule: safetensors, never pickles, for weights\n" in out
+
+
+def test_translate_shows_what_another_project_differs_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(project.read_text() + "training: {seed: 7, recompute: false}\n")
+    assert run(monkeypatch, "translate", project, "--diff", other) == 0
+    assert capsys.readouterr().out == (
+        f"--- {project}\n+++ {other}\n"
+        "- seed: 42  # training.seed\n+ seed: 7  # training.seed\n"
+        "- recompute: true  # rule: spares GPU memory\n+ recompute: false  # training.recompute\n"
+    )
+    assert run(monkeypatch, "translate", project, "--diff", project) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_check_names_the_line_of_what_the_toolkit_cannot_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    with project.open("a") as stream:
+        stream.write("training:\n  device: cpu\nparallel:\n  gpus: 2\nerniekit:\n  extra:\n    lora_r: 3\n")
+    assert run(monkeypatch, "check", project) == 2
+    err = capsys.readouterr().err
+    assert f"{project}:5 parallel: asks for 2 processes" in err
+    assert f"{project}:9 erniekit.extra.lora_r: ERNIEKit 1.0.1 has no such key\n    → set lora.r" in err
 
 
 def test_plan_prints_the_parameters_of_the_published_model(
@@ -213,7 +243,7 @@ def test_ctrl_c_ends_with_130(
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("erniekit_adapter.project.loading.load_project", interrupt)
+    monkeypatch.setattr("erniekit_adapter.project.loading.load_project_with_places", interrupt)
     assert run(monkeypatch, "translate", project) == 130
     assert "Traceback" not in capsys.readouterr().err
 

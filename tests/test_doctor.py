@@ -9,7 +9,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ FORMERS = {
     "transformers": "5.3.0",
     "safetensors": "0.7.0",
 }
+FOR_GPUS = {"paddlepaddle": None, "paddlepaddle-gpu": "3.1.1"}
 PACKAGES = ("erniekit", "ernie", "data_processor", "paddle", "paddleformers", "pip", "distutils")
 VARIABLES = (
     *("ERNIEKIT_HOME", "ERNIEKIT_PYTHON", "PADDLEFORMERS_PYTHON", "CUDA_VISIBLE_DEVICES", "NNODES", "PADDLE_NNODES"),
@@ -78,21 +79,21 @@ def script(path: Path, text: str) -> Path:
 def toolkit(
     monkeypatch: pytest.MonkeyPatch,
     folder: Path,
+    versions: Mapping[str, str | None] = VERSIONS,
+    *,
     lacking: tuple[str, ...] = (),
-    unmet: dict[str, list[str]] | None = None,
-    variable: str = "ERNIEKIT_PYTHON",
-    **versions: str | None,
+    unmet: Mapping[str, list[str]] | None = None,
+    backend: str = "erniekit",
 ) -> Path:
-    """An environment whose interpreter tells these versions; `paddlepaddle_gpu` stands for paddlepaddle-gpu."""
-    found = VERSIONS | {name.replace("_gpu", "-gpu"): version for name, version in versions.items()}
+    """An environment whose interpreter tells these versions, and the usual ones of what is not named."""
     report = {
         "python": "3.11.9",
-        "versions": found,
+        "versions": {**VERSIONS, **versions},
         "packages": {name: name not in lacking for name in PACKAGES},
         "unmet": unmet or {},
     }
     python = script(folder / "env" / "python", f"echo '{json.dumps(report)}'")
-    monkeypatch.setenv(variable, str(python))
+    monkeypatch.setenv(f"{backend.upper()}_PYTHON", str(python))
     return python
 
 
@@ -165,11 +166,12 @@ def test_without_a_toolkit_every_place_is_named_and_how_to_get_one(
 def test_the_incomplete_wheel_is_named_by_its_version_and_its_environment_looked_into(
     ready: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    python = toolkit(monkeypatch, tmp_path, ("ernie", "data_processor"), erniekit="1.3.0", paddleformers="0.3.1")
+    versions = {"erniekit": "1.3.0", "paddleformers": "0.3.1"}
+    python = toolkit(monkeypatch, tmp_path, versions, lacking=("ernie", "data_processor"))
     checks = said(ready)
     assert wrong(checks) == [
-        f"✗ ERNIEKIT_PYTHON: {python}: this erniekit 1.3.0 lacks the package ernie (the wheels 1.1.0 to 1.3.0 do; "
-        "use a git checkout)\n    → unset ERNIEKIT_PYTHON and run make setup-erniekit, or name another: docs/cluster.md"
+        f"✗ ERNIEKIT_PYTHON: {python}: this erniekit 1.3.0 lacks the packages ernie and data_processor (the wheels 1.1.0 to "
+        "1.3.0 are incomplete; use a git checkout)\n    → unset ERNIEKIT_PYTHON and run make setup-erniekit, or name another: docs/cluster.md"
     ]
     assert one(checks, "numpy 1.26.4, pyarrow 19.0.1").state == "ok"
 
@@ -182,7 +184,7 @@ def test_the_incomplete_wheel_is_named_by_its_version_and_its_environment_looked
         ({"datasets": "4.1.0"}, "datasets 4.1.0 beside numpy 1.26.4", "pip install 'datasets<4'"),
         ({"protobuf": "7.36.2"}, "protobuf 7.36.2: visualdl fails", "pip install 'protobuf<5'"),
         ({"visualdl": None}, "training.use_tensorboard is false, and visualdl", "pip install visualdl"),
-        ({"paddlepaddle_gpu": "3.1.1"}, "paddlepaddle 3.1.1 and paddlepaddle-gpu 3.1.1 are both", "pip uninstall both"),
+        ({"paddlepaddle-gpu": "3.1.1"}, "paddlepaddle 3.1.1 and paddlepaddle-gpu 3.1.1 are both", "pip uninstall both"),
         ({"paddlepaddle": "2.6.2"}, "paddlepaddle 2.6.2 is too old", "install 3.x"),
     ],
 )
@@ -194,7 +196,7 @@ def test_versions_that_break_are_wrong_and_the_remedy_can_be_typed(
     what: str,
     typed: str,
 ) -> None:
-    toolkit(monkeypatch, tmp_path, **versions)
+    toolkit(monkeypatch, tmp_path, versions)
     check = one(said(ready), what)
     assert check.state == "wrong"
     assert typed in check.remedy
@@ -204,7 +206,7 @@ def test_newer_pyarrow_and_datasets_are_fine_beside_numpy_2_in_paddleformers(
     ready: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = {"numpy": "2.2.6", "pyarrow": "22.0.0", "datasets": "4.1.0"}
-    toolkit(monkeypatch, tmp_path, variable="PADDLEFORMERS_PYTHON", **(FORMERS | newer))
+    toolkit(monkeypatch, tmp_path, FORMERS | newer, backend="paddleformers")
     checks = said(ready, backend="paddleformers")
     assert one(checks, "numpy 2.2.6: PaddleFormers was seen").state == "skipped"
     assert one(checks, "numpy 2.2.6, pyarrow 22.0.0").state == "ok"
@@ -214,7 +216,7 @@ def test_what_a_package_asks_and_does_not_find_stops_transformers_alone(
     ready: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unmet = {"transformers": ["tokenizers<=0.23.0,>=0.22.0, found 0.21.4"], "paddleformers": ["librosa, found none"]}
-    toolkit(monkeypatch, tmp_path, unmet=unmet, variable="PADDLEFORMERS_PYTHON", **FORMERS)
+    toolkit(monkeypatch, tmp_path, FORMERS, unmet=unmet, backend="paddleformers")
     checks = said(ready, backend="paddleformers")
     refused = one(checks, "transformers 5.3.0 asks tokenizers")
     assert refused.state == "wrong"
@@ -225,7 +227,7 @@ def test_what_a_package_asks_and_does_not_find_stops_transformers_alone(
 def test_paddlenlp_is_no_fault_and_is_told_with_what_it_fights_over(
     ready: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toolkit(monkeypatch, tmp_path, unmet={"paddlenlp": ["dill<0.3.5, found 0.3.8"]}, paddlenlp="3.0.0b4")
+    toolkit(monkeypatch, tmp_path, {"paddlenlp": "3.0.0b4"}, unmet={"paddlenlp": ["dill<0.3.5, found 0.3.8"]})
     check = one(said(ready), "paddlenlp 3.0.0b4 beside paddleformers 0.1.6")
     assert check.state == "skipped"
     assert "no ERNIE 4.5 classes and nothing here uses it, and asks dill<0.3.5, found 0.3.8" in check.what
@@ -252,7 +254,7 @@ def test_what_the_launcher_imports_without_saying_so_has_to_be_there(
     what: str,
     remedy: str,
 ) -> None:
-    toolkit(monkeypatch, tmp_path, lacking)
+    toolkit(monkeypatch, tmp_path, lacking=lacking)
     assert one(said(ready), what).remedy.endswith(remedy)
 
 
@@ -261,6 +263,16 @@ def test_a_toolkit_below_a_folder_with_a_blank_is_wrong(
 ) -> None:
     toolkit(monkeypatch, tmp_path / "My Documents")
     assert [line for line in wrong(said(ready)) if "has a blank in its path" in line]
+
+
+def test_a_checkout_below_a_folder_with_a_blank_is_wrong_wherever_its_python_is(
+    ready: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "My Documents" / "ERNIE"
+    for package in ("erniekit", "ernie"):
+        (home / package).mkdir(parents=True)
+    monkeypatch.setenv("ERNIEKIT_HOME", str(home))
+    assert one(said(ready), f"{home} has a blank in its path").state == "wrong"
 
 
 def test_the_launcher_needs_a_command_named_python(
@@ -276,11 +288,11 @@ def test_the_launcher_needs_a_command_named_python(
 def test_paddleformers_is_looked_for_when_it_is_the_backend(
     ready: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toolkit(monkeypatch, tmp_path, variable="PADDLEFORMERS_PYTHON", **FORMERS)
+    toolkit(monkeypatch, tmp_path, FORMERS, backend="paddleformers")
     checks = said(ready, backend="paddleformers")
     assert one(checks, "PaddleFormers 1.2.0 (PADDLEFORMERS_PYTHON), paddle 3.3.1, transformers 5.3.0").state == "ok"
     assert one(checks, "paddleformers 1.0 to 1.2, paddle 3.3").state == "ok"
-    toolkit(monkeypatch, tmp_path, variable="PADDLEFORMERS_PYTHON", **(FORMERS | {"safetensors": "0.8.0"}))
+    toolkit(monkeypatch, tmp_path, FORMERS | {"safetensors": "0.8.0"}, backend="paddleformers")
     assert one(said(ready, backend="paddleformers"), "safetensors 0.8.0: PaddleFormers' own export").state == "skipped"
 
 
@@ -288,7 +300,7 @@ def test_paddleocr_vl_needs_triton_in_paddleformers(
     ready: dict[str, Any], tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (model / "config.json").write_text(json.dumps({"model_type": "paddleocr_vl"}))
-    toolkit(monkeypatch, tmp_path, variable="PADDLEFORMERS_PYTHON", **FORMERS)
+    toolkit(monkeypatch, tmp_path, FORMERS, backend="paddleformers")
     checks = said(ready, backend="paddleformers")
     assert one(checks, "PaddleOCR-VL needs triton").remedy.endswith("-m pip install triton")
     assert one(checks, "model lacks preprocessor_config.json").state == "wrong"
@@ -333,7 +345,7 @@ def test_cards_are_counted_against_what_the_project_wants(
     state: str,
     what: str,
 ) -> None:
-    toolkit(monkeypatch, tmp_path, paddlepaddle=None, paddlepaddle_gpu="3.1.1")
+    toolkit(monkeypatch, tmp_path, FOR_GPUS)
     cards(tmp_path, *lines)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
@@ -343,7 +355,7 @@ def test_cards_are_counted_against_what_the_project_wants(
 def test_cards_of_all_machines_count_together(
     ready: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toolkit(monkeypatch, tmp_path, paddlepaddle=None, paddlepaddle_gpu="3.1.1")
+    toolkit(monkeypatch, tmp_path, FOR_GPUS)
     cards(tmp_path, H100.format(0), H100.format(1))
     project = ready | {"training": GPU, "parallel": {"gpus": 4}}
     assert one(said(project), "2 of 2 cards visible").state == "wrong"
@@ -520,7 +532,7 @@ def test_several_machines_have_to_find_their_master(
             raise socket.gaierror("no such name")
         return addresses[name]
 
-    monkeypatch.setattr(machines.socket, "gethostbyname", resolve)
+    monkeypatch.setattr(socket, "gethostbyname", resolve)
     monkeypatch.setattr(machines, "can_bind", lambda address, port: "free" if address == OURS else "elsewhere")
     for name, value in ({"NNODES": "2"} | variables).items():
         monkeypatch.setenv(name, value)
@@ -540,7 +552,7 @@ def test_a_port_is_free_taken_or_another_machine_s() -> None:
 def test_paddleformers_gives_every_machine_rank_0_unless_it_is_told(
     ready: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toolkit(monkeypatch, tmp_path, variable="PADDLEFORMERS_PYTHON", **FORMERS)
+    toolkit(monkeypatch, tmp_path, FORMERS, backend="paddleformers")
     monkeypatch.setenv("NNODES", "2:4")
     assert one(said(ready, backend="paddleformers"), "RANK is not set").state == "wrong"
     monkeypatch.setenv("RANK", "1")

@@ -108,4 +108,11 @@ def _offload(project: Project, facts: RunFacts) -> Iterator[Problem]:
         yield Problem(place, what, f"set parallel.sharding: {project.parallel.data}")
 
 
-LIMITS = (_batch, _stage, _images_in_parallel, _lora, _quantization, _offload)
+def _schedule(project: Project, facts: RunFacts) -> Iterator[Problem]:
+    asked = project.training.lr_scheduler_type
+    if facts.sees_pages and asked != "cosine":
+        what = f"found {asked}; the stages for images take a cosine whatever they are told (read in 1.3.0)"
+        yield Problem(f"{PROJECT} training.lr_scheduler_type", what, "set it to cosine, or leave it out")
+
+
+LIMITS = (_batch, _schedule, _stage, _images_in_parallel, _lora, _quantization, _offload)

@@ -216,10 +216,10 @@ def _probe(backend: Backend, found_by: str, python: Path, home: Path | None = No
 def _erniekit_problem(version: str, installed: Installed) -> str:
     if installed.lacks("erniekit"):
         return "erniekit is not installed"
-    if installed.lacks("ernie"):
-        return f"this erniekit {version} lacks the package ernie (the wheels 1.1.0 to 1.3.0 do; use a git checkout)"
-    if installed.lacks("data_processor") and version.startswith("1.3"):
-        return f"this erniekit {version} lacks the package data_processor (use a git checkout)"
+    needed = ("ernie", "data_processor") if version.startswith("1.3") else ("ernie",)
+    if parts := [name for name in needed if installed.lacks(name)]:
+        lacking = f"the package{'s' if len(parts) > 1 else ''} {' and '.join(parts)}"
+        return f"this erniekit {version} lacks {lacking} (the wheels 1.1.0 to 1.3.0 are incomplete; use a git checkout)"
     missing = [name for name in ("paddle", "paddleformers") if installed.lacks(name)]
     if missing:
         return f"{' and '.join(missing)} not installed"

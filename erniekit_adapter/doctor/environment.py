@@ -80,7 +80,7 @@ def environment_checks(project: Project, candidate: Candidate, installed: Instal
         yield wrong(
             f"the toolkit's Python is {installed.python}", "make its environment with Python 3.10, 3.11 or 3.12"
         )
-    yield from _launcher(python, installed)
+    yield from _launcher(candidate.home or python, python, installed)
     yield from pins(project.backend, python, installed)
     yield from _requirements(python, installed)
     yield from _for_this_project(project, python, installed)
@@ -91,11 +91,11 @@ def _pip(python: Path, *packages: str) -> str:
     return f"{shlex.quote(shown(python))} -m pip install {' '.join(map(shlex.quote, packages))}"
 
 
-def _launcher(python: Path, installed: Installed) -> Iterator[Check]:
+def _launcher(place: Path, python: Path, installed: Installed) -> Iterator[Check]:
     """Both toolkits start `python -m paddle.distributed.launch …` as one text, split at blanks like a command line."""
-    if any(character.isspace() for character in str(python.absolute())):
+    if any(character.isspace() for character in str(place.absolute())):
         yield wrong(
-            f"{python.absolute()} has a blank in its path, and the toolkit's launcher splits its own path there",
+            f"{place.absolute()} has a blank in its path, and the toolkit's launcher splits its own path there",
             "move this folder, or the toolkit's environment, to a path without blanks",
         )
     beside = python.parent / "python"

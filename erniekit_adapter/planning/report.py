@@ -190,7 +190,7 @@ def _shortfall(found: Shortfall) -> str:
     else:
         least = "No degrees that the model and its toolkit allow make up that number of GPUs."
     count = found.gpus_needed
-    return f"{least} {'GPUs of that size that would do: ' + str(count) if count else 'Nor do 256 fit'}."
+    return f"{least} {'GPUs of that size that would do: ' + str(count) if count else '256 would not do either'}."
 
 
 def _print_cards(memory_gib: float, console: Console) -> None:

@@ -286,7 +286,7 @@ def keys_of(kind: type[BaseModel] = Project) -> list[str]:
 def nearest_key(name: str, kind: type[BaseModel] = Project) -> str | None:
     """The key that a misspelt one most likely means: another trainer's word for it, or one that is spelt alike."""
     known = keys_of(kind)
-    if (found := project_key_of(name)) in known:
+    if name not in known and (found := project_key_of(name)) in known:
         return found
     if matches := difflib.get_close_matches(name, known, n=1, cutoff=0.75):
         return matches[0]

@@ -18,7 +18,7 @@ from erniekit_adapter.project.schema import Project
 from erniekit_adapter.project.toolkit_sections import Backend
 
 COMPLETE = {"erniekit": "1.0.1", "paddlepaddle": "3.1.1", "paddleformers": "0.1.6"}
-FORMERS = {"erniekit": None, "paddlepaddle": "3.3.1", "paddleformers": "1.2.0", "transformers": "5.3.0"}
+FORMERS: dict[str, Any] = {"erniekit": None, "paddlepaddle": "3.3.1", "paddleformers": "1.2.0", "transformers": "5.3.0"}
 PACKAGES = ("erniekit", "ernie", "data_processor", "paddle", "paddleformers", "pip")
 
 
@@ -39,7 +39,7 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
-def interpreter(path: Path, lacking: tuple[str, ...] = (), **versions: str | None) -> Path:
+def interpreter(path: Path, lacking: tuple[str, ...] = (), **versions: Any) -> Path:
     """A stand-in for a python: whatever it is asked, it prints what a probe of such an environment prints."""
     found = dict.fromkeys(("paddlepaddle-gpu", "paddlenlp")) | COMPLETE | versions
     report = {"python": "3.11.9", "versions": found, "packages": {name: name not in lacking for name in PACKAGES}}
@@ -191,7 +191,7 @@ def test_a_script_on_path_names_its_python_in_its_first_line(tmp_path: Path) -> 
     [
         (
             {"erniekit": "1.3.0", "paddleformers": "0.3.2", "lacking": ("ernie", "data_processor")},
-            "this erniekit 1.3.0 lacks the package ernie (the wheels 1.1.0 to 1.3.0 do; use a git checkout)",
+            "this erniekit 1.3.0 lacks the packages ernie and data_processor (the wheels 1.1.0 to 1.3.0 are incomplete; ",
         ),
         (
             {"erniekit": "1.3.0", "paddleformers": "0.3.2", "lacking": ("data_processor",)},

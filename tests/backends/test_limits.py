@@ -77,6 +77,11 @@ ACCUMULATION = {"gradient_accumulation_steps": 4}
             id="data parallelism with pp_need_data",
         ),
         pytest.param(
+            image_project(training={"lr_scheduler_type": "linear", **ACCUMULATION}),
+            "training.lr_scheduler_type: found linear; the stages for images take a cosine whatever they are told",
+            id="a schedule other than cosine with images",
+        ),
+        pytest.param(
             ocr_project(parallel={"pipeline": 2}), "stage OCR-VL-SFT has no pipelines", id="OCR-VL-SFT in a pipeline"
         ),
         pytest.param(

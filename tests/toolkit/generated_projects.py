@@ -44,7 +44,6 @@ EXTRA: Mapping[str, Any] = {
     "adam_epsilon": 1.0e-6,
     "scale_loss": 1024,
     "dpop_lambda": 7.5,
-    "zcc_save_ema_coef": None,
     "amp_custom_white_list": ["matmul", "off"],
     "skip_data_intervals": [[1, 2], [5, 9]],
     "dataloader_drop_last": True,
@@ -76,49 +75,35 @@ def some(draw: Random, **choices: Any) -> dict[str, Any]:
 
 
 def generated_project(backend: Backend, version: str, seed: int) -> Project:
-    """The project of this seed: every key of the sections that become settings is given in some and left in others."""
+    """The project of this seed: each key of the sections that become settings is given in some and left out of others."""
     draw = Random(f"{backend} {version} {seed}")  # noqa: S311 - examples, no secrets
     kind = draw.choice(KINDS[version])
-    models = [model for model in MODELS if model.kind == kind]
     sees_pages = kind in ("vl-moe", "ocr-vl")
     on_cpu = (kind == "dense" or (kind, backend) == ("ocr-vl", "paddleformers")) and draw.random() < 0.3
-    stage = draw.choice([None, "VL-SFT"] if sees_pages else [None, "SFT", "DPO", "DPO"])
+    stage = draw.choice(["VL-SFT"] if sees_pages else ["SFT", "DPO"])
     lora = _lora(draw, backend, kind)
     parallel = {} if on_cpu else _parallel(draw, backend, kind, LoraSection(**lora))
     training = _training(draw, on_cpu)
-    pipeline = parallel.get("pipeline", 1)
-    copies = parallel.get("gpus", math.prod(_degrees(parallel))) // math.prod(_degrees(parallel))
-    if not on_cpu and (quantization := _quantization(draw, version, kind, LoraSection(**lora), pipeline, copies)):
+    if not on_cpu and (quantization := _quantization(draw, version, kind, LoraSection(**lora), parallel)):
         training = {key: value for key, value in training.items() if key not in ("fp16", "bf16")}
         training["quantization"] = quantization
-    if sees_pages:
-        training |= some(draw, freeze_vision=[True, False])
-        training["gradient_accumulation_steps"] = pipeline * draw.randint(1, 4)
-    if backend == "paddleformers":
-        training |= some(draw, per_device_eval_batch_size=[1, 2, 3])
-    if backend == "erniekit" or pipeline > 1:
-        batch = training.get("per_device_train_batch_size", 1)
-        training |= some(draw, per_device_eval_batch_size=[batch])
-        if backend == "paddleformers":
-            training["per_device_eval_batch_size"] = batch
-    given = {**some(draw, stage=[stage]), **training} if stage != "DPO" else {"stage": stage, **training}
+    training |= {"stage": "DPO"} if stage == "DPO" else some(draw, stage=[stage])
+    training |= _batches(draw, backend, training, parallel, sees_pages, bool(lora.get("enabled", True)))
+    models = [model.id if backend == "erniekit" else model.torch_id for model in MODELS if model.kind == kind]
     extra = {**EXTRA, **EXTRA_OF[version]}
-    keys = draw.sample(sorted(extra), draw.randint(0, 6))
     image_lines = "erniekit-vl" if backend == "erniekit" else "paddleformers"
     return Project.model_validate(
         {
             "backend": backend,
-            "model": {
-                "model_name_or_path": draw.choice(models).id if backend == "erniekit" else draw.choice(models).torch_id
-            },
+            "model": {"model_name_or_path": draw.choice(models)},
             "lora": lora,
-            "training": given,
+            "training": training,
             "parallel": parallel,
             "dpo": _dpo(draw, training.get("max_seq_length", 4096)) if stage == "DPO" else {},
             "data": {"format": image_lines if sees_pages else "erniekit", "preference": stage == "DPO"},
             "output_dir": "./runs/generated",
             "run_name": draw.choice(NAMES),
-            backend: {"extra": {key: extra[key] for key in keys}},
+            backend: {"extra": {key: extra[key] for key in draw.sample(sorted(extra), draw.randint(0, 6))}},
         }
     )
 
@@ -135,6 +120,7 @@ def generated_facts(project: Project, version: str, seed: int) -> RunFacts:
 
 
 def _degrees(parallel: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Tensor, pipeline and sharding."""
     return parallel.get("tensor", 1), parallel.get("pipeline", 1), parallel.get("sharding", 1)
 
 
@@ -202,8 +188,31 @@ def _training(draw: Random, on_cpu: bool) -> dict[str, Any]:
     }
 
 
-def _quantization(draw: Random, version: str, kind: Kind, lora: LoraSection, pipeline: int, copies: int) -> str | None:
+def _batches(
+    draw: Random,
+    backend: Backend,
+    training: Mapping[str, Any],
+    parallel: Mapping[str, Any],
+    sees_pages: bool,
+    lora: bool,
+) -> dict[str, Any]:
+    """What fits together of batches: images in a pipeline are divided among its stages, and most runs have one batch."""
+    pipeline, batch = parallel.get("pipeline", 1), training.get("per_device_train_batch_size", 1)
+    batches: dict[str, Any] = {}
+    if sees_pages:
+        batches |= {
+            **some(draw, freeze_vision=[True, False]),
+            "gradient_accumulation_steps": pipeline * draw.randint(1, 4),
+        }
+    if backend == "erniekit" or (pipeline > 1 and not lora):
+        return {**batches, **some(draw, per_device_eval_batch_size=[batch])}
+    return {**batches, **some(draw, per_device_eval_batch_size=[1, 2, 3])}
+
+
+def _quantization(draw: Random, version: str, kind: Kind, lora: LoraSection, parallel: Mapping[str, Any]) -> str | None:
     """Weights of fewer bits where they go with the rest of the project, about every second time."""
+    degrees = math.prod(_degrees(parallel))
+    copies, pipeline = parallel.get("gpus", degrees) // degrees, parallel.get("pipeline", 1)
     if draw.random() < 0.5 or (pipeline > 1 and kind in ("dense", "ocr-vl")):
         return None
     if not lora.enabled:

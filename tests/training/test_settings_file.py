@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erniekit_adapter.backends.settings import Setting
-from erniekit_adapter.training.settings_file import settings_text, write_settings
+from erniekit_adapter.training.settings_file import differences, settings_text, write_settings
 
 texts = st.text(st.characters(categories=["L", "N", "P", "Zs"]), max_size=300)
 scalars = st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | texts
@@ -67,3 +67,30 @@ def test_what_erniekit_derives_follows_as_a_table_of_comments() -> None:
 def test_the_file_holds_the_text(tmp_path: Path) -> None:
     write_settings(tmp_path / "settings.yaml", {"a": Setting(1, "x")})
     assert (tmp_path / "settings.yaml").read_text() == settings_text({"a": Setting(1, "x")})
+
+
+PLACES = {"training.seed": "mine.yaml:12", "training.fp16": "--set"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        (Setting(1, ("training.seed",)), "mine.yaml:12 training.seed"),
+        (Setting(1, ("lora.r",)), "default lora.r"),
+        (Setting(1, ("training.fp16", "training.bf16")), "--set training.fp16"),
+        (Setting(1, rule="one process"), "rule: one process"),
+        (Setting(1, ("training.seed",), "why"), "mine.yaml:12 training.seed; rule: why"),
+        (Setting(1, ("more.yaml adam_beta2",)), "more.yaml adam_beta2"),
+    ],
+)
+def test_each_key_says_the_line_the_rule_or_the_default_that_it_comes_from(setting: Setting, told: str) -> None:
+    assert settings_text({"key": setting}, places=PLACES).endswith(f"key: 1  # {told}\n")
+
+
+def test_two_projects_differ_in_the_keys_that_differ_types_included() -> None:
+    ours = {"a": Setting(1, ("x",)), "b": Setting(1, ("x",)), "c": Setting(True, ("x",))}
+    theirs = {"a": Setting(1, ("y",)), "b": Setting(1.0, ("y",)), "d": Setting("t", ("y",))}
+    assert differences(ours, theirs, ("one.yaml", "two.yaml")) == (
+        "--- one.yaml\n+++ two.yaml\n- b: 1  # x\n+ b: 1.0  # y\n- c: true  # x\n+ d: t  # y\n"
+    )
+    assert differences(ours, ours, ("one.yaml", "two.yaml")) == ""
