@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -160,34 +159,6 @@ def test_doctor_marks_what_is_so_and_exits_1_where_something_is_wrong(
     assert "✓ the project file asks nothing that ERNIEKit cannot do" in out
     assert "✗ no model in the folder baidu/ERNIE-4.5-0.3B-Paddle\n    → download it, for example: hf download" in out
     assert "run make data" in out
-
-
-def test_doctor_exits_0_where_nothing_is_wrong(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path, tmp_path: Path
-) -> None:
-    packages = ("erniekit", "ernie", "data_processor", "paddle", "paddleformers")
-    versions = dict.fromkeys(("paddlepaddle-gpu", "paddlenlp")) | {
-        "erniekit": "1.0.1",
-        "paddlepaddle": "3.1.1",
-        "paddleformers": "0.1.6",
-    }
-    report = json.dumps({"python": "3.11.9", "versions": versions, "packages": dict.fromkeys(packages, True)})
-    python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\necho '{report}'\n")
-    python.chmod(0o755)
-    monkeypatch.setenv("ERNIEKIT_PYTHON", str(python))
-    model = tmp_path / "model"
-    model.mkdir()
-    for name in ("config.json", "tokenizer.model", "tokenizer_config.json", "model.safetensors"):
-        (model / name).write_text("{}")
-    (tmp_path / "lines.jsonl").touch()
-    arguments = ["--set", "model.model_name_or_path=./model", "--set", "dataset.path=./lines.jsonl"]
-    monkeypatch.setattr("erniekit_adapter.doctor.MIN_FREE_GIB", 0)
-    assert run(monkeypatch, "doctor", project, *arguments) == 0
-    out = capsys.readouterr().out
-    assert "✓ ERNIEKit 1.0.1 (ERNIEKIT_PYTHON), paddle 3.1.1, paddleformers 0.1.6" in out
-    assert "⊘ lines are not made yet" in out
-    assert "✗" not in out
 
 
 def test_doctor_names_every_missing_source_by_its_key(

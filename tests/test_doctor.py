@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from erniekit_adapter.backends import installed
+from erniekit_adapter.cli import main
 from erniekit_adapter.doctor import Check, examine, machines
 from erniekit_adapter.doctor.check import gib, release
 from erniekit_adapter.doctor.disk import disk_need
@@ -170,8 +171,9 @@ def test_the_incomplete_wheel_is_named_by_its_version_and_its_environment_looked
     python = toolkit(monkeypatch, tmp_path, versions, lacking=("ernie", "data_processor"))
     checks = said(ready)
     assert wrong(checks) == [
-        f"✗ ERNIEKIT_PYTHON: {python}: this erniekit 1.3.0 lacks the packages ernie and data_processor (the wheels 1.1.0 to "
-        "1.3.0 are incomplete; use a git checkout)\n    → unset ERNIEKIT_PYTHON and run make setup-erniekit, or name another: docs/cluster.md"
+        f"✗ ERNIEKIT_PYTHON: {python}: this erniekit 1.3.0 lacks the packages ernie and data_processor "
+        "(the wheels 1.1.0 to 1.3.0 are incomplete; use a git checkout)\n"
+        "    → unset ERNIEKIT_PYTHON and run make setup-erniekit, or name another: docs/cluster.md"
     ]
     assert one(checks, "numpy 1.26.4, pyarrow 19.0.1").state == "ok"
 
@@ -587,6 +589,23 @@ def test_every_wrong_line_has_a_remedy_wherever_one_looks(
     monkeypatch.delenv("ERNIEKIT_PYTHON")
     everything = said(ready, training=GPU, dataset={}, model={"model_name_or_path": "baidu/ERNIE-4.5-8B"})
     assert [check for check in everything if check.state == "wrong" and not check.remedy] == []
+
+
+def test_the_command_exits_1_where_something_is_wrong_and_0_elsewhere(
+    ready: dict[str, Any],
+    tmp_path: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "project.yaml").write_text(json.dumps(ready))
+    monkeypatch.setattr(sys, "argv", ["erniekit-adapter", "doctor", "project.yaml"])
+    for harm, code in ((None, 0), (no_tokenizer, 1)):
+        if harm:
+            harm(model)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code or 0, "✗" in capsys.readouterr().out) == (code, bool(code))
 
 
 def test_the_doctor_imports_no_toolkit() -> None:

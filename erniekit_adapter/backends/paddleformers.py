@@ -114,8 +114,6 @@ OVERWRITTEN: Mapping[str, str] = {
     "lora": "overwrites it from fine_tuning",
     "global_batch_size": "overwrites it from batch, accumulation and processes",
 }
-
-
 _ALL_LAYERS = [".*mlp.*", ".*self_attn.*"]
 _ATTENTION = [f".*self_attn.{name}_proj.*" for name in ("qkv", "q", "k", "v", "o")]
 _MLP = [f".*mlp.{name}_proj.*" for name in ("up_gate", "up", "gate", "down")]
@@ -136,6 +134,7 @@ _NO_DEGREES: Mapping[str, Any] = {
     "sharding": [],
     "sharding_parallel_size": -1,
 }
+_OWN_SHARDING = "stage1"
 
 
 def overwritten(settings: Mapping[str, Any], version: str, world_size: int) -> dict[str, tuple[Any, str]]:
@@ -160,9 +159,17 @@ def overwritten(settings: Mapping[str, Any], version: str, world_size: int) -> d
         "lora": (settings["fine_tuning"].lower() == "lora", "from fine_tuning"),
         "global_batch_size": (one_batch * groups, "from batch, accumulation and processes"),
     }
-    if world_size == 1 or max(tensor, pipeline, settings.get("sharding_parallel_size", 1)) == 1:
+    # Not told otherwise, the GPUs that no degree takes up share the optimizer's states.
+    sharding = settings.get("sharding", _OWN_SHARDING)
+    sharing = settings.get("sharding_parallel_size", groups) if sharding else 1
+    if world_size == 1 or max(tensor, pipeline, sharing) == 1:
         why = "one process" if world_size == 1 else "no degree is over 1"
         found |= {key: (value, why) for key, value in _NO_DEGREES.items() if key in settings}
+    elif sharing == 1 and "sharding" in settings:
+        found["sharding"] = ([], "no GPUs that share")
+    elif sharing > 1 and "sharding_parallel_size" not in settings:
+        why = "what it does where it is not told otherwise"
+        found |= {"sharding": (sharding, why), "sharding_parallel_size": (sharing, why)}
     return found
 
 

@@ -91,7 +91,7 @@ def disk_checks(project: Project) -> Iterator[Check]:
     parts = [f"{need.checkpoints} checkpoints of {gib(need.checkpoint_bytes)}"] if need.checkpoint_bytes else []
     if need.weights_bytes:
         kind = "the merged model" if project.lora.enabled else "the trained model"
-        parts.append(f"{gib(need.weights_bytes)} for {kind}, twice")
+        parts.append(f"{gib(need.weights_bytes)} for {kind} beside an older one")
     # Without the model's matrices nothing is known of the adapter on them.
     bound = "at most" if need.checkpoint_bytes else "without checkpoints"
     what = f"{where}, {gib(need.total_bytes)} needed {bound}: {', '.join([*parts, '1 GiB for all else'])}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from erniekit_adapter.planning.memory import GIB, memory_use
-from erniekit_adapter.planning.recommend import TABLE_GIB, fewest_gpus, fitting
+from erniekit_adapter.planning.recommend import TABLE_GIB, fewest_gpus, fitting, room_bytes
 from erniekit_adapter.planning.shape import shape_of_catalogue
 from erniekit_adapter.planning.trained import trainable_parameters
 from erniekit_adapter.project.catalogue import MINIMUM_GPUS, MODELS, Method, MinimumGpus, published
@@ -129,8 +129,8 @@ class TableRow:
 
     Attributes:
         published: the row.
-        fits: whether the run fits that many GPUs of 80 GB.
-        needed: the fewest it fits; None where 256 are not enough.
+        fits: whether the run fits that many GPUs of 80 GB, at worst without the headroom of a plan.
+        needed: the fewest that a plan asks for; None where 256 are not enough.
         gpu_gib: what the fullest of the published number holds; None where it does not fit.
     """
 
@@ -168,7 +168,8 @@ def least_gpus() -> list[TableRow]:
         keys = {"extra": {**_AS_IN_EXAMPLES, **extra}}
         project = _project(model.id, **{**sections, "training": training, "erniekit": keys})
         shape = shape_of_catalogue(model)
-        fits = fitting(project, shape, row.gpus, TABLE_GIB)
+        room = room_bytes(TABLE_GIB)
+        fits = fitting(project, shape, row.gpus, room) or fitting(project, shape, row.gpus, TABLE_GIB * GIB)
         used = memory_use(fits, shape).total / GIB if fits else None
-        found.append(TableRow(row, fits is not None, fewest_gpus(project, shape, TABLE_GIB), used))
+        found.append(TableRow(row, fits is not None, fewest_gpus(project, shape, room), used))
     return found

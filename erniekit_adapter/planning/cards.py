@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from erniekit_adapter.planning.memory import GIB, memory_use
-from erniekit_adapter.planning.recommend import changed, degrees
+from erniekit_adapter.planning.memory import memory_use
+from erniekit_adapter.planning.recommend import changed, degrees, room_bytes
 from erniekit_adapter.planning.shape import shape_of_catalogue
 from erniekit_adapter.project.catalogue import published
 from erniekit_adapter.project.schema import Project
@@ -62,7 +62,7 @@ def _longest(name: str, method: str, settings: Mapping[str, object], memory_gib:
     project = _project(name, settings)
     fits = None
     for length in LENGTHS:
-        if memory_use(changed(project, training={"max_seq_length": length}), shape).total > memory_gib * GIB:
+        if memory_use(changed(project, training={"max_seq_length": length}), shape).total > room_bytes(memory_gib):
             break
         fits = length
     return OnOneCard(name, method, fits)

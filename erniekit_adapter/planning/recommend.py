@@ -14,6 +14,8 @@ from erniekit_adapter.project.toolkit_sections import LINEAR_MODULES
 
 # ERNIEKit's table is of cards of 80 GB; tensor parallelism stays within a machine of 8.
 TABLE_GIB, _MACHINE_GPUS = 80, 8
+# Of a GPU's memory a tenth is left free: drivers take some, and estimates are estimates.
+HEADROOM = 0.1
 _COUNTS = (1, 2, 4, *range(8, 257, 8))
 
 
@@ -60,6 +62,11 @@ class Shortfall:
     memory: MemoryUse
     gpus_needed: int | None
     remarks: tuple[str, ...]
+
+
+def room_bytes(memory_gib: float) -> float:
+    """What a plan may take of a GPU with so much memory: all but the headroom."""
+    return memory_gib * GIB * (1 - HEADROOM)
 
 
 def changed(project: Project, **sections: Mapping[str, Any]) -> Project:
@@ -131,16 +138,15 @@ def _candidates(project: Project, shape: ModelShape, gpus: int) -> Iterator[Proj
             batch //= 2
 
 
-def fitting(project: Project, shape: ModelShape, gpus: int, memory_gib: float) -> Project | None:
-    """The cheapest form of a project that fits so many GPUs; None where none does."""
-    limit = memory_gib * GIB
+def fitting(project: Project, shape: ModelShape, gpus: int, limit_bytes: float) -> Project | None:
+    """The cheapest form of a project that takes no more than that of each GPU; None where there is none."""
     candidates = _candidates(project, shape, gpus)
-    return next((each for each in candidates if memory_use(each, shape).total <= limit), None)
+    return next((each for each in candidates if memory_use(each, shape).total <= limit_bytes), None)
 
 
-def fewest_gpus(project: Project, shape: ModelShape, memory_gib: float) -> int | None:
-    """The fewest GPUs of that size that a project fits: 1, 2, 4, or whole machines of 8; None over 256."""
-    return next((count for count in _COUNTS if fitting(project, shape, count, memory_gib)), None)
+def fewest_gpus(project: Project, shape: ModelShape, limit_bytes: float) -> int | None:
+    """The fewest GPUs that a project fits: 1, 2, 4, or whole machines of 8; None over 256."""
+    return next((count for count in _COUNTS if fitting(project, shape, count, limit_bytes)), None)
 
 
 def recommend(
@@ -162,9 +168,10 @@ def recommend(
     """
     method = method_of(project)
     row = minimum_gpus(model, method, project.training.max_seq_length) if model and method else None
-    needed = fewest_gpus(project, shape, memory_gib)
+    limit = room_bytes(memory_gib)
+    needed = fewest_gpus(project, shape, limit)
     count, remarks = _held_against_table(row, needed, gpus, memory_gib)
-    found = fitting(project, shape, count, memory_gib) if count else None
+    found = fitting(project, shape, count, limit) if count else None
     if found is None:
         tried = list(_candidates(project, shape, count or _COUNTS[-1]))
         nearest = min(tried, key=lambda each: memory_use(each, shape).total, default=None)

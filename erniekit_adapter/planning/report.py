@@ -24,7 +24,7 @@ from erniekit_adapter.planning.memory import (
     recomputes,
 )
 from erniekit_adapter.planning.out_of_memory import reliefs
-from erniekit_adapter.planning.recommend import TABLE_GIB, Recommendation, Shortfall, recommend
+from erniekit_adapter.planning.recommend import HEADROOM, TABLE_GIB, Recommendation, Shortfall, recommend, room_bytes
 from erniekit_adapter.planning.shape import ModelShape, shape_of_catalogue, shape_of_config
 from erniekit_adapter.planning.trained import trainable_parameters
 from erniekit_adapter.project.catalogue import CatalogueModel, Weights, find_model, is_local, model_problems
@@ -141,7 +141,7 @@ def _print_fit(
 ) -> None:
     gpus, memory_gib = asked
     if gpus is None and memory_gib is None:
-        cards = [str(size) for size in CARDS_GIB if used.total <= size * GIB]
+        cards = [str(size) for size in CARDS_GIB if used.total <= room_bytes(size)]
         console.print(f"Fits GPUs of {', '.join(cards)} GiB." if cards else f"Fits no GPU of {CARDS_GIB[-1]} GiB.")
         console.print('ARGS="--gpus 8 --memory-gib 80" recommends degrees and batch for such GPUs.', highlight=False)
         memory_gib, gpus = TABLE_GIB, project.parallel.world_size
@@ -160,7 +160,9 @@ def _print_fit(
 
 
 def _verdict(used: MemoryUse, limit_gib: float) -> str:
-    return "fits" if used.total <= limit_gib * GIB else "does not fit"
+    if used.total <= room_bytes(limit_gib):
+        return "fits"
+    return f"fits with less than {HEADROOM:.0%} to spare" if used.total <= limit_gib * GIB else "does not fit"
 
 
 def _published(project: Project) -> CatalogueModel | None:
@@ -210,7 +212,7 @@ def _print_reliefs(project: Project, shape: ModelShape, console: Console, read: 
         return
     table = Table(title="When memory runs out, what costs least comes first", title_justify="left")
     for name in ("in the project file", "costs", "saves"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for relief in found:
         table.add_row(escape(relief.keys), escape(relief.cost), _size(relief.saved_bytes))
     console.print(table)
@@ -235,6 +237,8 @@ def _assumptions(project: Project, shape: ModelShape, found: Epoch, read: LinesR
             yield "the vision tower has the toolkit's default size, for its own is not published"
     fixed = "0.5 GiB" if training.device == "cpu" else "1.5 GiB, and 1 GiB more where GPUs talk"
     yield f"the reserve is {fixed}, and {FRAGMENTED_SHARE:.0%} of the rest for fragmentation"
+    if training.device == "gpu":
+        yield f"of a GPU's memory {HEADROOM:.0%} is left free"
     if found.tokens is not None:
         lines = "all lines" if read and read.all_counted else "a part of the lines"
         yield f"training lines are as long as the mean of {lines}, test lines included"

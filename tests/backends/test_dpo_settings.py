@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from settings_examples import dpo_project, paddleformers_project, project, refusal, settings
+from settings_examples import MOE, dpo_project, paddleformers_project, project, refusal, settings
 
 
 def dpo_on_paddleformers(**sections: Any) -> Any:
@@ -42,6 +42,26 @@ def test_a_request_may_be_as_long_as_the_toolkit_leaves_as_it_is() -> None:
 
 
 def test_a_request_longer_than_a_pack_is_refused_since_the_toolkit_would_change_it() -> None:
+    said = refusal(dpo_project(training={"max_seq_length": 1024}, dpo={"max_prompt_length": 1015}))
+    assert "dpo.max_prompt_length: found 1015; max_seq_length is 1024" in said
+    assert "at most 1014" in said
+
+
+def test_1_0_gets_an_offset_without_which_its_loss_fails() -> None:
+    assert settings(dpo_project(), "1.0.1")["offset_alpha"] == 1.0e-8
+    assert "offset_alpha" not in settings(dpo_project(), "1.1.0")
+
+
+def test_erniekit_s_dpo_goes_with_the_sparse_head_alone_on_a_cpu_as_well() -> None:
+    assert settings(dpo_project(training={"device": "cpu"}))["use_sparse_head_and_loss_fn"] is True
+
+
+def test_a_pipeline_clears_its_cache_in_every_step_since_dpo_stops_otherwise() -> None:
+    found = settings(dpo_project(MOE, parallel={"tensor": 2, "pipeline": 2, "sequence": True}))
+    assert found["pipeline_parallel_config"] == "enable_clear_every_step_cache disable_partial_send_recv"
+
+
+def test_dpo_without_preference_lines_is_refused() -> None:
     said = refusal(project(training={"stage": "DPO"}))
     assert "data.preference: is false, and DPO trains on what models said" in said
     assert "set it true and run make data" in said

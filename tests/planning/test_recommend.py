@@ -103,9 +103,16 @@ def test_fewer_gpus_than_the_table_has_are_planned_with_when_asked_and_contradic
 
 
 def test_a_plan_for_more_than_the_table_has_says_so_too() -> None:
-    answer = fits(SMALL, None, 80, lora=EVERY, training={"max_seq_length": 131_072})
-    assert answer.project.parallel.world_size > 1
-    assert "CONTRADICTS it" in answer.remarks[0]
+    answer = fits(PAGES, None, 80, training={"max_seq_length": 131_072})
+    assert answer.project.parallel.world_size > 4
+    assert "CONTRADICTS it: its examples keep the optimizer in host memory" in answer.remarks[0]
+
+
+def test_what_no_number_of_gpus_would_do_for_contradicts_the_table_as_well() -> None:
+    # Logits of every token of a pack that long do not fit, however they are divided.
+    answer = found(SMALL, None, 80, training={"max_seq_length": 131_072})
+    assert isinstance(answer, Shortfall)
+    assert "256 are not enough, which CONTRADICTS it" in answer.remarks[0]
 
 
 def test_of_smaller_cards_the_table_says_nothing() -> None:

@@ -12,8 +12,10 @@ from rich.console import Console
 
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.planning.report import model_shape, print_plan
+from erniekit_adapter.project.loading import load_project
 from erniekit_adapter.project.schema import Project
 
+ROOT = Path(__file__).resolve().parents[2]
 BY_HAND = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
 CONFIG = {**BY_HAND, "intermediate_size": 128, "vocab_size": 512, "model_type": "ernie4_5"}
 
@@ -131,3 +133,14 @@ def test_a_folder_is_planned_by_its_config_json(tmp_path: Path) -> None:
 def test_a_model_that_does_not_exist_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"there is no model baidu/ERNIE-4\.5-8B"):
         printed(project("baidu/ERNIE-4.5-8B"))
+
+
+def test_the_docs_show_what_is_printed() -> None:
+    docs = (ROOT / "docs/planning.md").read_text()
+    overrides = ["model.model_name_or_path=baidu/ERNIE-4.5-21B-A3B-Paddle", "lora.enabled=false"]
+    command = next(line for line in docs.splitlines() if all(f"--set {each}" in line for each in overrides))
+    assert "--gpus 8 --memory-gib 80" in command
+    console = Console(width=100)
+    with console.capture() as capture:
+        print_plan(load_project(ROOT / "configs/ernie-0.3b-lora.yaml", overrides), console, gpus=8, memory_gib=80)
+    assert "\n".join(line.rstrip() for line in capture.get().splitlines()) in docs

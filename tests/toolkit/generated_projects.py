@@ -65,7 +65,7 @@ EXTRA_OF: Mapping[str, Mapping[str, Any]] = {
         "unified_checkpoint_config": "async_save remove_master_weight",
     },
     "1.3.0": {"amp_master_grad": True, "offload_optim": True, "adaptive_norm_clip": True, "vit_lr_ratio": 0.5},
-    "1.2.0": {"amp_master_grad": False, "padding_free": True, "packing": True, "aoa_config": {"a": ["b", "c"]}},
+    "1.2.0": {"padding_free": True, "packing": True, "aoa_config": {"a": ["b", "c"]}},
 }
 
 
@@ -75,7 +75,7 @@ def some(draw: Random, **choices: Any) -> dict[str, Any]:
 
 
 def generated_project(backend: Backend, version: str, seed: int) -> Project:
-    """The project of this seed: each key of the sections that become settings is given in some and left out of others."""
+    """The project of this seed: each key that becomes a setting is given in some and left out of others."""
     draw = Random(f"{backend} {version} {seed}")  # noqa: S311 - examples, no secrets
     kind = draw.choice(KINDS[version])
     sees_pages = kind in ("vl-moe", "ocr-vl")
@@ -87,6 +87,8 @@ def generated_project(backend: Backend, version: str, seed: int) -> Project:
     if not on_cpu and (quantization := _quantization(draw, version, kind, LoraSection(**lora), parallel)):
         training = {key: value for key, value in training.items() if key not in ("fp16", "bf16")}
         training["quantization"] = quantization
+    if sees_pages and backend == "erniekit":
+        training.pop("lr_scheduler_type", None)
     training |= {"stage": "DPO"} if stage == "DPO" else some(draw, stage=[stage])
     training |= _batches(draw, backend, training, parallel, sees_pages, bool(lora.get("enabled", True)))
     models = [model.id if backend == "erniekit" else model.torch_id for model in MODELS if model.kind == kind]
@@ -196,7 +198,7 @@ def _batches(
     sees_pages: bool,
     lora: bool,
 ) -> dict[str, Any]:
-    """What fits together of batches: images in a pipeline are divided among its stages, and most runs have one batch."""
+    """What fits together of batches: its stages divide images among them, and most runs have one batch."""
     pipeline, batch = parallel.get("pipeline", 1), training.get("per_device_train_batch_size", 1)
     batches: dict[str, Any] = {}
     if sees_pages:

@@ -29,7 +29,8 @@ PAGES = (
     "README.md",
     "tiny_base/README.md",
     *(f"docs/{name}.md" for name in ("data", "gates", "lines", "data-scale")),
-    *(f"docs/{name}.md" for name in ("training", "export", "evaluation", "sweep", "configuration", "cluster")),
+    *(f"docs/{name}.md" for name in ("configuration", "models", "toolkits", "planning", "doctor")),
+    *(f"docs/{name}.md" for name in ("training", "export", "evaluation", "sweep", "cluster")),
 )
 BLOCK = re.compile(r"^```console(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = ("make test",)

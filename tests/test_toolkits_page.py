@@ -1,0 +1,28 @@
+"""docs/toolkits.md: each fact about a toolkit is traceable to a test that is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+PAGE = (TESTS.parent / "docs" / "toolkits.md").read_text()
+NAMED = re.findall(r"`([\w/]+\.py)::(test_\w+)`", PAGE)
+
+
+def names_in(path: Path) -> set[str]:
+    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_test_that_the_page_names_is_there() -> None:
+    assert len(NAMED) > 50
+    assert [f"{file}::{name}" for file, name in NAMED if name not in names_in(TESTS / file)] == []
+
+
+def test_every_fact_of_the_table_has_a_test() -> None:
+    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and line.count("|") == 4]
+    facts = [row for row in rows[rows.index("| --- | --- | --- |") + 1 :] if not row.startswith("| **")]
+    facts = facts[facts.index(next(row for row in facts if "ignores a key" in row)) :]
+    assert len(facts) > 40
+    assert [row for row in facts if "::test_" not in row] == []
