@@ -123,7 +123,7 @@ def test_translate_shows_what_another_project_differs_in(
     assert capsys.readouterr().out == (
         f"--- {project}\n+++ {other}\n"
         "- seed: 42  # training.seed\n+ seed: 7  # training.seed\n"
-        "- recompute: true  # rule: spares GPU memory\n+ recompute: false  # training.recompute\n"
+        "- recompute: true  # rule: on a GPU, whose memory it spares\n+ recompute: false  # training.recompute\n"
     )
     assert run(monkeypatch, "translate", project, "--diff", project) == 0
     assert capsys.readouterr().out == ""

@@ -83,7 +83,7 @@ def _own_settings(project: Project, facts: RunFacts) -> Settings:
         "disable_ckpt_quant": ruled(True, "weights are kept as they are"),
     }
     if training.recompute is None:
-        settings["recompute"] = ruled(on_gpu, "spares GPU memory")
+        settings["recompute"] = ruled(on_gpu, "on a GPU, whose memory it spares")
     if training.quantization == "fp8":
         settings["optim"] = ruled("adamw_custom", "what compute_type fp8 brings with it")
     elif facts.raw_value("tensorwise_offload_optimizer") is True:

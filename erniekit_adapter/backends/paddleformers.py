@@ -81,7 +81,7 @@ def _own_settings(project: Project) -> Settings:
     if not on_gpu:
         settings["_attn_implementation"] = ruled("eager", "no such kernel on CPU")
     if training.recompute or (training.recompute is None and on_gpu):
-        origin = {"keys": ("training.recompute",)} if training.recompute else {"rule": "spares GPU memory"}
+        origin = {"keys": ("training.recompute",)} if training.recompute else {"rule": "on a GPU, whose memory it spares"}
         settings |= {
             "recompute_granularity": Setting("full", **origin),
             "recompute_method": Setting("uniform", **origin),

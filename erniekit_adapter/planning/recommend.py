@@ -10,10 +10,14 @@ from erniekit_adapter.planning.memory import GIB, MemoryUse, memory_use
 from erniekit_adapter.planning.shape import ModelShape
 from erniekit_adapter.project.catalogue import CatalogueModel, Method, MinimumGpus, minimum_gpus
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.project.toolkit_sections import LINEAR_MODULES
+from erniekit_adapter.project.toolkit_sections import LINEAR_MODULES, Quantization
 
 # ERNIEKit's table is of cards of 80 GB; tensor parallelism stays within a machine of 8.
 TABLE_GIB, _MACHINE_GPUS = 80, 8
+# The methods of ERNIEKit's table, by quantization.
+_OF_EVERY_WEIGHT: dict[Quantization | None, Method] = {None: "SFT", "fp8": "SFT fp8"}
+_WITH_LORA: dict[Quantization | None, Method] = {None: "LoRA", "wint4/8": "LoRA wint4/8"}
+_DPO: tuple[Method, Method] = ("DPO", "DPO LoRA")
 # Of a GPU's memory a tenth is left free: drivers take some, and estimates are estimates.
 HEADROOM = 0.1
 _COUNTS = (1, 2, 4, *range(8, 257, 8))
@@ -79,13 +83,9 @@ def changed(project: Project, **sections: Mapping[str, Any]) -> Project:
 def method_of(project: Project) -> Method | None:
     """The column of ERNIEKit's table that a project falls under; None where its table has none such."""
     preference, quantization = project.training.stage == "DPO", project.training.quantization
-    if project.lora.enabled:
-        if preference:
-            return "DPO LoRA" if quantization is None else None
-        return {None: "LoRA", "wint4/8": "LoRA wint4/8"}.get(quantization)  # type: ignore[return-value]
     if preference:
-        return "DPO" if quantization is None else None
-    return {None: "SFT", "fp8": "SFT fp8"}.get(quantization)  # type: ignore[return-value]
+        return _DPO[project.lora.enabled] if quantization is None else None
+    return (_WITH_LORA if project.lora.enabled else _OF_EVERY_WEIGHT).get(quantization)
 
 
 def degrees(project: Project, shape: ModelShape, gpus: int) -> list[tuple[int, int]]:

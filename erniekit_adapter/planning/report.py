@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from erniekit_adapter.errors import UsageError, misuse
+from erniekit_adapter.errors import UsageError, fail, misuse
 from erniekit_adapter.files import read_json
 from erniekit_adapter.planning.cards import CARDS_GIB, trainable_on
 from erniekit_adapter.planning.epoch import CARD, CARD_FLOPS, UTILIZATION, Epoch, LinesRead, epoch, lines_read
@@ -66,7 +66,7 @@ def print_plan(project: Project, console: Console, *, gpus: int | None = None, m
     used, found = memory_use(project, shape), epoch(project, shape, read)
     console.print(_needs(project, shape, used, found, read))
     if on_gpu:
-        _print_fit(project, shape, console, used, (gpus, memory_gib))
+        _print_fit(project, shape, console, used, read, (gpus, memory_gib))
         _print_reliefs(project, shape, console, read)
     elif memory_gib is not None:
         console.print(f"It {_verdict(used, memory_gib)} {memory_gib:g} GiB of memory.", highlight=False)
@@ -96,7 +96,12 @@ def model_shape(project: Project) -> ModelShape:
 def _lines(project: Project) -> LinesRead | None:
     """What the data stage says about training lines; None while it has not run."""
     path = project.data_dir / "manifest.json"
-    return lines_read(read_json(path), preference=project.training.stage == "DPO") if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return lines_read(read_json(path), preference=project.training.stage == "DPO")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise fail(path, "is no manifest of the data stage", "run make data again") from error
 
 
 def _needs(project: Project, shape: ModelShape, used: MemoryUse, found: Epoch, read: LinesRead | None) -> Table:
@@ -137,6 +142,7 @@ def _print_fit(
     shape: ModelShape,
     console: Console,
     used: MemoryUse,
+    read: LinesRead | None,
     asked: tuple[int | None, float | None],
 ) -> None:
     gpus, memory_gib = asked
@@ -154,7 +160,9 @@ def _print_fit(
         f"As it stands the project {_verdict(used, limit)} GPUs of {limit:g} GiB{assumed}.",
         highlight=False,
     )
-    _print_recommendation(recommend(project, shape, gpus=gpus, memory_gib=limit, model=_published(project)), console)
+    found = recommend(project, shape, gpus=gpus, memory_gib=limit, model=_published(project))
+    hours = epoch(found.project, shape, read).hours if isinstance(found, Recommendation) else None
+    _print_recommendation(found, hours, console)
     if limit < TABLE_GIB:
         _print_cards(limit, console)
 
@@ -169,12 +177,14 @@ def _published(project: Project) -> CatalogueModel | None:
     return find_model(project.model.model_name_or_path)
 
 
-def _print_recommendation(found: Recommendation | Shortfall, console: Console) -> None:
+def _print_recommendation(found: Recommendation | Shortfall, hours: float | None, console: Console) -> None:
     if isinstance(found, Recommendation):
         table = Table(title="Recommended, cheapest first of what fits", title_justify="left", show_header=False)
         for key, value in found.settings().items():
             table.add_row(key, str(value).lower() if isinstance(value, bool) else f"{value:,}")
         table.add_row("bytes on each GPU", _size(found.memory.total))
+        if hours is not None:
+            table.add_row(f"hours an epoch on {CARD}s (assumed speed)", f"about {hours:,.2g}")
         console.print(table)
     else:
         console.print(_shortfall(found), highlight=False)

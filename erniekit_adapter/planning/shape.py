@@ -17,6 +17,7 @@ from erniekit_adapter.project.catalogue import (
 )
 
 Part = Literal["attention", "mlp", "experts"]
+_REMEDY = "is this an ERNIE 4.5 model's folder?"
 _PATCH_PIXELS, _COLOURS, _MERGED = 14 * 14, 3, 4
 
 
@@ -183,7 +184,7 @@ def shape_of_config(config: Mapping[str, Any]) -> ModelShape:
     keys = ("num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "intermediate_size")
     _require(text, *keys, "vocab_size")
     layers, hidden, heads, kv_heads, ffn = (text[key] for key in keys)
-    head_dim = text.get("head_dim") or hidden // heads
+    head_dim = _number_or(text, "head_dim", max(1, hidden // heads))
     # Hugging Face leaves a default out, and its text models tie the head; the toolkits' other classes do not.
     tied = bool(text.get("tie_word_embeddings", config.get("model_type") in ("ernie4_5", "ernie4_5_moe")))
     shape = ModelShape(layers, hidden, heads, kv_heads, head_dim, ffn, text["vocab_size"], tied)
@@ -199,12 +200,11 @@ def _experts_of(config: Mapping[str, Any]) -> Experts:
     _require(config, "moe_k")
     widths, counts = _numbers(config, "moe_intermediate_size"), _numbers(config, "moe_num_experts")
     starts = _numbers(config, "moe_layer_start_index") if "moe_layer_start_index" in config else [1]
-    shared = config.get("moe_num_shared_experts") or 0
     return Experts(
         count=counts[0],
         chosen=config["moe_k"],
         ffn=widths[0],
-        shared=shared,
+        shared=_number_or(config, "moe_num_shared_experts", 0),
         dense_layers=starts[0],
         vision_ffn=widths[1] if len(widths) > 1 else 0,
     )
@@ -214,20 +214,35 @@ def _vision_of(vision: Mapping[str, Any]) -> VisionTower:
     if "depth" in vision:
         _require(vision, "depth", "embed_dim", "num_heads")
         hidden = vision["embed_dim"]
-        ffn = round(hidden * vision.get("mlp_ratio", 4))
-        return VisionTower(vision["depth"], hidden, vision["num_heads"], ffn, 0, "resampler")
+        ratio = vision.get("mlp_ratio", 4)
+        if not isinstance(ratio, (int, float)):
+            raise fail("config.json", "has no number for mlp_ratio", _REMEDY)
+        return VisionTower(vision["depth"], hidden, vision["num_heads"], round(hidden * ratio), 0, "resampler")
     keys = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
     _require(vision, *keys)
-    side = vision.get("image_size", 384) // vision.get("patch_size", 14)
+    side = _number_or(vision, "image_size", 384) // _number_or(vision, "patch_size", 14)
     # Beside the positions of a square image there is a table for packed ones.
     layers, hidden, heads, ffn = (vision[key] for key in keys)
     return VisionTower(layers, hidden, heads, ffn, positions=side * side + 32_768, projector="linear")
 
 
 def _require(config: Mapping[str, Any], *keys: str) -> None:
-    unusable = [key for key in keys if not isinstance(config.get(key), int)]
+    unusable = [key for key in keys if not _is_size(config.get(key))]
     if unusable:
-        raise fail("config.json", f"has no number for {', '.join(unusable)}", "is this an ERNIE 4.5 model's folder?")
+        raise fail("config.json", f"has no number for {', '.join(unusable)}", _REMEDY)
+
+
+def _number_or(config: Mapping[str, Any], key: str, default: int) -> int:
+    """A size that may be left out, or given as null or 0."""
+    if not config.get(key):
+        return default
+    _require(config, key)
+    size: int = config[key]
+    return size
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _numbers(config: Mapping[str, Any], key: str) -> list[int]:
@@ -235,5 +250,5 @@ def _numbers(config: Mapping[str, Any], key: str) -> list[int]:
     given = value if isinstance(value, list) else [value]
     numbers = [number for number in given if isinstance(number, int)]
     if not numbers or len(numbers) < len(given):
-        raise fail("config.json", f"has no number for {key}", "is this an ERNIE 4.5 model's folder?")
+        raise fail("config.json", f"has no number for {key}", _REMEDY)
     return numbers

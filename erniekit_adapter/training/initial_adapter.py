@@ -93,7 +93,7 @@ def _lora_config(lora: LoraSection, targets: tuple[str, ...], model_dir: Path) -
         "head_dim": None,
         "lora_alpha": lora.alpha,
         "lora_dropout": lora.lora_dropout,
-        "lora_plus_scale": 1.0,
+        "lora_plus_scale": lora.lora_plus_scale,
         "lora_use_mixer": False,
         "loraga": False,
         "lorapro": False,

@@ -10,7 +10,7 @@ import pytest
 from plan_examples import LARGE, MIDDLE, OCR, PAGES, SMALL, project
 from rich.console import Console
 
-from erniekit_adapter.errors import UsageError
+from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.planning.report import model_shape, print_plan
 from erniekit_adapter.project.loading import load_project
 from erniekit_adapter.project.schema import Project
@@ -101,6 +101,15 @@ def test_lines_that_were_counted_give_an_epoch(tmp_path: Path) -> None:
     assert "10 to 100" in text
     assert "A100 computes 312" in text
     assert "training.max_seq_length: 512" in text
+    assert printed(asked, gpus=2).count("hours an epoch") == 2
+
+
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
+    asked = project().model_copy(update={"output_dir": tmp_path})
+    asked.data_dir.mkdir()
+    (asked.data_dir / "manifest.json").write_bytes(b"[]")
+    with pytest.raises(AdapterError, match="is no manifest of the data stage"):
+        printed(asked)
 
 
 def test_on_a_cpu_no_time_is_promised_and_nothing_is_said_of_gpus() -> None:

@@ -33,11 +33,12 @@ EXPERTS = {
     "moe_num_shared_experts": 2,
     "moe_layer_start_index": 1,
 }
+TOWER = {"depth": 32, "embed_dim": 1280, "num_heads": 16, "mlp_ratio": 4}
 TWO_SORTS = {
     "moe_num_experts": [64, 64],
     "moe_intermediate_size": [1536, 512],
     "moe_layer_start_index": [1, 1],
-    "vision_config": {"depth": 32, "embed_dim": 1280, "num_heads": 16, "mlp_ratio": 4},
+    "vision_config": TOWER,
 }
 READER = {"num_hidden_layers": 27, "hidden_size": 1152, "num_attention_heads": 16, "intermediate_size": 4304}
 
@@ -108,6 +109,11 @@ def test_the_first_layers_of_a_mixture_have_no_experts() -> None:
         ({**CONFIG, "moe_num_experts": 64}, "no number for moe_k"),
         ({**CONFIG, "vision_config": {"depth": 2}}, "no number for embed_dim, num_heads"),
         ({**CONFIG, "hidden_size": "wide"}, "no number for hidden_size"),
+        ({**CONFIG, "num_attention_heads": 0}, "no number for num_attention_heads"),
+        ({**CONFIG, "num_hidden_layers": True}, "no number for num_hidden_layers"),
+        ({**CONFIG, "head_dim": "wide"}, "no number for head_dim"),
+        ({**CONFIG, "vision_config": {**READER, "patch_size": "small"}}, "no number for patch_size"),
+        ({**CONFIG, "vision_config": {**TOWER, "mlp_ratio": "4"}}, "no number for mlp_ratio"),
     ],
 )
 def test_a_config_without_a_size_is_refused(config: dict[str, Any], message: str) -> None:

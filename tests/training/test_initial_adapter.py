@@ -92,6 +92,10 @@ def test_the_configuration_says_rank_alpha_dropout_and_scaling(tmp_path: Path, r
     assert {key: config[key] for key in expected} == expected
 
 
+def test_the_configuration_says_how_much_faster_b_learns(tmp_path: Path) -> None:
+    assert config_of(made(tmp_path, lora_plus_scale=12.0))["lora_plus_scale"] == 12.0
+
+
 def test_what_is_written_is_an_adapter_that_export_reads(tmp_path: Path) -> None:
     adapter = made(tmp_path, target_modules=ATTENTION)
     tensors, config = read_native(adapter)
