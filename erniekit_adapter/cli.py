@@ -145,12 +145,17 @@ def sweep(
 
 
 @app.command()
-def plan(file: ProjectFile, overrides: Overrides = []) -> None:
-    """Estimate memory and steps before a device is taken."""
+def plan(
+    file: ProjectFile,
+    overrides: Overrides = [],
+    gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that there are", show_default=False)] = None,
+    memory_gib: Annotated[float | None, typer.Option(min=1, help="memory of each in GiB", show_default=False)] = None,
+) -> None:
+    """Estimate memory, steps and time, and what fits, before a device is taken."""
     from erniekit_adapter.planning.report import print_plan
     from erniekit_adapter.project.loading import load_project
 
-    print_plan(load_project(file, overrides), _console(stderr=False))
+    print_plan(load_project(file, overrides), _console(stderr=False), gpus=gpus, memory_gib=memory_gib)
 
 
 @app.command()

@@ -81,12 +81,10 @@ def _own_settings(project: Project) -> Settings:
     if not on_gpu:
         settings["_attn_implementation"] = ruled("eager", "no such kernel on CPU")
     if training.recompute or (training.recompute is None and on_gpu):
-        origin = {"keys": ("training.recompute",)} if training.recompute else {"rule": "on a GPU, whose memory it spares"}
-        settings |= {
-            "recompute_granularity": Setting("full", **origin),
-            "recompute_method": Setting("uniform", **origin),
-            "recompute_num_layers": Setting(1, **origin),
-        }
+        keys = ("training.recompute",) if training.recompute else ()
+        rule = "" if training.recompute else "on a GPU, whose memory it spares"
+        recompute = {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 1}
+        settings |= {key: Setting(value, keys, rule) for key, value in recompute.items()}
     return settings
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from erniekit_adapter.errors import UsageError, fail, misuse
@@ -107,7 +106,7 @@ def _lines(project: Project) -> LinesRead | None:
 def _needs(project: Project, shape: ModelShape, used: MemoryUse, found: Epoch, read: LinesRead | None) -> Table:
     count, trained = project.parallel.world_size, trainable_parameters(project, shape)
     place = "the CPU" if project.training.device == "cpu" else "one GPU" if count == 1 else f"each of {count} GPUs"
-    table = Table(title=f"{escape(project.run_name)}: on {place}", title_justify="left", show_header=False)
+    table = Table(title=f"{project.run_name}: on {place}", title_justify="left", show_header=False)
     table.add_row("parameters", f"{shape.parameters:,}")
     if shape.experts:
         table.add_row("of them see a token", f"{shape.active_parameters:,}")
@@ -224,7 +223,7 @@ def _print_reliefs(project: Project, shape: ModelShape, console: Console, read: 
     for name in ("in the project file", "costs", "saves"):
         table.add_column(name, overflow="fold")
     for relief in found:
-        table.add_row(escape(relief.keys), escape(relief.cost), _size(relief.saved_bytes))
+        table.add_row(relief.keys, relief.cost, _size(relief.saved_bytes))
     console.print(table)
 
 

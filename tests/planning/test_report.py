@@ -21,7 +21,7 @@ CONFIG = {**BY_HAND, "intermediate_size": 128, "vocab_size": 512, "model_type": 
 
 
 def printed(asked: Project, **options: Any) -> str:
-    console = Console(width=200)
+    console = Console(width=200, markup=False)
     with console.capture() as capture:
         print_plan(asked, console, **options)
     return capture.get()
@@ -149,7 +149,7 @@ def test_the_docs_show_what_is_printed() -> None:
     overrides = ["model.model_name_or_path=baidu/ERNIE-4.5-21B-A3B-Paddle", "lora.enabled=false"]
     command = next(line for line in docs.splitlines() if all(f"--set {each}" in line for each in overrides))
     assert "--gpus 8 --memory-gib 80" in command
-    console = Console(width=100)
+    console = Console(width=100, markup=False)
     with console.capture() as capture:
         print_plan(load_project(ROOT / "configs/ernie-0.3b-lora.yaml", overrides), console, gpus=8, memory_gib=80)
     assert "\n".join(line.rstrip() for line in capture.get().splitlines()) in docs

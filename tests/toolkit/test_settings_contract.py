@@ -11,15 +11,16 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from generated_projects import generated_facts, generated_project
-from pydantic import BaseModel
 
 from erniekit_adapter.backends import erniekit, paddleformers
-from erniekit_adapter.backends.settings import RunFacts, Settings, values
+from erniekit_adapter.backends.keytable import accepted_keys
+from erniekit_adapter.backends.settings import RunFacts, values
 from erniekit_adapter.backends.translation import (
     facts_before_training,
     held_by_toolkit,
@@ -46,8 +47,9 @@ class Toolkit:
 
     Attributes:
         environment: the folder in .venvs.
+        module: the parser's.
         configs: the project files whose stage it has.
-        keys: at least so many keys of its runs are compared.
+        compared: at least so many keys of projects, and so many keys of the toolkit's own, reach it as they were said.
         never: fields that its projects cannot vary.
     """
 
@@ -56,7 +58,7 @@ class Toolkit:
     environment: str
     module: str
     configs: tuple[str, ...]
-    keys: int
+    compared: tuple[int, int]
     never: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
@@ -64,31 +66,46 @@ class Toolkit:
 
 
 TEXT = (
-    "demo-cpu",
-    "ernie-0.3b-lora",
-    "ernie-21b-dpo-lora",
-    "ernie-21b-lora",
-    "ernie-21b-lora-wint4",
-    "ernie-21b-sft",
-    "ernie-300b-lora-wint4",
+    *("demo-cpu", "ernie-0.3b-lora", "ernie-21b-lora", "ernie-21b-lora-wint4", "ernie-21b-sft"),
+    *("ernie-21b-dpo-lora", "ernie-300b-lora-wint4"),
 )
+ERNIEKIT, PADDLEFORMERS = "erniekit.hparams.parser", "paddleformers.cli.hparams.parser"
+OF_IMAGES = frozenset({"training.freeze_vision", "data.format"})
 TOOLKITS = (
+    Toolkit("erniekit", "1.0.1", "erniekit", ERNIEKIT, TEXT, (30_000, 180), OF_IMAGES),
+    Toolkit("erniekit", "1.3.0", "erniekit13", ERNIEKIT, (*TEXT, "ernie-vl-28b-lora"), (30_000, 280)),
     Toolkit(
-        *("erniekit", "1.0.1", "erniekit", "erniekit.hparams.parser", TEXT, 29_000),
-        frozenset({"training.freeze_vision", "data.format"}),
-    ),
-    Toolkit("erniekit", "1.3.0", "erniekit13", "erniekit.hparams.parser", (*TEXT, "ernie-vl-28b-lora"), 29_000),
-    Toolkit(
-        *("paddleformers", "1.2.0", "paddleformers", "paddleformers.cli.hparams.parser"),
-        *(("paddleocr-vl-paddleformers",), 29_000),
+        *("paddleformers", "1.2.0", "paddleformers", PADDLEFORMERS, ("paddleocr-vl-paddleformers",), (30_000, 380)),
     ),
 )
+# A value that is no default, by the type of a key.
+VALUES: dict[str, Any] = {
+    "int": 3,
+    "float": 0.25,
+    "str": "a, b",
+    "IntervalStrategy": "epoch",
+    "List[str]": ["a", "b"],
+    "List[int]": [1, 2],
+    "List[List[int]]": [[1, 2], [5, 9]],
+}
+# What these bring with them is not foretold: other degrees, other names.
+WITH_CONSEQUENCES = {"enable_auto_parallel", "sharding_degree"}
 of_every_toolkit = pytest.mark.parametrize("toolkit", TOOLKITS, ids=str)
 
 
 @dataclass(frozen=True)
+class Case:
+    name: str
+    project: Project
+    facts: RunFacts
+
+    def is_valid(self) -> bool:
+        return not problems_of_project(self.project, self.facts)
+
+
+@dataclass(frozen=True)
 class Parsing:
-    """A project's settings as so many processes would parse them: what was said, and what the toolkit holds."""
+    """A case's settings as so many processes would parse them: what was said, and what the toolkit holds."""
 
     name: str
     world_size: int
@@ -107,17 +124,6 @@ class Parsing:
                 yield f"{self.name}, {self.world_size} processes, {key}: said {expected[0]}, found {found}"
 
 
-@dataclass(frozen=True)
-class Case:
-    name: str
-    project: Project
-    facts: RunFacts
-
-    @property
-    def settings(self) -> Settings:
-        return settings_of(self.project, self.facts)
-
-
 def config_cases(toolkit: Toolkit) -> list[Case]:
     projects = {name: load_project(ROOT / "configs" / f"{name}.yaml") for name in toolkit.configs}
     return [Case(name, project, facts_before_training(project, toolkit.version)) for name, project in projects.items()]
@@ -131,106 +137,114 @@ def generated_cases(toolkit: Toolkit) -> list[Case]:
     ]
 
 
-def valid(cases: list[Case]) -> list[Case]:
-    return [case for case in cases if not problems_of_project(case.project, case.facts)]
+def raw_key_cases(toolkit: Toolkit) -> list[Case]:
+    """A project for each key of the toolkit's own that may be passed through, with a value of its type."""
+    cases = []
+    model = "baidu/ERNIE-4.5-0.3B-" + ("Paddle" if toolkit.backend == "erniekit" else "PT")
+    for key, (kind, default) in accepted_keys(toolkit.version, "train", toolkit.backend).items():
+        bare = kind.removeprefix("Optional[").removesuffix("]" if kind.startswith("Optional[") else "")
+        value = not default if bare == "bool" else VALUES.get(bare)
+        if value is not None:
+            project = Project.model_validate(
+                {
+                    "backend": toolkit.backend,
+                    "model": {"model_name_or_path": model},
+                    "output_dir": "./runs/raw",
+                    toolkit.backend: {"extra": {key: value}},
+                }
+            )
+            cases.append(Case(f"raw {key}", project, facts_before_training(project, toolkit.version)))
+    return cases
+
+
+Asked = Callable[[Toolkit], list[Parsing]]
 
 
 @pytest.fixture(scope="module")
-def ask(tmp_path_factory: pytest.TempPathFactory, run_python: Run) -> Callable[..., list[Held | str]]:
-    """Asks a toolkit's parser about YAML texts, each with the processes of its run and the keys to look at."""
+def parsings(tmp_path_factory: pytest.TempPathFactory, run_python: Run) -> Asked:
+    """All that a toolkit's parser is asked, by one process of it: each case in one process, and in as many as it asks
+    for; the last with a key that no toolkit has."""
 
-    def asked(toolkit: Toolkit, texts: list[tuple[str, int, list[str]]]) -> list[Held | str]:
+    @cache
+    def of(toolkit: Toolkit) -> list[Parsing]:
         python = ROOT / ".venvs" / toolkit.environment / "bin" / "python"
         if not python.is_file():
             pytest.fail(f"{python.relative_to(ROOT)} is missing: run make setup-{toolkit.environment}", pytrace=False)
         folder = tmp_path_factory.mktemp(toolkit.environment)
+        runs: list[tuple[str, int, dict[str, Any]]] = []
         jobs = []
-        for number, (text, world_size, keys) in enumerate(texts):
-            file = folder / f"{number}.yaml"
-            file.write_text(text, encoding="utf-8")
-            jobs.append({"settings": str(file), "world_size": world_size, "keys": keys})
+        for case in [*config_cases(toolkit), *generated_cases(toolkit), *raw_key_cases(toolkit)]:
+            if not case.is_valid():
+                continue
+            settings = settings_of(case.project, case.facts)
+            file = folder / f"{case.name}.yaml"
+            file.write_text(settings_text(settings), encoding="utf-8")
+            for world_size in sorted({1, case.project.parallel.world_size}):
+                said = held_by_toolkit(case.project, case.facts, settings, world_size)
+                runs.append((case.name, world_size, said))
+                jobs.append({"settings": str(file), "world_size": world_size, "keys": list(said)})
+        runs.append(("unknown", 1, {"no_such_key": 1}))
+        unknown = folder / "unknown.yaml"
+        unknown.write_text(Path(jobs[0]["settings"]).read_text(encoding="utf-8") + "no_such_key: 1\n", encoding="utf-8")
+        jobs.append({"settings": str(unknown), "world_size": 1, "keys": ["no_such_key"]})
         (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
-        printed = run_python(python, PROBE, toolkit.module, folder / "jobs.json")
-        answers: list[Held | str] = json.loads(printed.splitlines()[-1])
-        return answers
-
-    return asked
-
-
-@pytest.fixture(scope="module")
-def parsings(ask: Callable[..., list[Held | str]]) -> Callable[[Toolkit], list[Parsing]]:
-    """All parsings of a toolkit, by one process of it: each project in one process, and in as many as it asks for."""
-    known: dict[Toolkit, list[Parsing]] = {}
-
-    def of(toolkit: Toolkit) -> list[Parsing]:
-        if toolkit not in known:
-            runs, texts = [], []
-            for case in [*config_cases(toolkit), *valid(generated_cases(toolkit))]:
-                settings = case.settings
-                for world_size in sorted({1, case.project.parallel.world_size}):
-                    said = held_by_toolkit(case.project, case.facts, settings, world_size)
-                    runs.append((case.name, world_size, said))
-                    texts.append((settings_text(settings), world_size, list(said)))
-            known[toolkit] = [Parsing(*run, held) for run, held in zip(runs, ask(toolkit, texts), strict=True)]
-        return known[toolkit]
+        held = json.loads(run_python(python, PROBE, toolkit.module, folder / "jobs.json").splitlines()[-1])
+        return [Parsing(*run, each) for run, each in zip(runs, held, strict=True)]
 
     return of
 
 
 @of_every_toolkit
-def test_the_toolkit_holds_of_every_project_file_and_generated_project_what_was_said(
-    toolkit: Toolkit, parsings: Callable[[Toolkit], list[Parsing]]
-) -> None:
-    found = parsings(toolkit)
+def test_the_toolkit_holds_of_every_project_what_was_said(toolkit: Toolkit, parsings: Asked) -> None:
+    found = [parsing for parsing in parsings(toolkit) if not parsing.name.startswith(("raw ", "unknown"))]
     differences = [difference for parsing in found for difference in parsing.differences()]
     assert not differences, "\n".join([f"{len(differences)} differences", *differences[:40]])
     assert {parsing.name for parsing in found} >= set(toolkit.configs)
     compared = sum(len(parsing.said) for parsing in found)
-    alone = [parsing for parsing in found if parsing.world_size == 1]
-    print(
-        f"\n{toolkit}: {compared} keys compared, {len({key for parsing in found for key in parsing.said})} different "
-        f"ones; {len(alone)} projects in one process, {len(found) - len(alone)} in several"
-    )
-    assert compared >= toolkit.keys
+    keys = {key for parsing in found for key in parsing.said}
+    alone = sum(parsing.world_size == 1 for parsing in found)
+    print(f"\n{toolkit}: {compared} values of {len(keys)} keys compared, in {alone} + {len(found) - alone} parsings")
+    assert compared >= toolkit.compared[0]
+
+
+@of_every_toolkit
+def test_a_raw_key_arrives_with_its_type_or_stops_the_parser(toolkit: Toolkit, parsings: Asked) -> None:
+    found = {parsing.name: parsing for parsing in parsings(toolkit) if parsing.name.startswith("raw ")}
+    parsed = {name: parsing for name, parsing in found.items() if not isinstance(parsing.held, str)}
+    changed = {name: [*parsing.differences()] for name, parsing in parsed.items()}
+    surprises = {name: said for name, said in changed.items() if said and name[4:] not in WITH_CONSEQUENCES}
+    assert surprises == {}
+    print(f"\n{toolkit}: {len(parsed)} raw keys arrive, {len(found) - len(parsed)} stop the parser with such a value")
+    assert len(parsed) >= toolkit.compared[1]
+
+
+@of_every_toolkit
+def test_a_key_that_the_parser_does_not_know_is_noticed(toolkit: Toolkit, parsings: Asked) -> None:
+    (difference,) = parsings(toolkit)[-1].differences()
+    assert "no_such_key" in difference
+
+
+@of_every_toolkit
+def test_every_key_that_is_named_as_overwritten_is_foretold(toolkit: Toolkit) -> None:
+    own = erniekit if toolkit.backend == "erniekit" else paddleformers
+    case = config_cases(toolkit)[0]
+    given = values(settings_of(case.project, case.facts))
+    assert set(own.OVERWRITTEN) <= set(own.overwritten(given, toolkit.version, 1))
 
 
 @of_every_toolkit
 def test_at_least_95_of_100_generated_projects_are_valid(toolkit: Toolkit) -> None:
-    cases = generated_cases(toolkit)
-    assert len(valid(cases)) >= 0.95 * len(cases)
+    assert sum(case.is_valid() for case in generated_cases(toolkit)) >= 0.95 * GENERATED
 
 
 @of_every_toolkit
 def test_generated_projects_vary_every_field_that_becomes_a_setting(toolkit: Toolkit) -> None:
     seen: dict[str, set[str]] = defaultdict(set)
-    for case in valid(generated_cases(toolkit)):
-        project = case.project
-        for section in ("model", "lora", "training", "parallel", "dpo"):
-            for field, value in fields_of(getattr(project, section)):
-                seen[f"{section}.{field}"].add(str(value))
-        seen["data.format"].add(project.data.format)
-        seen["data.preference"].add(str(project.data.preference))
+    for case in generated_cases(toolkit):
+        sections = case.project.model_dump(include={"model", "lora", "training", "parallel", "dpo"})
+        sections["data"] = case.project.data.model_dump(include={"format", "preference"})
+        if case.is_valid():
+            for section, fields in sections.items():
+                for field, value in fields.items():
+                    seen[f"{section}.{field}"].add(str(value))
     assert {field for field, drawn in seen.items() if len(drawn) < 2} == toolkit.never
-
-
-def fields_of(section: BaseModel) -> Iterator[tuple[str, Any]]:
-    yield from ((field, getattr(section, field)) for field in type(section).model_fields)
-
-
-@of_every_toolkit
-def test_every_key_that_is_named_as_overwritten_is_predicted(toolkit: Toolkit) -> None:
-    own = erniekit if toolkit.backend == "erniekit" else paddleformers
-    case = config_cases(toolkit)[0]
-    assert set(own.OVERWRITTEN) <= set(own.overwritten(values(case.settings), toolkit.version, 1))
-
-
-@of_every_toolkit
-def test_a_key_that_the_parser_does_not_know_would_be_noticed(
-    toolkit: Toolkit, ask: Callable[..., list[Held | str]]
-) -> None:
-    case = config_cases(toolkit)[0]
-    said = {"run_name": case.project.run_name, "no_such_key": 1}
-    text = settings_text(case.settings) + "no_such_key: 1\n"
-    (held,) = ask(toolkit, [(text, 1, list(said))])
-    (difference,) = Parsing(case.name, 1, said, held).differences()
-    assert "no_such_key" in difference
