@@ -200,7 +200,7 @@ def overwritten(settings: Mapping[str, Any], version: str, world_size: int) -> d
         found |= {key: (value, "from compute_type fp8") for key, value in _WITH_FP8.items()}
     degrees = (settings[key] for key in ("tensor_parallel_degree", "pipeline_parallel_degree"))
     if world_size == 1 or max(*degrees, settings.get("sharding_parallel_degree", 1)) == 1:
-        why = "one process" if world_size == 1 else "no degree is over 1"
+        why = "set aside: one process" if world_size == 1 else "set aside: no degree is over 1"
         found |= {key: (value, why) for key, value in _NO_DEGREES.items() if key in settings}
     elif settings["pipeline_parallel_degree"] > 1:
         found |= _in_a_pipeline(settings, version)

@@ -161,7 +161,7 @@ def overwritten(settings: Mapping[str, Any], version: str, world_size: int) -> d
     sharding = settings.get("sharding", _OWN_SHARDING)
     sharing = settings.get("sharding_parallel_size", groups) if sharding else 1
     if world_size == 1 or max(tensor, pipeline, sharing) == 1:
-        why = "one process" if world_size == 1 else "no degree is over 1"
+        why = "set aside: one process" if world_size == 1 else "set aside: no degree is over 1"
         found |= {key: (value, why) for key, value in _NO_DEGREES.items() if key in settings}
     elif sharing == 1 and "sharding" in settings:
         found["sharding"] = ([], "no GPUs that share")

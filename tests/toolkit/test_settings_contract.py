@@ -8,10 +8,11 @@ with a stand-in for what waits for the other processes; parsed_by_toolkit.py say
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,10 @@ TEXT = (
 ERNIEKIT, PADDLEFORMERS = "erniekit.hparams.parser", "paddleformers.cli.hparams.parser"
 OF_IMAGES = frozenset({"training.freeze_vision", "data.format"})
 TOOLKITS = (
-    Toolkit("erniekit", "1.0.1", "erniekit", ERNIEKIT, TEXT, (30_000, 180), OF_IMAGES),
-    Toolkit("erniekit", "1.3.0", "erniekit13", ERNIEKIT, (*TEXT, "ernie-vl-28b-lora"), (30_000, 280)),
+    Toolkit("erniekit", "1.0.1", "erniekit", ERNIEKIT, TEXT, (32_000, 170), OF_IMAGES),
+    Toolkit("erniekit", "1.3.0", "erniekit13", ERNIEKIT, (*TEXT, "ernie-vl-28b-lora"), (32_000, 260)),
     Toolkit(
-        *("paddleformers", "1.2.0", "paddleformers", PADDLEFORMERS, ("paddleocr-vl-paddleformers",), (30_000, 380)),
+        *("paddleformers", "1.2.0", "paddleformers", PADDLEFORMERS, ("paddleocr-vl-paddleformers",), (32_000, 370)),
     ),
 )
 # A value that is no default, by the type of a key.
@@ -88,6 +89,35 @@ VALUES: dict[str, Any] = {
     "List[int]": [1, 2],
     "List[List[int]]": [[1, 2], [5, 9]],
 }
+# Keys that hold a field of the project as it is, in both toolkits.
+AS_ASKED = {
+    "learning_rate": "training.learning_rate",
+    "lr_scheduler_type": "training.lr_scheduler_type",
+    "weight_decay": "training.weight_decay",
+    "max_grad_norm": "training.max_grad_norm",
+    "logging_steps": "training.logging_steps",
+    "save_steps": "training.save_steps",
+    "save_total_limit": "training.save_total_limit",
+    "eval_steps": "training.eval_steps",
+    "num_train_epochs": "training.num_train_epochs",
+    "max_seq_len": "training.max_seq_length",
+    "per_device_train_batch_size": "training.per_device_train_batch_size",
+    "seed": "training.seed",
+    "device": "training.device",
+    "lora": "lora.enabled",
+    "lora_rank": "lora.r",
+    "lora_alpha": "lora.alpha",
+    "rslora": "lora.rslora",
+    "lora_plus_scale": "lora.lora_plus_scale",
+    "beta": "dpo.beta",
+    "loss_type": "dpo.loss_type",
+    "label_smoothing": "dpo.label_smoothing",
+    "pref_loss_ratio": "dpo.pref_loss_ratio",
+    "sft_loss_ratio": "dpo.sft_loss_ratio",
+    "simpo_gamma": "dpo.simpo_gamma",
+    "run_name": "run_name",
+}
+PLAIN_TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 # What these bring with them is not foretold: other degrees, other names.
 WITH_CONSEQUENCES = {"enable_auto_parallel", "sharding_degree"}
 of_every_toolkit = pytest.mark.parametrize("toolkit", TOOLKITS, ids=str)
@@ -172,7 +202,7 @@ def parsings(tmp_path_factory: pytest.TempPathFactory, run_python: Run) -> Asked
             pytest.fail(f"{python.relative_to(ROOT)} is missing: run make setup-{toolkit.environment}", pytrace=False)
         folder = tmp_path_factory.mktemp(toolkit.environment)
         runs: list[tuple[str, int, dict[str, Any]]] = []
-        jobs = []
+        jobs: list[dict[str, Any]] = []
         for case in [*config_cases(toolkit), *generated_cases(toolkit), *raw_key_cases(toolkit)]:
             if not case.is_valid():
                 continue
@@ -205,6 +235,35 @@ def test_the_toolkit_holds_of_every_project_what_was_said(toolkit: Toolkit, pars
     alone = sum(parsing.world_size == 1 for parsing in found)
     print(f"\n{toolkit}: {compared} values of {len(keys)} keys compared, in {alone} + {len(found) - alone} parsings")
     assert compared >= toolkit.compared[0]
+
+
+@of_every_toolkit
+def test_what_a_project_asks_is_what_the_toolkit_holds_whatever_the_translation_said(
+    toolkit: Toolkit, parsings: Asked
+) -> None:
+    projects = {case.name: case.project for case in [*config_cases(toolkit), *generated_cases(toolkit)]}
+    compared = Counter[str]()
+    for parsing in parsings(toolkit):
+        project = projects.get(parsing.name)
+        if project is None or isinstance(parsing.held, str):
+            continue
+        for key, field in AS_ASKED.items():
+            if asked := parsing.held.get(key):
+                value = attrgetter(field)(project)
+                assert (key, asked) == (key, [[type(value).__name__, value]]), parsing.name
+                compared[key] += 1
+    assert set(compared) == set(AS_ASKED)
+
+
+@of_every_toolkit
+def test_settings_are_of_the_type_that_the_toolkit_declares(toolkit: Toolkit) -> None:
+    known = accepted_keys(toolkit.version, "train", toolkit.backend)
+    for case in filter(Case.is_valid, [*config_cases(toolkit), *generated_cases(toolkit)]):
+        raw = {raw.key for raw in case.facts.raw_keys}
+        for key, setting in settings_of(case.project, case.facts).items():
+            declared = PLAIN_TYPES.get(known[key][0].removeprefix("Optional[").removesuffix("]"))
+            if declared and key not in raw:
+                assert (key, type(setting.value)) == (key, declared), case.name
 
 
 @of_every_toolkit
