@@ -27,7 +27,7 @@ setup-erniekit: .venvs/erniekit/.ready ## make .venvs/erniekit: ERNIEKit and Pad
 setup-erniekit13: .venvs/erniekit13/.ready ## make .venvs/erniekit13: the incomplete 1.3.0, whose parser tests ask
 setup-transformers: .venvs/transformers/.ready ## make .venvs/transformers: torch and PEFT, for tests of the PEFT form
 setup-transformers5: .venvs/transformers5/.ready ## make .venvs/transformers5: the next transformers, for tests
-setup-paddleformers: .venvs/paddleformers/.ready ## make .venvs/paddleformers: ERNIEKit's successor on CPU, for tests
+setup-paddleformers: .venvs/paddleformers/.ready ## make .venvs/paddleformers: ERNIEKit's successor on CPU
 
 .venv/.ready: requirements/project.txt
 	$(call environment,.venv,requirements/project.txt)

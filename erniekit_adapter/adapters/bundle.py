@@ -63,7 +63,7 @@ def trained(project: Project) -> dict[str, Any]:
     """The manifest of the train stage.
 
     Raises:
-        UsageError: training has not been finished, or trained no adapter.
+        UsageError: training has not been finished, trained no adapter, or was PaddleFormers'.
     """
     path = project.training_dir / "manifest.json"
     if not path.is_file():
@@ -75,6 +75,9 @@ def trained(project: Project) -> dict[str, Any]:
             "found false: all weights were trained and there is no adapter to export",
             f"serve {project.training_dir / 'output'} itself",
         )
+    if manifest["toolkit"]["name"] != "erniekit":
+        what = "was trained by PaddleFormers, whose layout of adapters is not exported yet"
+        raise misuse(project.training_dir, what, f"use {project.training_dir / 'output'} itself, or backend: erniekit")
     return manifest
 
 

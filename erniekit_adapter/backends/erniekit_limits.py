@@ -73,7 +73,7 @@ def _images_in_parallel(project: Project, facts: RunFacts) -> Iterator[Problem]:
 
 
 def _lora(project: Project, facts: RunFacts) -> Iterator[Problem]:
-    if facts.sees_pages and needs_initial_adapter(project.lora):
+    if facts.sees_pages and needs_initial_adapter(project, facts.kind):
         what = (
             "of a model with images ERNIEKit adapts all linear layers, without dropout; no other way is known to work"
         )
@@ -115,4 +115,11 @@ def _schedule(project: Project, facts: RunFacts) -> Iterator[Problem]:
         yield Problem(f"{PROJECT} training.lr_scheduler_type", what, "set it to cosine, or leave it out")
 
 
-LIMITS = (_batch, _schedule, _stage, _images_in_parallel, _lora, _quantization, _offload)
+def _sharding(project: Project, facts: RunFacts) -> Iterator[Problem]:
+    parallel = project.parallel
+    if parallel.sharding > 1 and parallel.sharding_stage == "stage3":
+        what = "with stage3 ERNIEKit writes another kind of checkpoint, which export does not read, and only logs it"
+        yield Problem(f"{PROJECT} parallel.sharding_stage", what, "take stage1 or stage2")
+
+
+LIMITS = (_sharding, _batch, _schedule, _stage, _images_in_parallel, _lora, _quantization, _offload)

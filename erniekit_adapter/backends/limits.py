@@ -77,7 +77,7 @@ def _lora(project: Project, facts: RunFacts) -> Iterator[Problem]:
     if not project.lora.enabled:
         return
     yield from target_problems(project.lora, project.backend, facts.kind)
-    if needs_initial_adapter(project.lora, project.backend, facts.kind) and project.parallel.model_parallel > 1:
+    if needs_initial_adapter(project, facts.kind) and project.parallel.model_parallel > 1:
         what = (
             "targets, dropout or an alpha that the toolkit has no key for start from an adapter made beforehand, which "
             f"is not proven with tensor {project.parallel.tensor}, pipeline {project.parallel.pipeline}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from erniekit_adapter.errors import Problem
 from erniekit_adapter.project.catalogue import Kind
 from erniekit_adapter.project.loading import PROJECT
+from erniekit_adapter.project.schema import Project
 from erniekit_adapter.project.toolkit_sections import LINEAR_MODULES, Backend, LoraSection
 
 # Both toolkits keep these projections of a text model in one matrix; the images' models of PaddleFormers do not.
@@ -45,14 +46,18 @@ def target_problems(lora: LoraSection, backend: Backend, kind: Kind) -> list[Pro
     ]
 
 
-def needs_initial_adapter(lora: LoraSection, backend: Backend = "erniekit", kind: Kind = "dense") -> bool:
+def needs_initial_adapter(project: Project, kind: Kind) -> bool:
     """Whether LoRA is asked for in a way that the toolkit has no key for, so that training starts from an adapter.
 
-    Neither toolkit has a key for targets or dropout; PaddleFormers takes `lora_alpha` and goes by 2 × rank, with rslora
-    by 4.
+    Neither toolkit has a key for targets or dropout. PaddleFormers takes `lora_alpha` and goes by 2 × rank, with rslora
+    by 4; and of PaddleOCR-VL it adapts the vision tower's q, k and v even where it is told to freeze it.
     """
+    lora, backend = project.lora, project.backend
     if not lora.enabled:
         return False
     if target_matrices(lora, backend, kind) != tuple(matrices(backend, kind)) or lora.lora_dropout > 0:
         return True
-    return backend == "paddleformers" and lora.alpha != (4 if lora.rslora else 2 * lora.r)
+    if backend == "erniekit":
+        return False
+    frozen = kind == "ocr-vl" and project.training.freeze_vision
+    return frozen or lora.alpha != (4 if lora.rslora else 2 * lora.r)

@@ -55,8 +55,8 @@ def train_settings(project: Project, facts: RunFacts) -> Settings:
 
 def _evaluation_settings(project: Project, facts: RunFacts, line_type: str) -> Settings:
     settings = evaluation_settings(project, facts, line_type)
-    if project.lora.enabled:
-        why = "following the loss with LoRA needs the package paddlefleet, which is not to be had"
+    if project.lora.enabled or facts.stage == "DPO":
+        why = "following the loss with LoRA or DPO needs the package paddlefleet, which is not to be had"
         settings |= {"do_eval": ruled(False, why), "evaluation_strategy": ruled("no", why)}
         del settings["eval_steps"]
     return settings
@@ -94,7 +94,9 @@ def _parallel_settings(project: Project) -> Settings:
         "tensor_model_parallel_size": asked(parallel.tensor, "parallel.tensor"),
         "pipeline_model_parallel_size": asked(parallel.pipeline, "parallel.pipeline"),
     }
-    if parallel.sharding > 1:
+    if parallel.sharding == 1:
+        settings["sharding"] = ruled("", "its default, stage1, shards among all GPUs unasked")
+    else:
         settings |= {
             "sharding": asked(parallel.sharding_stage, "parallel.sharding_stage"),
             "sharding_parallel_size": asked(parallel.sharding, "parallel.sharding"),

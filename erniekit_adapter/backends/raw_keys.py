@@ -38,6 +38,12 @@ _TOOLKIT_KEYS: Mapping[str, tuple[str, ...]] = {
     "resume": ("resume_from_checkpoint",),
     "dataloader_workers": ("dataloader_num_workers",),
 }
+# Keys that quietly change other keys, so that what was said of those would not hold.
+_CHANGE_OTHERS: Mapping[str, str] = {
+    "sharding_degree": "is an old name that changes sharding_parallel_degree",
+    "enable_auto_parallel": "sets all degrees of parallelism anew",
+    "local_rank": "is the launcher's to set",
+}
 
 
 def raw_key_problems(
@@ -67,6 +73,8 @@ def raw_key_problems(
         elif raw.key in overwritten:
             remedy = _project_remedy(raw.key) or "remove it"
             problems.append(Problem(raw.where, f"{TOOLKIT_NAMES[backend]} {overwritten[raw.key]}", remedy))
+        elif raw.key in _CHANGE_OTHERS:
+            problems.append(Problem(raw.where, _CHANGE_OTHERS[raw.key], _project_remedy(raw.key) or "remove it"))
         elif raw.key not in known:
             what = f"{TOOLKIT_NAMES[backend]} {version} has no such key"
             problems.append(Problem(raw.where, what, _nearest(raw.key, known, settings, overwritten)))

@@ -12,7 +12,7 @@ from erniekit_adapter.backends.raw_keys import raw_key_problems
 from erniekit_adapter.backends.settings import RawKey, RunFacts, Setting, Settings, values
 from erniekit_adapter.backends.stages import line_files, stage_of
 from erniekit_adapter.errors import Problem, UsageError
-from erniekit_adapter.project.loading import read_mapping
+from erniekit_adapter.project.loading import PROJECT, read_mapping
 from erniekit_adapter.project.model_folder import model_kind
 from erniekit_adapter.project.schema import Project
 
@@ -33,7 +33,7 @@ def facts_before_training(project: Project, version: str | None = None) -> RunFa
     kind = model_kind(project.model.model_name_or_path) or "dense"
     stage = stage_of(project, kind)
     train_file, eval_file = line_files(stage)
-    adapter = INITIAL_ADAPTER if needs_initial_adapter(project.lora, project.backend, kind) else None
+    adapter = INITIAL_ADAPTER if needs_initial_adapter(project, kind) else None
     return RunFacts(
         project.model.model_name_or_path,
         version=version or named or DEFAULT_VERSIONS[project.backend],
@@ -73,7 +73,22 @@ def problems_of_project(project: Project, facts: RunFacts | None = None) -> list
     return [
         *limit_problems(project, facts),
         *raw_key_problems(facts.raw_keys, own, replaced, project.backend, facts.version),
+        *_references(own, facts),
     ]
+
+
+def _references(own: Settings, facts: RunFacts) -> list[Problem]:
+    """Texts that the toolkits' YAML reader, OmegaConf, would take for references to other keys, and may stop at."""
+    texts = [(f"{PROJECT} {', '.join(setting.keys)}", setting.value) for setting in own.values() if setting.keys]
+    texts += [(raw.where, raw.value) for raw in facts.raw_keys]
+    what = "the toolkit reads ${…} as a reference to another key"
+    return [Problem(where, f"found {text!r}; {what}", "write it without ${") for where, text in texts if _refers(text)]
+
+
+def _refers(value: object) -> bool:
+    if isinstance(value, list):
+        return any(_refers(each) for each in value)
+    return isinstance(value, str) and "${" in value
 
 
 def settings_of(project: Project, facts: RunFacts) -> Settings:

@@ -92,12 +92,13 @@ def _layout(model_dir: Path) -> Literal["paddle", "torch"] | None:
 
 
 def usable_model_dir(model_dir: Path, copy: Path, device: str, backend: Backend = "erniekit") -> Path:
-    """The model folder itself, or for CPU a folder of links beside a config.json that its kernels can work with."""
+    """The model folder itself, or a folder of links beside its config.json: completed with what the kernels of a CPU
+    need, or because PaddleFormers writes into the folder that it reads."""
     config = read_json(model_dir / "config.json")
-    wanted = _ON_CPU[backend]
+    wanted = _ON_CPU[backend] if device == "cpu" else {}
     # A model of ours may say it already, and then with its own number.
     missing = {key: value for key, value in wanted.items() if key not in config or (value is False and config[key])}
-    if device != "cpu" or not missing:
+    if backend == "erniekit" and not missing:
         return model_dir
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(parents=True)

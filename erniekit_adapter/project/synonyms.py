@@ -105,6 +105,7 @@ PROJECT_KEY_OF: Mapping[str, str] = {
     "fsdp": "parallel.sharding",
     "deepspeed": "parallel.sharding",
     "sharding": "parallel.sharding_stage",
+    "sharding_degree": "parallel.sharding",
     "sharding_parallel_degree": "parallel.sharding",
     "sharding_parallel_size": "parallel.sharding",
     "sequence_parallel": "parallel.sequence",

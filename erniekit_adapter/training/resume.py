@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from erniekit_adapter.files import read_json
+from erniekit_adapter.project.toolkit_sections import Backend
 
 TOOLKIT_DIR = "output"
 EARLIER = "earlier-"
+# The file of a checkpoint that each toolkit writes last.
+_LAST_FILES: Mapping[Backend, str] = {"erniekit": "trainer_state.json", "paddleformers": "scheduler.pdparams"}
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
@@ -37,31 +41,32 @@ class Start:
         return None if self.total_steps is None else max(self.total_steps - self.done_steps, 0)
 
 
-def begin(training_dir: Path, *, with_initial_adapter: bool) -> Start:
+def begin(training_dir: Path, *, with_initial_adapter: bool, backend: Backend = "erniekit") -> Start:
     """Find where a run begins and, when it goes on in a new part, set the current part aside.
 
     When ERNIEKit resumes from a checkpoint it ignores `lora_path` and wraps all linear layers again without dropout, so
     a run with targets of its own would silently train more. Such a run goes on from the checkpoint's adapter instead.
+    PaddleFormers does not ignore it, and its checkpoints hold no adapter: there every run is resumed.
     Killed at any point and called again, this gives the same answer.
     """
-    start = find_start(training_dir, with_initial_adapter=with_initial_adapter)
+    start = find_start(training_dir, with_initial_adapter=with_initial_adapter, backend=backend)
     output = training_dir / TOOLKIT_DIR
     if start.kind == "go_on" and start.checkpoint and start.checkpoint.parent == output:
         output.rename(training_dir / f"{EARLIER}{len(earlier_parts(training_dir)) + 1}")
-        return find_start(training_dir, with_initial_adapter=with_initial_adapter)
+        return find_start(training_dir, with_initial_adapter=with_initial_adapter, backend=backend)
     return start
 
 
-def find_start(training_dir: Path, *, with_initial_adapter: bool) -> Start:
+def find_start(training_dir: Path, *, with_initial_adapter: bool, backend: Backend = "erniekit") -> Start:
     """Look for an unfinished run's newest checkpoint; changes nothing."""
     parts = [*earlier_parts(training_dir), training_dir / TOOLKIT_DIR]
-    found = [checkpoint for part in parts if (checkpoint := newest_checkpoint(part))]
+    found = [checkpoint for part in parts if (checkpoint := newest_checkpoint(part, backend))]
     if not found:
         return Start("new")
     newest, planned = found[-1], _planned_steps(found[-1])
     before = sum(step_of(checkpoint) for checkpoint in found[:-1])
     kind: Literal["resume", "go_on"] = "resume"
-    if with_initial_adapter or newest.parent.name.startswith(EARLIER):
+    if (with_initial_adapter and backend == "erniekit") or newest.parent.name.startswith(EARLIER):
         kind = "go_on"
     return Start(kind, newest, before + step_of(newest), None if planned is None else before + planned)
 
@@ -72,12 +77,12 @@ def earlier_parts(training_dir: Path) -> list[Path]:
     return sorted(found, key=lambda folder: int(folder.name.removeprefix(EARLIER)))
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
+def newest_checkpoint(folder: Path, backend: Backend = "erniekit") -> Path | None:
     """The whole checkpoint with the highest step; one that was cut off while it was written does not count."""
     whole = [
         path
         for path in folder.glob("checkpoint-*")
-        if _CHECKPOINT.fullmatch(path.name) and (path / "trainer_state.json").is_file()
+        if _CHECKPOINT.fullmatch(path.name) and (path / _LAST_FILES[backend]).is_file()
     ]
     return max(whole, key=step_of, default=None)
 
@@ -88,5 +93,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def _planned_steps(checkpoint: Path) -> int | None:
-    steps = read_json(checkpoint / "trainer_state.json").get("max_steps")
+    # PaddleFormers writes a pickle instead, which is not opened.
+    state = checkpoint / "trainer_state.json"
+    steps = read_json(state).get("max_steps") if state.is_file() else None
     return steps if isinstance(steps, int) and steps > 0 else None

@@ -18,7 +18,12 @@ from erniekit_adapter.backends.lora_modules import needs_initial_adapter
 from erniekit_adapter.backends.process import Outcome, run_logged
 from erniekit_adapter.backends.settings import RunFacts, Settings, values
 from erniekit_adapter.backends.stages import line_files
-from erniekit_adapter.backends.translation import derived_by_toolkit, facts_before_training, settings_of
+from erniekit_adapter.backends.translation import (
+    INITIAL_ADAPTER,
+    derived_by_toolkit,
+    facts_before_training,
+    settings_of,
+)
 from erniekit_adapter.errors import fail, misuse
 from erniekit_adapter.files import fingerprint, read_json, refuse_foreign_folder, write_json
 from erniekit_adapter.project.model_folder import (
@@ -28,6 +33,7 @@ from erniekit_adapter.project.model_folder import (
     usable_model_dir,
 )
 from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.toolkit_sections import Backend
 from erniekit_adapter.training.following import Follower, keep_until, read_metrics
 from erniekit_adapter.training.initial_adapter import INDEX_FILE, write_initial_adapter
 from erniekit_adapter.training.lines import read_data_manifest
@@ -83,13 +89,13 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
     identity = _identity(project, facts, data, base_model)
     if options.restart:
         shutil.rmtree(folder, ignore_errors=True)
-    elif finished := _finished(folder, identity):
+    elif finished := _finished(folder, identity, project.backend):
         console.print(f"already trained: {folder} (--restart trains anew)")
         return finished
     write_json(folder / RUN_FILE, identity)
     usable = usable_model_dir(base_model.resolve(), folder / "model", training.device, project.backend)
     facts = replace(facts, model_dir=str(usable))
-    start = begin(folder, with_initial_adapter=_starts_from_adapter(project, facts))
+    start = begin(folder, with_initial_adapter=_starts_from_adapter(project, facts), backend=project.backend)
     facts = _facts_from(start, facts, project)
     settings = settings_of(project, facts)
     run = _Run(project, folder, toolkit, start, facts, settings, identity)
@@ -116,7 +122,7 @@ def _facts_of(project: Project, toolkit: Toolkit, data: dict[str, Any]) -> RunFa
 
 
 def _starts_from_adapter(project: Project, facts: RunFacts) -> bool:
-    return needs_initial_adapter(project.lora, project.backend, facts.kind)
+    return needs_initial_adapter(project, facts.kind)
 
 
 def _identity(project: Project, facts: RunFacts, data: dict[str, Any], base_model: Path) -> dict[str, Any]:
@@ -128,14 +134,14 @@ def _identity(project: Project, facts: RunFacts, data: dict[str, Any], base_mode
     return {"settings": asked, "data": fingerprint(lines), "base_model": model_fingerprint(base_model)}
 
 
-def _finished(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+def _finished(folder: Path, identity: dict[str, Any], backend: Backend) -> dict[str, Any] | None:
     """The manifest of this very run when it is done already.
 
     Raises:
         UsageError: the folder holds work of another run, finished or not; it names what differs.
     """
     done, started = folder / "manifest.json", folder / RUN_FILE
-    has_work = done.is_file() or find_start(folder, with_initial_adapter=False).kind != "new"
+    has_work = done.is_file() or find_start(folder, with_initial_adapter=False, backend=backend).kind != "new"
     if has_work and started.is_file() and (changed := _changes(read_json(started), identity)):
         remedy = "train anew with --restart, or set another output_dir"
         raise misuse(folder, f"holds a run with other {'; '.join(changed)}", remedy)
@@ -160,10 +166,11 @@ def _facts_from(start: Start, facts: RunFacts, project: Project) -> RunFacts:
         return replace(facts, initial_adapter_dir=str(start.checkpoint.resolve()), remaining_steps=steps)
     if start.kind == "new":
         shutil.rmtree(folder / TOOLKIT_DIR, ignore_errors=True)
-    if start.kind == "resume" or not _starts_from_adapter(project, facts):
+    if not _starts_from_adapter(project, facts) or (start.kind == "resume" and project.backend == "erniekit"):
         return facts
-    adapter_dir = folder / "initial_adapter"
-    write_initial_adapter(project.lora, Path(facts.model_dir), adapter_dir, project.training.seed)
+    adapter_dir = folder / INITIAL_ADAPTER
+    if start.kind == "new" or not adapter_dir.is_dir():
+        write_initial_adapter(project, facts.kind, Path(facts.model_dir), adapter_dir)
     return replace(facts, initial_adapter_dir=str(adapter_dir.resolve()))
 
 
@@ -191,7 +198,7 @@ def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome
     earlier_steps = run.start.done_steps if run.start.kind == "go_on" else 0
     with Follower(metrics, earlier_steps, console) as follower:
         outcome = run_logged(
-            run.toolkit.command("train", "settings.yaml"),
+            _command(run),
             folder=folder,
             environment=run.toolkit.environment(on_cpu=run.project.training.device == "cpu"),
             log=folder / "train.log",
@@ -199,6 +206,13 @@ def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome
             stall_s=options.stall_minutes * 60,
         )
     return outcome, follower
+
+
+def _command(run: _Run) -> list[str]:
+    """What starts the toolkit; PaddleFormers in one process needs to be made ready, see the worker."""
+    if run.toolkit.backend == "paddleformers" and run.project.parallel.world_size == 1:
+        return run.toolkit.worker("paddleformers_train", "settings.yaml")
+    return run.toolkit.command("train", "settings.yaml")
 
 
 def _refuse_failure(outcome: Outcome, run: _Run, options: TrainOptions) -> None:

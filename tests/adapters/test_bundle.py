@@ -106,6 +106,15 @@ def test_the_bundle_holds_the_forms_that_were_asked_for(
     assert json.loads(files["manifest.json"])["forms"] == list(forms)
 
 
+def test_an_adapter_of_paddleformers_is_refused_and_its_folder_named(tmp_path: Path) -> None:
+    project = trained(tmp_path, forms=("native",))
+    path = project.training_dir / "manifest.json"
+    made = json.loads(path.read_text())
+    path.write_text(json.dumps({**made, "toolkit": {"name": "paddleformers", "version": "1.2.0", "distributions": {}}}))
+    with pytest.raises(UsageError, match="was trained by PaddleFormers, whose layout of adapters is not exported yet"):
+        exported(project)
+
+
 def test_no_pickle_gets_into_a_bundle(tmp_path: Path) -> None:
     assert set(exported(trained(tmp_path))) == {
         "README.md",

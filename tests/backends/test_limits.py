@@ -184,6 +184,38 @@ ACCUMULATION = {"gradient_accumulation_steps": 4}
         ),
         pytest.param(paddleformers_project(DENSE), "baidu/ERNIE-4.5-0.3B-PT", id="Paddle weights in PaddleFormers"),
         pytest.param(project("baidu/ERNIE-4.5-0.3B-PT"), "baidu/ERNIE-4.5-0.3B-Paddle", id="torch weights in ERNIEKit"),
+        pytest.param(
+            project(MOE, parallel={"sharding": 2, "sharding_stage": "stage3"}),
+            "parallel.sharding_stage: with stage3 ERNIEKit writes another kind of checkpoint",
+            id="stage3",
+        ),
+        pytest.param(
+            paddleformers_project(
+                lora={"enabled": False}, parallel={"pipeline": 2}, training={"per_device_eval_batch_size": 2}
+            ),
+            "training.per_device_eval_batch_size: found 2; in a pipeline it has to be that of training, 1",
+            id="two batch sizes in a pipeline of PaddleFormers",
+        ),
+        pytest.param(
+            paddleformers_project(parallel={"sharding": 2}, paddleformers={"extra": {"amp_master_grad": False}}),
+            "paddleformers.extra.amp_master_grad: is false, and PaddleFormers stops without it",
+            id="gradients in PaddleFormers' sharding",
+        ),
+        pytest.param(
+            paddleformers_project(
+                OCR_VL, data={"format": "paddleformers"}, training={"freeze_vision": False}, lora={"lora_dropout": 0.1}
+            ),
+            "training.freeze_vision: is false, and of the vision tower PaddleFormers adapts all or nothing",
+            id="the vision tower with an adapter made beforehand",
+        ),
+        pytest.param(
+            paddleformers_project(lora={"enabled": False}, training={"stage": "DPO"}, data={"preference": True}),
+            "lora.enabled: DPO of every weight fails in one process",
+            id="DPO of every weight in PaddleFormers",
+        ),
+        pytest.param(
+            project(run_name="a${b"), "run_name: found 'a${b'; the toolkit reads ${…} as a reference", id="a reference"
+        ),
         pytest.param(project("baidu/ERNIE-4.5-8B"), "there is no model baidu/ERNIE-4.5-8B", id="no such model"),
         pytest.param(project(erniekit={"version": "1.9"}), "version 1.9 is not known here", id="no such version"),
     ],

@@ -35,6 +35,10 @@ def test_batches_and_degrees_go_by_its_own_names() -> None:
     assert not {"batch_size", "tensor_parallel_degree", "pipeline_parallel_degree"} & set(found)
 
 
+def test_it_is_told_not_to_shard_where_that_is_not_asked_for() -> None:
+    assert settings(paddleformers_project(parallel={"gpus": 4, "tensor": 2}))["sharding"] == ""
+
+
 def test_what_it_rejects_is_never_given() -> None:
     rejected = {"multimodal", "from_scratch", "modality_ratio", "text_dataset_path", "disable_ckpt_quant"}
     assert not rejected & set(settings(ocr()))

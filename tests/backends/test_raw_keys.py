@@ -124,6 +124,18 @@ def test_a_value_of_the_wrong_type_is_refused_since_the_toolkit_converts_nothing
     assert f"erniekit.extra.{key}: found {value!r}, expected {expected}" in said
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("sharding_degree", 2, "changes sharding_parallel_degree\n    → set parallel.sharding in the project file"),
+        ("enable_auto_parallel", True, "sets all degrees of parallelism anew"),
+        ("local_rank", 1, "is the launcher's to set"),
+    ],
+)
+def test_a_key_that_quietly_changes_others_is_refused(key: str, value: object, said: str) -> None:
+    assert said in refusal(with_extra(**{key: value}))
+
+
 def test_all_wrong_keys_are_told_at_once() -> None:
     said = refusal(with_extra(adam_bta2=1, learning_rate=1.0, bf16=True, buffer_size="5"))
     assert [key for key in ("adam_bta2", "learning_rate", "bf16", "buffer_size") if f"extra.{key}" not in said] == []
@@ -146,4 +158,5 @@ def test_no_synonym_hides_a_key_of_the_toolkit_that_the_project_file_has_no_word
     known = {*accepted_keys("1.0.1", "train"), *accepted_keys("1.2.0", "train", "paddleformers")}
     elsewhere = {"sharding", "sharding_parallel_degree", "sharding_parallel_size", "sequence_parallel", "beta"}
     elsewhere |= {"loss_type", "max_prompt_len", "freeze_config", "save_total_limit", "lr_scheduler", "recompute"}
+    elsewhere |= {"sharding_degree"}
     assert sorted((set(PROJECT_KEY_OF) & known) - ours - elsewhere) == []

@@ -91,6 +91,14 @@ def generated_project(backend: Backend, version: str, seed: int) -> Project:
         training.pop("lr_scheduler_type", None)
     training |= {"stage": "DPO"} if stage == "DPO" else some(draw, stage=[stage])
     training |= _batches(draw, backend, training, parallel, sees_pages, bool(lora.get("enabled", True)))
+    if (
+        backend == "paddleformers"
+        and kind == "ocr-vl"
+        and _starts_from_adapter(LoraSection(**lora), backend, kind, False)
+    ):
+        training.pop("freeze_vision", None)
+    if backend == "paddleformers" and stage == "DPO":
+        lora.pop("enabled", None)
     models = [model.id if backend == "erniekit" else model.torch_id for model in MODELS if model.kind == kind]
     extra = {**EXTRA, **EXTRA_OF[version]}
     image_lines = "erniekit-vl" if backend == "erniekit" else "paddleformers"
@@ -148,17 +156,23 @@ def _parallel(draw: Random, backend: Backend, kind: Kind, lora: LoraSection) -> 
     """Degrees that fit this model and LoRA; with images in a pipeline of ERNIEKit's, the GPUs of one copy alone."""
     with_images = backend == "erniekit" and kind == "vl-moe"
     needs_pipeline = with_images or (backend == "paddleformers" and kind == "vl-moe" and lora.enabled)
-    alone = needs_initial_adapter(lora, backend, kind)
+    alone = _starts_from_adapter(lora, backend, kind, frozen=True)
     parallel: dict[str, Any] = {} if alone else some(draw, tensor=[1, 2, 4, 8], pipeline=[1, 2, 4])
     if needs_pipeline and not alone:
         parallel["pipeline"] = draw.choice([2, 4])
     if not with_images:
         parallel |= some(draw, sharding=[1, 2, 4])
-        stages = ["stage1"] if parallel.get("pipeline", 1) > 1 else ["stage1", "stage2", "stage3"]
+        stages = ["stage1"] if parallel.get("pipeline", 1) > 1 else ["stage1", "stage2"]
+        stages += ["stage3"] if backend == "paddleformers" and len(stages) > 1 else []
         parallel |= some(draw, sharding_stage=stages)
     if parallel.get("tensor", 1) > 1:
         parallel |= some(draw, sequence=[True, False])
     return {**parallel, **some(draw, gpus=[math.prod(_degrees(parallel)) * (1 if with_images else draw.randint(1, 3))])}
+
+
+def _starts_from_adapter(lora: LoraSection, backend: Backend, kind: Kind, frozen: bool) -> bool:
+    sections = {"model": {"model_name_or_path": "m"}, "lora": lora, "training": {"freeze_vision": frozen}}
+    return needs_initial_adapter(Project.model_validate({"backend": backend, "output_dir": "o", **sections}), kind)
 
 
 def _training(draw: Random, on_cpu: bool) -> dict[str, Any]:

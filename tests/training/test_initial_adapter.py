@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from training_examples import CONFIG, HIDDEN, LAYERS, LINEAR, model_tensors, write_model
+from training_examples import CONFIG, FFN, HIDDEN, LAYERS, LINEAR, make_project, model_tensors, write_model
 
 from erniekit_adapter.adapters.layouts import ModelShape, linear_shapes
 from erniekit_adapter.adapters.peft import read_native, write_peft
 from erniekit_adapter.errors import AdapterError
-from erniekit_adapter.project.toolkit_sections import LoraSection
+from erniekit_adapter.project.catalogue import Kind
+from erniekit_adapter.project.schema import Project
 from erniekit_adapter.training.initial_adapter import (
     INDEX_FILE,
     WEIGHTS_FILE,
@@ -29,7 +31,8 @@ def made(tmp_path: Path, seed: int = 0, **lora: Any) -> Path:
     model = tmp_path / "model"
     if not model.exists():
         write_model(model)
-    write_initial_adapter(LoraSection.model_validate({"r": 3, **lora}), model, tmp_path / "adapter", seed)
+    project = make_project(tmp_path, lora={"r": 3, **lora}, seed=seed)
+    write_initial_adapter(project, "dense", model, tmp_path / "adapter")
     return tmp_path / "adapter"
 
 
@@ -127,7 +130,7 @@ def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_a_folder_without_weights_or_with_other_weights_is_refused(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model")
     save_file({"bert.weight": np.zeros((2, 2), np.float32)}, model / "model.safetensors")
-    with pytest.raises(AdapterError, match="no linear layers under the names that ERNIEKit uses"):
+    with pytest.raises(AdapterError, match="no linear layers under the names that erniekit uses"):
         base_linear_shapes(model)
     (model / "model.safetensors").unlink()
     with pytest.raises(AdapterError, match=r"no model\.safetensors"):
@@ -146,3 +149,49 @@ def test_the_index_names_every_tensor(tmp_path: Path) -> None:
     index = json.loads((adapter / INDEX_FILE).read_text())
     assert set(index["weight_map"]) == set(load_file(adapter / WEIGHTS_FILE))
     assert set(index["weight_map"].values()) == {WEIGHTS_FILE}
+
+
+HEADS, KV_HEADS, HEAD_DIM = 4, 2, 2
+# (out, in), as Hugging Face keeps it.
+TORCH_LINEAR = {
+    "self_attn.q_proj": (HEADS * HEAD_DIM, HIDDEN),
+    "self_attn.k_proj": (KV_HEADS * HEAD_DIM, HIDDEN),
+    "self_attn.v_proj": (KV_HEADS * HEAD_DIM, HIDDEN),
+    "self_attn.o_proj": (HIDDEN, HEADS * HEAD_DIM),
+    "mlp.gate_proj": (FFN, HIDDEN),
+    "mlp.up_proj": (FFN, HIDDEN),
+    "mlp.down_proj": (HIDDEN, FFN),
+}
+
+
+def made_for_paddleformers(
+    tmp_path: Path, kind: Kind, **lora: Any
+) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+    """The shapes of an adapter for PaddleFormers, and its configuration."""
+    model = tmp_path / "model"
+    model.mkdir()
+    tensors = {f"model.layers.0.{name}.weight": np.zeros(size, np.float32) for name, size in TORCH_LINEAR.items()}
+    tensors["visual.vision_model.encoder.layers.0.self_attn.q_proj.weight"] = np.zeros((4, 4), np.float32)
+    save_file(tensors, model / "model.safetensors")
+    sections = {"model": {"model_name_or_path": str(model)}, "lora": {"r": 3, **lora}, "output_dir": "o"}
+    project = Project.model_validate({"backend": "paddleformers", **sections})
+    write_initial_adapter(project, kind, model, tmp_path / "adapter")
+    shapes = {name: tensor.shape for name, tensor in load_file(tmp_path / "adapter" / WEIGHTS_FILE).items()}
+    return shapes, config_of(tmp_path / "adapter")
+
+
+def test_paddleformers_keeps_q_k_and_v_of_a_text_model_in_one_matrix_under_names_of_its_own(tmp_path: Path) -> None:
+    shapes, config = made_for_paddleformers(tmp_path, "dense", target_modules=["q_proj", "k_proj", "v_proj"])
+    prefix = "model.layers.0.self_attn.qkv_proj"
+    assert shapes == {f"{prefix}.lora_A": (HIDDEN, 3), f"{prefix}.lora_B": (3, (HEADS + 2 * KV_HEADS) * HEAD_DIM)}
+    assert config["target_modules"] == [r"model\.layers\..*\.qkv_proj"]
+
+
+def test_of_a_model_with_images_it_keeps_them_apart_and_the_vision_tower_is_left_alone(tmp_path: Path) -> None:
+    shapes, config = made_for_paddleformers(tmp_path, "ocr-vl", target_modules=["q_proj", "down_proj"], lora_alpha=3)
+    assert {name.rpartition(".")[0] for name in shapes} == {
+        "model.layers.0.self_attn.q_proj",
+        "model.layers.0.mlp.down_proj",
+    }
+    assert (config["lora_alpha"], config["scaling"], config["tensor_model_parallel_size"]) == (3, 1.0, -1)
+    assert not re.fullmatch(config["target_modules"][0], "visual.vision_model.encoder.layers.0.self_attn.q_proj")

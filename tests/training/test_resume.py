@@ -50,6 +50,17 @@ def test_a_checkpoint_that_is_half_written_does_not_count(tmp_path: Path) -> Non
     assert begin(tmp_path, with_initial_adapter=False).done_steps == 50
 
 
+@pytest.mark.parametrize("with_adapter", [False, True])
+def test_paddleformers_resumes_every_run_from_a_checkpoint_whose_schedule_is_written(
+    tmp_path: Path, with_adapter: bool
+) -> None:
+    for step in (2, 4):
+        (tmp_path / "output" / f"checkpoint-{step}").mkdir(parents=True)
+    (tmp_path / "output" / "checkpoint-2" / "scheduler.pdparams").touch()
+    start = begin(tmp_path, with_initial_adapter=with_adapter, backend="paddleformers")
+    assert start == Start("resume", tmp_path / "output" / "checkpoint-2", 2, None)
+
+
 def test_other_folders_are_no_checkpoints(tmp_path: Path) -> None:
     for name in ("checkpoint-best", "checkpoint-", "checkpoint-5.tmp", "my-checkpoint-7"):
         (tmp_path / "output" / name).mkdir(parents=True)
