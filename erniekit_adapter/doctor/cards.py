@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from erniekit_adapter.backends.probing import Installed
 from erniekit_adapter.doctor.check import Check, ok, release, skipped, wrong
 from erniekit_adapter.project.schema import Project
+from erniekit_adapter.training.cards import VISIBLE
 
 _QUERY = "index,name,memory.total,driver_version,compute_cap"
 _QUERY_TIMEOUT_S = 10
@@ -58,7 +59,7 @@ def count_visible(cards: list[Card] | str) -> int:
     """Cards that the launcher starts a process on: all, or as many as CUDA_VISIBLE_DEVICES names."""
     if isinstance(cards, str):
         return 0
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = os.environ.get(VISIBLE)
     if named is None:
         return len(cards)
     numbers = [name.strip() for name in named.split(",") if name.strip()]
@@ -102,7 +103,7 @@ def card_checks(project: Project, cards: list[Card] | str, machines: int) -> Ite
     names = sorted({f"{card.name} ({card.memory_mib / 1024:.0f} GiB)" for card in cards})
     yield from _old_cards(cards)
     visible = count_visible(cards)
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = os.environ.get(VISIBLE)
     if visible == 0:
         yield wrong(f"CUDA_VISIBLE_DEVICES is {named!r}: none of {len(cards)} cards", "unset CUDA_VISIBLE_DEVICES")
         return
@@ -121,8 +122,7 @@ def _old_cards(cards: list[Card]) -> Iterator[Check]:
 
 
 def _enough(project: Project, where: str, present: int) -> Check:
-    parallel = project.parallel
-    wanted = parallel.world_size
+    wanted = project.parallel.world_size
     if present < wanted:
         return wrong(
             f"{where}: the project's parallel section wants {wanted} GPUs",
@@ -130,6 +130,7 @@ def _enough(project: Project, where: str, present: int) -> Check:
         )
     if present == wanted:
         return ok(f"{where}: as many as the project wants")
-    fewer = f"export CUDA_VISIBLE_DEVICES={','.join(map(str, range(wanted)))}, or set parallel.gpus: {present}"
+    if VISIBLE not in os.environ:
+        return ok(f"{where}: the project takes {wanted} of them")
     what = f"{where}: the launcher starts a process on each, and the project wants {wanted}"
-    return wrong(what, fewer) if parallel.gpus else skipped(what, fewer)
+    return wrong(what, f"unset {VISIBLE}, or set parallel.gpus: {present}")

@@ -34,6 +34,7 @@ from erniekit_adapter.project.model_folder import (
 )
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.project.toolkit_sections import Backend
+from erniekit_adapter.training.cards import cards_of_run
 from erniekit_adapter.training.following import Follower, keep_until, read_metrics
 from erniekit_adapter.training.initial_adapter import INDEX_FILE, write_initial_adapter
 from erniekit_adapter.training.lines import read_data_manifest
@@ -65,6 +66,7 @@ class _Run:
     project: Project
     folder: Path
     toolkit: Toolkit
+    cards: dict[str, str]
     start: Start
     facts: RunFacts
     settings: Settings
@@ -83,6 +85,7 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
     data = read_data_manifest(project)
     toolkit = find_toolkit(project.backend)
     _check_version(project, toolkit)
+    cards = cards_of_run(project)
     facts = _facts_of(project, toolkit, data)
     base_model = local_model_dir(project)
     check_model_dir(base_model, project.model.model_name_or_path, project.backend, facts.kind)
@@ -98,7 +101,7 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
     start = begin(folder, with_initial_adapter=_starts_from_adapter(project, facts), backend=project.backend)
     facts = _facts_from(start, facts, project)
     settings = settings_of(project, facts)
-    run = _Run(project, folder, toolkit, start, facts, settings, identity)
+    run = _Run(project, folder, toolkit, cards, start, facts, settings, identity)
     _say_start(run, console)
     outcome, follower = _follow(run, options, console)
     _refuse_failure(outcome, run, options)
@@ -200,7 +203,7 @@ def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome
         outcome = run_logged(
             _command(run),
             folder=folder,
-            environment=run.toolkit.environment(on_cpu=run.project.training.device == "cpu"),
+            environment={**run.toolkit.environment(on_cpu=run.project.training.device == "cpu"), **run.cards},
             log=folder / "train.log",
             on_line=follower.take,
             stall_s=options.stall_minutes * 60,
