@@ -6,6 +6,7 @@ ERNIEKit ignores a key it does not know, and neither toolkit converts anything, 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -94,6 +95,8 @@ def check_settings(
 
 def type_problem(where: str, value: object, kind: str) -> Problem | None:
     """What is wrong with the type of a value, which the toolkits take as it is; None when nothing is."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return Problem(where, f"found {value!r}, which is no number", "write a finite one")
     if _has_type(value, kind):
         return None
     return Problem(where, f"found {value!r}, expected {_plain(kind)}", "write it so: the toolkit converts nothing")

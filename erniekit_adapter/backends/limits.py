@@ -10,7 +10,7 @@ from erniekit_adapter.backends.lora_modules import needs_initial_adapter, target
 from erniekit_adapter.backends.settings import RunFacts
 from erniekit_adapter.backends.stages import line_format
 from erniekit_adapter.errors import Problem
-from erniekit_adapter.project.catalogue import Weights, model_problems
+from erniekit_adapter.project.catalogue import Weights, find_model, is_local, model_problems
 from erniekit_adapter.project.loading import PROJECT
 from erniekit_adapter.project.schema import Project
 
@@ -98,6 +98,21 @@ def _quantization(project: Project, facts: RunFacts) -> Iterator[Problem]:
         yield Problem(f"{PROJECT} lora.{given}", what, "remove it, or training.quantization")
 
 
+def _shape(project: Project, facts: RunFacts) -> Iterator[Problem]:
+    """Degrees that a published model's shape does not allow; a folder of the user's own is not looked into."""
+    name, parallel = project.model.model_name_or_path, project.parallel
+    model = None if is_local(name) else find_model(name)
+    if model is None:
+        return
+    if model.kv_heads % parallel.tensor:
+        allowed = [degree for degree in range(1, model.kv_heads + 1) if model.kv_heads % degree == 0]
+        what = f"found {parallel.tensor}; {name} has {model.kv_heads} key-value heads to divide"
+        yield Problem(f"{PROJECT} parallel.tensor", what, f"one of {', '.join(map(str, allowed))}")
+    if parallel.pipeline > model.layers:
+        what = f"found {parallel.pipeline}; {name} has {model.layers} layers"
+        yield Problem(f"{PROJECT} parallel.pipeline", what, f"at most {model.layers}")
+
+
 def _devices(project: Project, facts: RunFacts) -> Iterator[Problem]:
     if project.training.device != "cpu":
         return
@@ -110,4 +125,14 @@ def _devices(project: Project, facts: RunFacts) -> Iterator[Problem]:
         yield Problem(f"{PROJECT} parallel", what, "one process trains on a CPU: remove the section")
 
 
-_LIMITS: tuple[Limit, ...] = (_backend, _model, _stage, _lines, _prompt_length, _lora, _quantization, _devices)
+_LIMITS: tuple[Limit, ...] = (
+    _backend,
+    _model,
+    _stage,
+    _lines,
+    _prompt_length,
+    _lora,
+    _quantization,
+    _shape,
+    _devices,
+)

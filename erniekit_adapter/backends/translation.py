@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from erniekit_adapter.backends import erniekit, paddleformers
@@ -29,14 +30,13 @@ def facts_before_training(project: Project, version: str | None = None) -> RunFa
     Raises:
         UsageError: the file of `erniekit.erniekit_config_path` is not there, or holds no settings.
     """
-    named = project.erniekit.version if project.backend == "erniekit" else project.paddleformers.version
     kind = model_kind(project.model.model_name_or_path) or "dense"
     stage = stage_of(project, kind)
     train_file, eval_file = line_files(stage)
     adapter = INITIAL_ADAPTER if needs_initial_adapter(project, kind) else None
     return RunFacts(
         project.model.model_name_or_path,
-        version=version or named or DEFAULT_VERSIONS[project.backend],
+        version=version or _names_version(project) or DEFAULT_VERSIONS[project.backend],
         kind=kind,
         stage=stage,
         train_path=f"../data/{train_file}",
@@ -67,7 +67,8 @@ def problems_of_project(project: Project, facts: RunFacts | None = None) -> list
     try:
         table_version(facts.version, project.backend)
     except UsageError as error:
-        return [*error.problems]
+        key = f"{PROJECT} {project.backend}.version"
+        return [replace(problem, where=key if _names_version(project) else problem.where) for problem in error.problems]
     replaced = erniekit.OVERWRITTEN if project.backend == "erniekit" else paddleformers.OVERWRITTEN
     own = _own_settings(project, facts)
     return [
@@ -75,6 +76,10 @@ def problems_of_project(project: Project, facts: RunFacts | None = None) -> list
         *raw_key_problems(facts.raw_keys, own, replaced, project.backend, facts.version),
         *_references(own, facts),
     ]
+
+
+def _names_version(project: Project) -> str | None:
+    return project.erniekit.version if project.backend == "erniekit" else project.paddleformers.version
 
 
 def _references(own: Settings, facts: RunFacts) -> list[Problem]:

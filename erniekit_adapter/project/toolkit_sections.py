@@ -100,7 +100,9 @@ class TrainingSection(Section):
 class ParallelSection(Section):
     """How a run is spread over GPUs: what the degrees do not take up is data parallelism."""
 
-    gpus: int | None = Field(None, ge=1, description="of the whole run, all machines; the product of the degrees")
+    gpus: int | None = Field(
+        None, ge=1, le=100_000, description="of the whole run, all machines; the product of the degrees"
+    )
     tensor: int = Field(1, ge=1, description="GPUs that share every layer")
     pipeline: int = Field(1, ge=1, description="GPUs that hold a part of the layers each")
     sharding: int = Field(1, ge=1, description="GPUs that share the optimizer's states")

@@ -214,10 +214,29 @@ ACCUMULATION = {"gradient_accumulation_steps": 4}
             id="DPO of every weight in PaddleFormers",
         ),
         pytest.param(
+            project(MOE, parallel={"tensor": 8}),
+            "parallel.tensor: found 8; baidu/ERNIE-4.5-21B-A3B-Paddle has 4 key-value heads to divide",
+            id="more GPUs than heads",
+        ),
+        pytest.param(
+            project(parallel={"pipeline": 20}),
+            "baidu/ERNIE-4.5-0.3B-Paddle has 18 layers",
+            id="more stages than layers",
+        ),
+        pytest.param(
+            project(erniekit={"extra": {"adam_beta2": float("nan")}}),
+            "erniekit.extra.adam_beta2: found nan, which is no number",
+            id="nan",
+        ),
+        pytest.param(
             project(run_name="a${b"), "run_name: found 'a${b'; the toolkit reads ${…} as a reference", id="a reference"
         ),
         pytest.param(project("baidu/ERNIE-4.5-8B"), "there is no model baidu/ERNIE-4.5-8B", id="no such model"),
-        pytest.param(project(erniekit={"version": "1.9"}), "version 1.9 is not known here", id="no such version"),
+        pytest.param(
+            project(erniekit={"version": "1.9"}),
+            "project erniekit.version: version 1.9 is not known here",
+            id="no such version",
+        ),
     ],
 )
 def test_what_the_toolkit_cannot_do_is_refused_with_the_key_and_the_reason(asked: Project, said: str) -> None:

@@ -156,7 +156,9 @@ def _parallel(draw: Random, backend: Backend, kind: Kind, lora: LoraSection) -> 
     with_images = backend == "erniekit" and kind == "vl-moe"
     needs_pipeline = with_images or (backend == "paddleformers" and kind == "vl-moe" and lora.enabled)
     alone = _starts_from_adapter(lora, backend, kind, frozen=True)
-    parallel: dict[str, Any] = {} if alone else some(draw, tensor=[1, 2, 4, 8], pipeline=[1, 2, 4])
+    # The key-value heads of the smallest model of each kind: 2 in the dense one, 4 elsewhere.
+    tensors = [1, 2] if kind in ("dense", "ocr-vl") else [1, 2, 4]
+    parallel: dict[str, Any] = {} if alone else some(draw, tensor=tensors, pipeline=[1, 2, 4])
     if needs_pipeline and not alone:
         parallel["pipeline"] = draw.choice([2, 4])
     if not with_images:
