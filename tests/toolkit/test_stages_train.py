@@ -1,0 +1,382 @@
+"""Both toolkits train for real on CPU, in every stage that a CPU can run: from documents to what a run leaves behind.
+
+On a tiny ERNIE 4.5, in ERNIEKit's layout and in transformers', and on a tiny PaddleOCR-VL that is shown drawn pages.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from erniekit_adapter.adapters.peft import write_hf_base
+from erniekit_adapter.files import sha256
+
+pytestmark = pytest.mark.toolkit
+
+ROOT = Path(__file__).resolve().parents[2]
+ERNIE = ROOT / "tiny_base" / "model"
+TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json")
+# Of an adapter whose B is zero: the trained model is the base model, and prefers neither answer.
+LOSS_OF_NO_PREFERENCE = math.log(2)
+RATE = 1.0e-3
+ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+OWN_LORA = {"r": 4, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": ATTENTION}
+# The tiny base's four layers of 192: one matrix for q, k and v with 192 + 2 × 64 columns, one of 192 × 192 behind it.
+OWN_LORA_PARAMETERS = 4 * (4 * (192 + 320) + 4 * (192 + 192))
+
+TEXT = """
+training:
+  {device: cpu, max_seq_length: 1400, max_steps: 2, logging_steps: 1, learning_rate: 1.0e-3, val_split_ratio: 0.1}
+data: {sources: [{kind: active_learning, path: texts/active_learning.jsonl}]}
+"""
+PAGES = """
+backend: paddleformers
+model: {model_name_or_path: ./paddleocr-vl}
+training: {device: cpu, max_seq_length: 1200, max_steps: 2, logging_steps: 1, learning_rate: 1.0e-3, val_split_ratio: 0}
+data:
+  {sources: [{kind: manifest, path: pages/training_manifest.json}], format: paddleformers, test_split_ratio: 0}
+"""
+Tensors = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A project in a user's folder, and what came of it."""
+
+    folder: Path
+    project: Mapping[str, Any]
+
+    def says(self, command: str, *options: str, module: str = "erniekit_adapter", code: int = 0) -> str:
+        done = self.start(command, *options, module=module)
+        output, _ = done.communicate(timeout=300)
+        assert done.returncode == code, output
+        return output
+
+    def start(self, command: str, *options: str, module: str = "erniekit_adapter") -> subprocess.Popen[str]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+        whole = [sys.executable, "-m", module, command, *options]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(whole, cwd=self.folder, env=environment, text=True, **pipes)
+
+    @property
+    def file(self) -> str:
+        return f"{self.project['output_dir']}.yaml"
+
+    def with_lines(self) -> Run:
+        (self.folder / self.file).write_text(yaml.safe_dump(dict(self.project)))
+        self.says("build", "--project", self.file, module="data_tools")
+        return self
+
+    def trained(self) -> Run:
+        self.with_lines().says("train", self.file)
+        return self
+
+    def path(self, *parts: str) -> Path:
+        return self.folder.joinpath(self.project["output_dir"], "training", *parts)
+
+    def json(self, *parts: str) -> Any:
+        return json.loads(self.path(*parts).read_text())
+
+    def lora_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = self.json("output", "lora_config.json")
+        return config
+
+    def metrics(self, name: str) -> list[float]:
+        lines = map(json.loads, self.path("metrics.jsonl").read_text().splitlines())
+        return [line[name] for line in lines if name in line]
+
+    def steps(self) -> list[float]:
+        return self.metrics("step")
+
+    def settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = yaml.safe_load(self.path("settings.yaml").read_text())
+        return settings
+
+    def adapter(self) -> Tensors:
+        return load_file(self.path("output", "peft_model-00001-of-00001.safetensors"))
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A user's folder, outside the repository, with documents and models."""
+
+    folder: Path
+
+    def text(self, output_dir: str, backend: str, **sections: Mapping[str, Any]) -> Run:
+        model = str(ERNIE) if backend == "erniekit" else "./ernie"
+        return self._run(
+            TEXT, {"output_dir": output_dir, "backend": backend}, model={"model_name_or_path": model}, **sections
+        )
+
+    def pages(self, output_dir: str, **sections: Mapping[str, Any]) -> Run:
+        return self._run(PAGES, {"output_dir": output_dir}, **sections)
+
+    def _run(self, plain: str, keys: Mapping[str, str], **sections: Mapping[str, Any]) -> Run:
+        project = yaml.safe_load(plain)
+        changed = {name: {**project.get(name, {}), **section} for name, section in sections.items()}
+        return Run(self.folder, {**project, **keys, **changed})
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    folder = tmp_path_factory.mktemp("my stages")
+    drawn = Run(folder, {})
+    texts = ("--output", "texts", "--count", "60", "--seed", "3", "--fault-share", "0", "--correction-share", "1")
+    pages = ("--output", "pages", "--count", "4", "--seed", "3", "--correction-share", "0")
+    for options in (texts, pages):
+        drawn.says("synthesize", *options, module="data_tools")
+    write_hf_base(ERNIE, folder / "ernie")
+    for name in TOKENIZER_FILES:
+        (folder / "ernie" / name).write_bytes((ERNIE / name).read_bytes())
+    return Desk(folder)
+
+
+@pytest.fixture(scope="module")
+def paddleocr_vl(desk: Desk, run_python: Callable[..., str], paddleformers_python: Path) -> Tensors:
+    """The weights of a tiny PaddleOCR-VL, which then lies in the desk's folder."""
+    folder = desk.folder / "paddleocr-vl"
+    run_python(paddleformers_python, Path(__file__).with_name("tiny_paddleocr_vl.py"), desk.folder / "ernie", folder)
+    return load_file(folder / "model-00001-of-00001.safetensors")
+
+
+def modules_of(names: object) -> set[str]:
+    """`model.layers.0.self_attn.o_proj.lora_B` is one of `o_proj`."""
+    return {name.split(".")[-2] for name in names}  # type: ignore[attr-defined]
+
+
+def all_b_changed(tensors: Tensors) -> bool:
+    """Whether every B, all of which begin as zeros, was trained."""
+    return all(np.any(tensor) for name, tensor in tensors.items() if name.endswith("lora_B"))
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: sha256(path) for path in folder.iterdir()}
+
+
+# --- ERNIEKit, stage DPO ---
+
+
+@pytest.fixture(scope="module")
+def preferred(desk: Desk) -> Run:
+    own = {"training": {"stage": "DPO", "max_steps": 3}, "lora": OWN_LORA, "dpo": {"beta": 0.2}}
+    return desk.text("preferred", "erniekit", data={"preference": True}, **own).trained()
+
+
+def test_dpo_begins_without_a_preference_and_learns_one(preferred: Run) -> None:
+    first, *later = preferred.metrics("loss")
+    assert first == pytest.approx(LOSS_OF_NO_PREFERENCE, abs=1e-3)
+    assert min(later) < first - 0.01
+
+
+def test_dpo_follows_its_loss_on_preferences_that_it_does_not_learn(preferred: Run) -> None:
+    (evaluated,) = preferred.metrics("eval_loss")
+    assert 0 < evaluated < LOSS_OF_NO_PREFERENCE
+
+
+def test_the_manifest_says_that_erniekit_took_so_many_steps_of_dpo(preferred: Run) -> None:
+    manifest = preferred.json("manifest.json")
+    assert manifest["toolkit"]["name"] == "erniekit"
+    assert manifest["settings"]["stage"] == "DPO"
+    assert manifest["settings"]["beta"] == 0.2
+    assert manifest["steps"] == 3
+    assert preferred.steps() == [1, 2, 3]
+
+
+def test_dpo_trains_the_projects_targets_with_its_dropout(preferred: Run) -> None:
+    config = preferred.lora_config()
+    assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (4, 4, 0.1)
+    assert config["target_modules"] == [".*qkv_proj.*", ".*o_proj.*"]
+    assert modules_of(preferred.adapter()) == {"qkv_proj", "o_proj"}
+    assert all_b_changed(preferred.adapter())
+    assert preferred.json("manifest.json")["trainable_parameters"] == OWN_LORA_PARAMETERS
+
+
+# --- ERNIEKit, stage SFT with keys of its own ---
+
+
+@pytest.fixture(scope="module")
+def with_extra(desk: Desk) -> Run:
+    own = {"training": {"max_steps": 1}, "lora": {**OWN_LORA, "lora_plus_scale": 4.0}}
+    return desk.text("extra", "erniekit", erniekit={"extra": {"adam_beta2": 0.95}}, **own).trained()
+
+
+def test_erniekit_is_given_a_key_of_its_own_and_reads_it(with_extra: Run) -> None:
+    assert with_extra.settings()["adam_beta2"] == 0.95
+    log = with_extra.path("train.log").read_text().splitlines()
+    assert any("adam_beta2" in line and "0.95" in line for line in log)
+
+
+def test_lora_plus_lets_b_learn_so_many_times_faster(with_extra: Run) -> None:
+    """AdamW's first step is the learning rate in size, whatever the gradient."""
+    assert with_extra.settings()["lora_plus_scale"] == 4.0
+    assert with_extra.lora_config()["lora_plus_scale"] == 4.0
+    steps = [np.abs(tensor).max() for name, tensor in with_extra.adapter().items() if name.endswith("lora_B")]
+    assert steps == pytest.approx([4 * RATE] * len(steps), rel=1e-2)
+
+
+# --- PaddleFormers, stage SFT with LoRA, on text ---
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A finished run, and the base model's folder as it was before it."""
+
+    run: Run
+    base_before: dict[str, str]
+
+
+def adapted_run(desk: Desk, output_dir: str) -> Run:
+    training = {"max_steps": 4, "save_steps": 2, "gradient_accumulation_steps": 2}
+    return desk.text(output_dir, "paddleformers", training=training, lora=OWN_LORA)
+
+
+@pytest.fixture(scope="module")
+def adapted(desk: Desk) -> Adapted:
+    before = hashes(desk.folder / "ernie")
+    return Adapted(adapted_run(desk, "adapted").trained(), before)
+
+
+def test_paddleformers_trains_the_projects_targets_with_its_alpha_and_dropout(adapted: Adapted) -> None:
+    config, tensors = adapted.run.lora_config(), adapted.run.adapter()
+    assert (config["r"], config["lora_alpha"], config["scaling"], config["lora_dropout"]) == (4, 4, 1.0, 0.1)
+    assert config["target_modules"] == [r"model\.layers\..*\.qkv_proj", r"model\.layers\..*\.o_proj"]
+    assert modules_of(tensors) == {"qkv_proj", "o_proj"}
+    assert sum(tensor.size for tensor in tensors.values()) == OWN_LORA_PARAMETERS
+    assert all_b_changed(tensors)
+
+
+def test_the_manifest_says_that_paddleformers_trained_an_adapter(adapted: Adapted) -> None:
+    manifest = adapted.run.json("manifest.json")
+    assert manifest["toolkit"]["name"] == "paddleformers"
+    assert (manifest["settings"]["stage"], manifest["steps"], manifest["adapter"]) == ("SFT", 4, "output")
+    assert manifest["trainable_parameters"] == OWN_LORA_PARAMETERS
+    assert manifest["first_loss"] == adapted.run.metrics("loss")[0]
+
+
+def test_a_step_is_made_of_accumulated_lines(adapted: Adapted) -> None:
+    """Progress is counted in epochs: steps × accumulation / lines."""
+    lines = json.loads((adapted.run.path().parent / "data" / "manifest.json").read_text())["files"]["train.jsonl"]
+    assert adapted.run.steps() == [1, 2, 3, 4]
+    assert adapted.run.metrics("progress")[-1] == pytest.approx(4 * 2 / lines["lines"], abs=0.05)
+
+
+def test_the_base_models_folder_stays_as_it_was(adapted: Adapted) -> None:
+    """PaddleFormers writes into the folder that it reads weights from."""
+    assert hashes(adapted.run.folder / "ernie") == adapted.base_before
+    assert set(hashes(adapted.run.path("model"))) > set(adapted.base_before)
+
+
+def test_a_killed_run_of_paddleformers_ends_as_the_unbroken_one(desk: Desk, adapted: Adapted) -> None:
+    killed = adapted_run(desk, "killed").with_lines()
+    kill_when_written(killed, killed.path("output", "checkpoint-2", "scheduler.pdparams"))
+    assert "resuming from killed/training/output/checkpoint-2" in killed.says("train", killed.file)
+    assert killed.json("manifest.json")["steps"] == 4
+    assert killed.steps() == adapted.run.steps()
+    assert killed.metrics("loss") == adapted.run.metrics("loss")
+    found, expected = killed.adapter(), adapted.run.adapter()
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+def kill_when_written(run: Run, file: Path) -> None:
+    """Train, and end everything as soon as a file is there, as a cluster does with a job out of time."""
+    process = run.start("train", run.file)
+    deadline = time.monotonic() + 120
+    while not file.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert file.is_file(), output
+    assert process.returncode != 0
+    assert not run.path("manifest.json").exists()
+
+
+def test_export_refuses_an_adapter_of_paddleformers_and_names_its_folder(adapted: Adapted) -> None:
+    said = adapted.run.says("export", adapted.run.file, code=2)
+    assert "adapted/training" in said
+    assert "PaddleFormers" in said
+    assert not (adapted.run.path().parent / "bundle").exists()
+
+
+def test_an_alpha_that_paddleformers_goes_by_on_its_own_needs_no_adapter_to_start_from(desk: Desk) -> None:
+    run = desk.text("rslora", "paddleformers", lora={"r": 4, "lora_alpha": 4, "rslora": True}).trained()
+    assert not run.path("initial_adapter").exists()
+    config = run.lora_config()
+    assert (config["lora_alpha"], config["rslora"], config["scaling"]) == (4, True, 2.0)
+    assert modules_of(run.adapter()) == {"qkv_proj", "o_proj", "up_gate_proj", "down_proj"}
+
+
+# --- PaddleFormers, every weight, and DPO ---
+
+
+def test_paddleformers_trains_every_weight_and_follows_the_loss(desk: Desk) -> None:
+    run = desk.text("whole", "paddleformers", lora={"enabled": False}).trained()
+    manifest = run.json("manifest.json")
+    assert manifest["adapter"] is None
+    assert [manifest["last_eval_loss"]] == run.metrics("eval_loss")
+    assert 0 < manifest["last_eval_loss"] < manifest["first_loss"]
+    assert load_file(run.path("output", "model-00001-of-00001.safetensors")).keys() == base_names(desk)
+
+
+def base_names(desk: Desk) -> set[str]:
+    return set(load_file(desk.folder / "ernie" / "model.safetensors"))
+
+
+def test_dpo_of_paddleformers_begins_without_a_preference_and_learns_one(desk: Desk) -> None:
+    own = {"training": {"stage": "DPO", "max_steps": 3}, "data": {"preference": True}, "dpo": {"beta": 0.2}}
+    run = desk.text("preferred_there", "paddleformers", lora={"r": 4}, **own).trained()
+    first, *later = run.metrics("loss")
+    assert first == pytest.approx(LOSS_OF_NO_PREFERENCE, abs=1e-3)
+    assert min(later) < first - 0.01
+    assert not run.path("initial_adapter").exists()
+    assert (run.lora_config()["lora_alpha"], run.json("manifest.json")["settings"]["stage"]) == (8, "DPO")
+
+
+# --- PaddleFormers, PaddleOCR-VL, stage VL-SFT ---
+
+
+@pytest.mark.usefixtures("paddleocr_vl")
+def test_of_paddleocr_vl_lora_trains_the_language_model_alone(desk: Desk) -> None:
+    run = desk.pages("read", lora=OWN_LORA).trained()
+    assert run.settings()["stage"] == "VL-SFT"
+    assert all(math.isfinite(loss) for loss in run.metrics("loss"))
+    assert run.steps() == [1, 2]
+    tensors, config = run.adapter(), run.lora_config()
+    assert all(name.startswith("model.layers.") for name in tensors)
+    assert modules_of(tensors) == set(ATTENTION)
+    assert all_b_changed(tensors)
+    assert (config["lora_alpha"], config["lora_dropout"]) == (4, 0.1)
+
+
+def test_of_paddleocr_vl_pages_reach_the_projector_and_leave_the_vision_tower_frozen(
+    desk: Desk, paddleocr_vl: Tensors
+) -> None:
+    """What joins the vision tower to the text has a gradient only where a page is seen."""
+    run = desk.pages("read_whole", lora={"enabled": False}).trained()
+    trained = load_file(run.path("output", "model-00001-of-00001.safetensors"))
+    assert trained.keys() == paddleocr_vl.keys()
+    changed = {name for name, tensor in trained.items() if not np.array_equal(tensor, paddleocr_vl[name])}
+    assert changed == {name for name in trained if not name.startswith("visual.")}
+    assert "mlp_AR.linear_1.weight" in changed
+
+
+@pytest.mark.usefixtures("paddleocr_vl")
+def test_a_vision_tower_that_is_not_frozen_is_adapted_as_well(desk: Desk) -> None:
+    run = desk.pages("read_with_vision", lora={"r": 4}, training={"freeze_vision": False}).trained()
+    assert not run.path("initial_adapter").exists()
+    assert {name.split(".")[0] for name in run.adapter()} == {"model", "visual", "mlp_AR"}
