@@ -12,6 +12,7 @@ from erniekit_adapter.backends.same_names import (
     evaluation_settings,
     model_settings,
     schedule_settings,
+    steps_of,
     training_settings,
 )
 from erniekit_adapter.backends.settings import RunFacts, Setting, Settings, asked, ruled
@@ -59,6 +60,11 @@ def _evaluation_settings(project: Project, facts: RunFacts, line_type: str) -> S
         why = "following the loss with LoRA or DPO needs the package paddlefleet, which is not to be had"
         settings |= {"do_eval": ruled(False, why), "evaluation_strategy": ruled("no", why)}
         del settings["eval_steps"]
+        return settings
+    steps = project.training.max_steps or (steps_of(project, facts.train_lines) if facts.train_lines else None)
+    if steps and steps < project.training.eval_steps:
+        why = "at the last step: it does not evaluate at the end by itself"
+        settings["eval_steps"] = Setting(steps, ("training.eval_steps",), why)
     return settings
 
 

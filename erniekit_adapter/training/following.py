@@ -89,7 +89,7 @@ def told(found: dict[str, float], total: int | None) -> str:
     if speed > 0:
         parts.append(f"{1 / speed:.{1 if speed < 1 else 2}f} s a step")
         if total:
-            minutes, seconds = divmod(round((total - step) / speed), 60)
+            minutes, seconds = divmod(round(max(total - step, 0) / speed), 60)
             parts.append(f"{minutes}:{seconds:02d} left")
     return ", ".join(parts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal
 
 from erniekit_adapter.files import read_json
 from erniekit_adapter.project.toolkit_sections import Backend
+from erniekit_adapter.training.loglines import total_steps
 
 TOOLKIT_DIR = "output"
 EARLIER = "earlier-"
@@ -55,6 +57,29 @@ def begin(training_dir: Path, *, with_initial_adapter: bool, backend: Backend = 
         output.rename(training_dir / f"{EARLIER}{len(earlier_parts(training_dir)) + 1}")
         return find_start(training_dir, with_initial_adapter=with_initial_adapter, backend=backend)
     return start
+
+
+def drop_last_of_all(training_dir: Path, max_steps: int | None) -> None:
+    """Remove a checkpoint of PaddleFormers' that was written at the very end of a run whose end is missing.
+
+    Resumed from it PaddleFormers takes a step too many; from the one before it takes the last steps again, to the same
+    end.
+
+    Args:
+        training_dir: the run's folder.
+        max_steps: of the project; where epochs decide, the log has said how many steps they are.
+    """
+    planned = max_steps or _steps_in_log(training_dir / "train.log")
+    newest = newest_checkpoint(training_dir / TOOLKIT_DIR, "paddleformers")
+    if planned and newest and step_of(newest) >= planned:
+        shutil.rmtree(newest)
+
+
+def _steps_in_log(log: Path) -> int | None:
+    if not log.is_file():
+        return None
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        return next((steps for line in lines if (steps := total_steps(line)) is not None), None)
 
 
 def find_start(training_dir: Path, *, with_initial_adapter: bool, backend: Backend = "erniekit") -> Start:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from erniekit_adapter import __version__
 from erniekit_adapter.backends.failures import cause_of_failure
-from erniekit_adapter.backends.installed import Toolkit, find_toolkit
+from erniekit_adapter.backends.installed import Toolkit, find_toolkit, toolkit_version
 from erniekit_adapter.backends.keytable import TOOLKIT_NAMES, table_version
 from erniekit_adapter.backends.lora_modules import needs_initial_adapter
 from erniekit_adapter.backends.process import Outcome, run_logged
@@ -22,9 +22,10 @@ from erniekit_adapter.backends.translation import (
     INITIAL_ADAPTER,
     derived_by_toolkit,
     facts_before_training,
+    problems_of_project,
     settings_of,
 )
-from erniekit_adapter.errors import fail, misuse
+from erniekit_adapter.errors import UsageError, fail, misuse
 from erniekit_adapter.files import fingerprint, read_json, refuse_foreign_folder, write_json
 from erniekit_adapter.project.model_folder import (
     check_model_dir,
@@ -38,7 +39,7 @@ from erniekit_adapter.training.cards import cards_of_run
 from erniekit_adapter.training.following import Follower, keep_until, read_metrics
 from erniekit_adapter.training.initial_adapter import INDEX_FILE, write_initial_adapter
 from erniekit_adapter.training.lines import read_data_manifest
-from erniekit_adapter.training.resume import TOOLKIT_DIR, Start, begin, find_start
+from erniekit_adapter.training.resume import TOOLKIT_DIR, Start, begin, drop_last_of_all, find_start
 from erniekit_adapter.training.settings_file import write_settings
 
 DEFAULT_STALL_MINUTES = 30.0
@@ -82,6 +83,9 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
     """
     folder, training = project.training_dir, project.training
     refuse_foreign_folder(folder, RUN_FILE)
+    # What the toolkit cannot do comes first: lines for it would be made in vain.
+    if problems := problems_of_project(project, facts_before_training(project, toolkit_version(project)[0])):
+        raise UsageError(problems)
     data = read_data_manifest(project)
     toolkit = find_toolkit(project.backend)
     _check_version(project, toolkit)
@@ -98,6 +102,8 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
     write_json(folder / RUN_FILE, identity)
     usable = usable_model_dir(base_model.resolve(), folder / "model", training.device, project.backend)
     facts = replace(facts, model_dir=str(usable))
+    if project.backend == "paddleformers":
+        drop_last_of_all(folder, training.max_steps)
     start = begin(folder, with_initial_adapter=_starts_from_adapter(project, facts), backend=project.backend)
     facts = _facts_from(start, facts, project)
     settings = settings_of(project, facts)

@@ -64,6 +64,15 @@ def test_with_lora_the_loss_is_not_followed_since_that_needs_a_package_that_is_n
     assert (whole["do_eval"], whole["evaluation_strategy"]) == (True, "steps")
 
 
+def test_it_evaluates_at_the_last_step_since_it_does_not_so_by_itself() -> None:
+    every_weight = {"enabled": False}
+    short = paddleformers_project(lora=every_weight, training={"max_steps": 20, "eval_steps": 100})
+    assert settings(short)["eval_steps"] == 20
+    by_epochs = paddleformers_project(lora=every_weight, training={"num_train_epochs": 2, "eval_steps": 100})
+    assert settings(by_epochs, train_lines=30)["eval_steps"] == 60
+    assert settings(by_epochs, train_lines=3000)["eval_steps"] == 100
+
+
 @pytest.mark.parametrize(
     ("asked", "template", "lines", "stage"),
     [

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from erniekit_adapter.training.resume import (
     Start,
     begin,
+    drop_last_of_all,
     earlier_parts,
     find_start,
     newest_checkpoint,
@@ -59,6 +60,19 @@ def test_paddleformers_resumes_every_run_from_a_checkpoint_whose_schedule_is_wri
     (tmp_path / "output" / "checkpoint-2" / "scheduler.pdparams").touch()
     start = begin(tmp_path, with_initial_adapter=with_adapter, backend="paddleformers")
     assert start == Start("resume", tmp_path / "output" / "checkpoint-2", 2, None)
+
+
+@pytest.mark.parametrize(("max_steps", "log"), [(4, ""), (None, "Total optimization steps = 4\n")])
+def test_a_checkpoint_at_the_very_end_of_paddleformers_is_dropped_since_it_would_take_a_step_too_many(
+    tmp_path: Path, max_steps: int | None, log: str
+) -> None:
+    for step in (2, 4):
+        (tmp_path / "output" / f"checkpoint-{step}").mkdir(parents=True)
+        (tmp_path / "output" / f"checkpoint-{step}" / "scheduler.pdparams").touch()
+    (tmp_path / "train.log").write_text(log)
+    drop_last_of_all(tmp_path, max_steps)
+    drop_last_of_all(tmp_path, max_steps)
+    assert newest_checkpoint(tmp_path / "output", "paddleformers") == tmp_path / "output" / "checkpoint-2"
 
 
 def test_other_folders_are_no_checkpoints(tmp_path: Path) -> None:

@@ -218,6 +218,11 @@ def test_a_folder_of_somebody_else_is_left_alone_even_by_restart(folder: Path, r
     assert thesis.exists()
 
 
+def test_what_the_toolkit_cannot_do_is_told_before_lines_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="VL-SFT is for models that take images"):
+        trained(make_project(tmp_path, stage="VL-SFT"))
+
+
 def test_without_lines_the_data_stage_is_asked_for(folder: Path) -> None:
     shutil.rmtree(folder / "run" / "data")
     with pytest.raises(UsageError, match=r"there are no lines here yet\n.*run make data first"):
