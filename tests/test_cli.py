@@ -176,6 +176,10 @@ def test_doctor_names_every_missing_source_by_its_key(
         (["train"], "there are no lines here yet\n    → run make data first"),
         (["export"], "holds no finished training\n    → run make train first"),
         (["evaluate"], "→ run make export first"),
+        (
+            ["evaluate", "--set", "model.model_name_or_path=PaddlePaddle/PaddleOCR-VL"],
+            "takes images, and only text models are asked here so far",
+        ),
         (["summary"], "→ run make data first"),
         (["translate", "--set", "training.seed=x"], "--set training.seed"),
         (["plan", "--set", "model.model_name_or_path=baidu/nothing"], "there is no model baidu/nothing"),

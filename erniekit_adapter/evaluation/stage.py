@@ -20,7 +20,7 @@ from erniekit_adapter.evaluation.scoring import SampleScore, score_sample
 from erniekit_adapter.files import fingerprint, read_json, read_lines, sha256, write_bytes, write_json
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.invoice.answer import Answer, read_answer
-from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint
+from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint, model_kind
 from erniekit_adapter.project.schema import Project
 
 SCHEMA_VERSION = 1
@@ -40,9 +40,12 @@ def evaluate(project: Project, console: Console) -> dict[str, Any]:
     """Answer the test lines with the base and with the tuned model, and return the results.
 
     Raises:
-        UsageError: there are no test lines, no bundle, or no toolkit to answer in.
+        UsageError: there are no test lines, no bundle, or no toolkit to answer in; or the model takes images.
         AdapterError: generation failed.
     """
+    if model_kind(project.model.model_name_or_path) in ("vl-moe", "ocr-vl"):
+        what = "takes images, and only text models are asked here so far"
+        raise misuse(project.model.model_name_or_path, what, "serve the bundle's merged form and ask it there")
     adapter, base_dir = native_adapter(project), local_model_dir(project)
     samples = read_test_samples(project)
     toolkit, folder = find_erniekit(), project.evaluation_dir
