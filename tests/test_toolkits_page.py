@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from pathlib import Path
+
+import pytest
+
+from erniekit_adapter.cli import main
 
 TESTS = Path(__file__).parent
 PAGE = (TESTS.parent / "docs" / "toolkits.md").read_text()
@@ -26,3 +31,15 @@ def test_every_fact_of_the_table_has_a_test() -> None:
     facts = facts[facts.index(next(row for row in facts if "ignores a key" in row)) :]
     assert len(facts) > 40
     assert [row for row in facts if "::test_" not in row] == []
+
+
+def test_the_settings_on_the_page_are_those_that_translate_prints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(TESTS.parent)
+    monkeypatch.setattr(sys, "argv", ["erniekit-adapter", "translate", "configs/ernie-vl-28b-lora.yaml"])
+    with pytest.raises(SystemExit):
+        main()
+    printed = capsys.readouterr().out.splitlines()
+    shown = PAGE.partition("```text\n")[2].partition("```")[0].splitlines()
+    assert [line for line in shown if line != "…" and line not in printed] == []
