@@ -107,7 +107,7 @@ def test_translate_prints_yaml_that_parses_with_each_key_s_origin(
     assert run(monkeypatch, "translate", project, "--set", "training.learning_rate=1e-5") == 0
     out = capsys.readouterr().out
     assert yaml.safe_load(out)["learning_rate"] == 1e-5
-    assert out.startswith("# ERNIEKit 1.0.1 (none is installed), stage SFT\n")
+    assert out.startswith("# ERNIEKit 1.0.1 (none is usable here), stage SFT\n")
     assert "learning_rate: 1.0e-05  # --set training.learning_rate\n" in out
     assert f"output_dir: output  # {project}:2 output_dir\n" in out
     assert "seed: 42  # default training.seed\n" in out

@@ -171,7 +171,7 @@ def toolkit_version(project: Project) -> tuple[str, str]:
         return named, f"{backend}.version"
     if toolkit := looked_at(backend)[-1].toolkit:
         return toolkit.version, f"installed, {toolkit.found_by}"
-    return DEFAULT_VERSIONS[backend], "none is installed"
+    return DEFAULT_VERSIONS[backend], "none is usable here"
 
 
 def candidates(backend: Backend = "erniekit") -> Iterator[Candidate]:

@@ -319,7 +319,7 @@ def project(backend: Backend = "erniekit", **sections: Any) -> Project:
 def test_settings_are_written_for_the_version_named_else_installed_else_the_one_that_setup_installs(
     tmp_path: Path, backend: Backend, newest: str
 ) -> None:
-    assert toolkit_version(project(backend)) == (newest, "none is installed")
+    assert toolkit_version(project(backend)) == (newest, "none is usable here")
     older = {"erniekit": "1.4.0", "paddleformers": "0.3.2"}
     versions = older if backend == "erniekit" else FORMERS | {"paddleformers": "1.1.1"}
     made_by_setup(tmp_path, backend, **versions)
@@ -333,9 +333,9 @@ def test_a_broken_toolkit_counts_as_none_for_the_version_and_raises_nothing(
 ) -> None:
     made_by_setup(tmp_path)
     monkeypatch.setenv("ERNIEKIT_PYTHON", "/nowhere/python")
-    assert toolkit_version(project()) == ("1.0.1", "none is installed")
+    assert toolkit_version(project()) == ("1.0.1", "none is usable here")
     monkeypatch.setenv("ERNIEKIT_HOME", str(tmp_path / "nowhere"))
-    assert toolkit_version(project()) == ("1.0.1", "none is installed")
+    assert toolkit_version(project()) == ("1.0.1", "none is usable here")
 
 
 def test_a_package_s_unmet_requirement_is_found_in_a_real_environment(tmp_path: Path) -> None:
