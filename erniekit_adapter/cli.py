@@ -95,6 +95,24 @@ def export(file: ProjectFile, overrides: Overrides = []) -> None:
     export(load_project(file, overrides), _console())
 
 
+@app.command("import")
+def import_peft(
+    file: ProjectFile,
+    peft: Annotated[Path, typer.Argument(help="folder of a PEFT adapter", show_default=False)],
+    output: Annotated[Path, typer.Option(help="folder to write", show_default=False)],
+    overrides: Overrides = [],
+) -> None:
+    """Turn a PEFT adapter into the toolkit's own layout, to train on from."""
+    from erniekit_adapter.adapters.peft import write_from_peft
+    from erniekit_adapter.files import read_json
+    from erniekit_adapter.project.loading import load_project
+    from erniekit_adapter.project.model_folder import local_model_dir
+
+    project = load_project(file, overrides)
+    write_from_peft(peft, read_json(local_model_dir(project) / "config.json"), output, project.backend)
+    typer.echo(f"adapter: {output}\ntrain from it with {project.backend}.extra.lora_path: {output.resolve()}")
+
+
 @app.command()
 def evaluate(file: ProjectFile, overrides: Overrides = []) -> None:
     """Answer the test lines with base and tuned model, and say whether the tuned one is better."""

@@ -14,11 +14,12 @@ from erniekit_adapter import __version__
 from erniekit_adapter.adapters.card import model_card
 from erniekit_adapter.adapters.merge_check import check_adapter_changes_something
 from erniekit_adapter.adapters.merging import merge_with_erniekit
-from erniekit_adapter.adapters.peft import read_native, write_peft
+from erniekit_adapter.adapters.peft import READERS, Reader, read_native, write_peft
 from erniekit_adapter.errors import fail, misuse
 from erniekit_adapter.files import read_json, refuse_foreign_folder, sha256, write_json, write_text, writing_folder
+from erniekit_adapter.project.catalogue import kind_of_config
 from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint
-from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.schema import Form, Project
 
 SCHEMA_VERSION = 1
 
@@ -39,20 +40,26 @@ def export(project: Project, console: Console) -> dict[str, Any]:
     if missing := sorted(set(_LORA_KEYS.values()) - set(lora_config)):
         raise fail(source / "lora_config.json", f"lacks {', '.join(missing)}", "train anew with --restart")
     check_adapter_changes_something(adapter)
-    name, forms = project.model.model_name_or_path, project.export.forms
+    name, forms = project.model.model_name_or_path, _forms(project, training, console)
+    base_config = read_json(base_dir / "config.json")
     checks: dict[str, Any] = {"lora_changes_the_base": True}
     with writing_folder(project.bundle_dir) as bundle:
         if "native" in forms:
             _copy_native(source, bundle / "native", lora_config, name)
         if "peft" in forms:
             console.print("peft: splitting and transposing the adapter")
-            write_peft(source, read_json(base_dir / "config.json"), bundle / "peft", name)
+            write_peft(source, base_config, bundle / "peft", name)
+        if "peft-v5" in forms:
+            console.print("peft-v5: the same for transformers 5, which keeps experts together")
+            if not write_peft(source, base_config, bundle / "peft-v5", name, reader="v5").endswith("experts"):
+                raise misuse("export.forms", "peft-v5 is for mixtures of experts, and this is none", "take peft")
         if "merged" in forms:
             console.print("merged: erniekit export, then base + adapter held against it")
             log = project.training_dir / "export.log"
             check = merge_with_erniekit(source, base_dir, bundle / "merged", log, project.training.device)
             checks["merge"] = asdict(check)
         manifest = _manifest(project, training, lora_config, checks)
+        manifest |= {"forms": forms, "readers": _readers(forms, base_config)}
         write_text(bundle / "README.md", model_card(manifest))
         write_json(bundle / "manifest.json", {**manifest, "files": dict(_files(bundle))})
     console.print(f"bundle: {project.bundle_dir}")
@@ -63,7 +70,7 @@ def trained(project: Project) -> dict[str, Any]:
     """The manifest of the train stage.
 
     Raises:
-        UsageError: training has not been finished, trained no adapter, or was PaddleFormers'.
+        UsageError: training has not been finished, or trained no adapter.
     """
     path = project.training_dir / "manifest.json"
     if not path.is_file():
@@ -75,14 +82,30 @@ def trained(project: Project) -> dict[str, Any]:
             "found false: all weights were trained and there is no adapter to export",
             f"serve {project.training_dir / 'output'} itself",
         )
-    if manifest["toolkit"]["name"] != "erniekit":
-        what = "was trained by PaddleFormers, whose layout of adapters is not exported yet"
-        raise misuse(project.training_dir, what, f"use {project.training_dir / 'output'} itself, or backend: erniekit")
     return manifest
 
 
+def _forms(project: Project, training: dict[str, Any], console: Console) -> list[Form]:
+    """The forms to write: those that the project names, or all that can be made of what was trained."""
+    forms = project.export.forms
+    if training["toolkit"]["name"] == "erniekit" or "merged" not in forms:
+        return forms
+    what = "merged weights are made of ERNIEKit's adapters alone so far"
+    if "forms" in project.export.model_fields_set:
+        raise misuse("export.forms", f"{what}, and PaddleFormers trained this one", "take native and peft")
+    console.print(f"merged: not written, {what}")
+    return [form for form in forms if form != "merged"]
+
+
+def _readers(forms: list[Form], base_config: dict[str, Any]) -> dict[str, str]:
+    """What reads each PEFT form: of a mixture of experts the other one's reader would compute something else."""
+    kind = kind_of_config(base_config) or "dense"
+    versions: dict[Form, Reader] = {"peft": "v4", "peft-v5": "v5"}
+    return {form: READERS[kind, reader] for form, reader in versions.items() if form in forms}
+
+
 def _copy_native(source: Path, target: Path, lora_config: dict[str, Any], base_name: str) -> None:
-    """ERNIEKit's adapter without its pickles (`training_args.bin`), naming the base model and not a folder of ours."""
+    """The toolkit's adapter without its pickles (`training_args.bin`), naming the base model, not a folder of ours."""
     target.mkdir()
     for file in sorted(source.glob("peft_model*")):
         if file.name.endswith((".safetensors", ".safetensors.index.json")):
@@ -101,7 +124,6 @@ def _manifest(
         "run_name": project.run_name,
         "base_model": {"name": project.model.model_name_or_path, "fingerprint": training["base_model"]},
         "data_fingerprint": training["data"],
-        "forms": list(project.export.forms),
         "lora": {key: lora_config[name] for key, name in _LORA_KEYS.items()},
         "training": {**{key: training[key] for key in kept}, "settings": settings},
         "checks": checks,

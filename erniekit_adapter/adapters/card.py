@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
+from erniekit_adapter.backends.keytable import TOOLKIT_NAMES
+
 
 def model_card(manifest: dict[str, Any]) -> str:
     """The card's text; every figure in it stands in the manifest."""
@@ -15,4 +17,5 @@ def model_card(manifest: dict[str, Any]) -> str:
     environment = jinja2.Environment(  # noqa: S701
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
-    return environment.from_string(text).render(manifest=manifest)
+    toolkit = TOOLKIT_NAMES[manifest["training"]["toolkit"]["name"]]
+    return environment.from_string(text).render(manifest=manifest, toolkit=toolkit)

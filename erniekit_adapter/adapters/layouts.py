@@ -8,13 +8,23 @@ so every number survives bit for bit, whatever its dtype.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from erniekit_adapter.adapters.layouts_lora import (
+    Linear,
+    Sizes,
+    check_lora,
+    column_order_degree,
+    convert_lora,
+    listed,
+    mismatches,
+    shapes_of,
+)
 from erniekit_adapter.errors import AdapterError, Problem, fail
 
 Array = npt.NDArray[Any]
@@ -40,8 +50,6 @@ _SIZES = {
     "ffn": "intermediate_size",
     "vocab": "vocab_size",
 }
-# Settings of a LoRA run whose result PEFT's plain LoRA cannot say.
-_NOT_PLAIN_LORA = ("pissa", "loraga", "use_mora", "lora_use_mixer", "lora_bias", "trainable_bias", "trainable_modules")
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ def _config_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("config.json num_key_value_heads", f"{kv_heads} does not divide the {heads} heads")
     experts = config.get("moe_num_experts")
     if sum(experts) if isinstance(experts, list) else experts:
-        yield Problem("config.json moe_num_experts", f"{experts}: mixture-of-experts models are not converted yet")
+        yield Problem("config.json moe_num_experts", f"{experts}: mixture-of-experts models have a layout of their own")
     if config.get("use_bias"):
         yield Problem("config.json use_bias", "models whose linear layers have a bias are not converted")
 
@@ -189,7 +197,7 @@ def base_to_hugging_face(tensors: Mapping[str, Array], shape: ModelShape) -> dic
     problems = list(_tied_head_problems(tensors, shape))
     if shape.tied:  # a head that is stored all the same equals the embedding, which stands for both
         tensors = {name: array for name, array in tensors.items() if name != _HEAD}
-    if problems := problems + _mismatches(tensors, base_shapes(shape)):
+    if problems := problems + _base_mismatches(tensors, base_shapes(shape)):
         raise AdapterError(problems)
     converted: dict[str, Array] = {}
     for name, array in tensors.items():
@@ -202,8 +210,40 @@ def base_to_hugging_face(tensors: Mapping[str, Array], shape: ModelShape) -> dic
     return converted
 
 
-def lora_to_peft(tensors: Mapping[str, Array], shape: ModelShape, lora_config: Mapping[str, Any]) -> dict[str, Array]:
-    """Turn a native LoRA adapter's tensors into PEFT's.
+def erniekit_linears(shape: ModelShape, degree: int = 1) -> dict[str, Linear]:
+    """The linear layers of a dense model as ERNIEKit keeps them.
+
+    Args:
+        shape: the model's sizes.
+        degree: in how many tensor-parallel parts the columns of fused projections are still ordered.
+
+    Raises:
+        AdapterError: `degree` does not divide the heads and the feed-forward width.
+    """
+    check_degree(shape, degree)
+    linears: dict[str, Linear] = {}
+    for layer in range(shape.layers):
+        for module, size in linear_shapes(shape).items():
+            parts = tuple(f"model.layers.{layer}.{part}" for part in PARTS[module])
+            linears[f"ernie.layers.{layer}.{module}"] = Linear(module, size, parts, _splitter(module, shape, degree))
+    return linears
+
+
+def _splitter(module: str, shape: ModelShape, degree: int) -> Callable[[Array], list[Array]]:
+    def split(array: Array) -> list[Array]:
+        ordered = undo_tensor_parallel(module, array, shape, degree)
+        return list(split_columns(module, ordered, shape).values())
+
+    return split
+
+
+def lora_to_peft(
+    tensors: Mapping[str, Array],
+    shape: ModelShape,
+    lora_config: Mapping[str, Any],
+    tensor_parallel_degree: int | None = None,
+) -> dict[str, Array]:
+    """Turn an adapter of a dense model in ERNIEKit's layout into PEFT's.
 
     A fused projection has one `lora_A`; each projection cut from it gets that same A and its own columns of `lora_B`.
 
@@ -211,6 +251,7 @@ def lora_to_peft(tensors: Mapping[str, Array], shape: ModelShape, lora_config: M
         tensors: ERNIEKit's names with `lora_A` (in, r) and `lora_B` (r, out), of any dtype.
         shape: the base model's sizes.
         lora_config: the content of lora_config.json.
+        tensor_parallel_degree: in how many parts the columns are still ordered, see `column_order_degree`.
 
     Returns:
         PEFT's names with `lora_A` (r, in) and `lora_B` (out, r); arrays may be views that are not contiguous.
@@ -219,59 +260,62 @@ def lora_to_peft(tensors: Mapping[str, Array], shape: ModelShape, lora_config: M
         AdapterError: the adapter is not plain LoRA, or a tensor is missing, has another shape or has no place in the
             result; all problems at once.
     """
-    if problems := list(lora_config_problems(lora_config)):
-        raise AdapterError(problems)
-    modules = {key.rpartition(".")[0].split(".", 3)[-1] for key in tensors if key.startswith("ernie.layers.")}
-    expected = _lora_shapes([module for module in PARTS if module in modules], shape, lora_config["r"])
-    if problems := _mismatches(tensors, expected):
-        raise AdapterError(problems)
-    if not tensors:
-        raise fail("adapter", "has no tensors")
-    converted: dict[str, Array] = {}
-    for name, array in tensors.items():
-        stem, _, kind = name.rpartition(".")
-        prefix, module = _layer_and_module(stem)
-        parts = dict.fromkeys(PARTS[module], array) if kind == "lora_A" else split_columns(module, array, shape)
-        for part, value in parts.items():
-            converted[f"base_model.model.{prefix}.{part}.{kind}.weight"] = value.T
-    return converted
+    linears = erniekit_linears(shape, column_order_degree(lora_config, tensor_parallel_degree))
+    check_lora(shapes_of(tensors), linears, lora_config)
+    return convert_lora(tensors, linears)
 
 
-def peft_config(lora_config: Mapping[str, Any], tensors: Mapping[str, Array], base_model_name: str) -> dict[str, Any]:
-    """PEFT's adapter_config.json for what `lora_to_peft` returned as `tensors`."""
-    return {
-        "base_model_name_or_path": base_model_name,
-        "bias": "none",
-        "inference_mode": True,
-        "lora_alpha": lora_config["lora_alpha"],
-        "lora_dropout": lora_config["lora_dropout"],
-        "peft_type": "LORA",
-        "r": lora_config["r"],
-        "target_modules": sorted({name.split(".")[-3] for name in tensors}),
-        "task_type": "CAUSAL_LM",
-        "use_rslora": lora_config["rslora"],
-    }
+def check_degree(shape: ModelShape, degree: int) -> None:
+    """Refuse a tensor-parallel degree that cannot have cut this model into equal parts.
+
+    Raises:
+        AdapterError: `degree` does not divide the heads and the feed-forward width.
+    """
+    sizes = {"query heads": shape.heads, "key and value heads": shape.kv_heads, "feed-forward width": shape.ffn}
+    if uneven := [f"{size} {name}" for name, size in sizes.items() if size % degree]:
+        raise fail("tensor_parallel_degree", f"{degree} does not divide the model's {', '.join(uneven)}")
 
 
-def lora_config_problems(lora_config: Mapping[str, Any]) -> Iterator[Problem]:
-    """What in a lora_config.json is missing, or cannot be said in PEFT's plain LoRA."""
-    for key in ("r", "lora_alpha", "rslora", "lora_dropout"):
-        if lora_config.get(key) is None:
-            yield Problem(f"lora_config.json {key}", "missing")
-    rank = lora_config.get("r")
-    if rank is not None and not _is_positive(rank):
-        yield Problem("lora_config.json r", f"{rank!r} is not a positive whole number")
-    alpha = lora_config.get("lora_alpha")
-    if alpha is not None and (isinstance(alpha, bool) or not isinstance(alpha, (int, float))):
-        yield Problem("lora_config.json lora_alpha", f"{alpha!r} is not a number")
-    for key in _NOT_PLAIN_LORA:
-        if lora_config.get(key) not in (None, False, "none", []):
-            remedy = "train without it, or export the merged model"
-            yield Problem(f"lora_config.json {key}", f"{lora_config[key]!r} has no counterpart in PEFT's LoRA", remedy)
-    degree = lora_config.get("tensor_parallel_degree")
-    if isinstance(degree, int) and degree > 1:
-        what = f"{degree}: the columns of fused projections are ordered by rank, and cannot be told apart for certain"
-        yield Problem("lora_config.json tensor_parallel_degree", what, "train with tensor_parallel_degree 1")
+def undo_tensor_parallel(module: str, array: Array, shape: ModelShape, degree: int) -> Array:
+    """Bring columns that lie part by part into the order of a whole model.
+
+    A tensor-parallel run gives each of `degree` processes an equal share of every projection, so joined end to end
+    the columns of `qkv_proj` are [q0 k0 v0 | q1 k1 v1 | …] and those of `up_gate_proj` [gate0 up0 | gate1 up1 | …].
+    Where q, k and v interleave head by head, and where nothing is fused, the order is the same with and without.
+
+    Args:
+        module: ERNIEKit's name within a layer, a key of `PARTS`.
+        array: (rows, out): a weight, or a `lora_B`.
+        shape: the whole model's sizes.
+        degree: the number of parts, which divides heads and widths.
+
+    Returns:
+        (rows, out) with the columns that `split_columns` expects.
+    """
+    if (widths := _fused_widths(module, shape)) is None or degree == 1:
+        return array
+    pieces = np.split(array, degree, axis=1)
+    cuts = np.cumsum([width // degree for width in widths])[:-1]
+    shares = [np.split(piece, cuts, axis=1) for piece in pieces]
+    return np.concatenate([share[part] for part in range(len(widths)) for share in shares], axis=1)
+
+
+def apply_tensor_parallel(module: str, array: Array, shape: ModelShape, degree: int) -> Array:
+    """Order columns part by part, as `degree` tensor-parallel processes hold them: undoes `undo_tensor_parallel`."""
+    if (widths := _fused_widths(module, shape)) is None or degree == 1:
+        return array
+    projections = np.split(array, np.cumsum(widths)[:-1], axis=1)
+    shares = [np.split(projection, degree, axis=1) for projection in projections]
+    return np.concatenate([share[rank] for rank in range(degree) for share in shares], axis=1)
+
+
+def _fused_widths(module: str, shape: ModelShape) -> list[int] | None:
+    """The widths of the projections that lie one after the other in a module's columns; None where none do."""
+    if module == UP_GATE:
+        return [shape.ffn, shape.ffn]
+    if module == QKV and not shape.interleaved:
+        return [shape.q_width, shape.kv_width, shape.kv_width]
+    return None
 
 
 def lora_scaling(lora_config: Mapping[str, Any]) -> float:
@@ -291,16 +335,6 @@ def merged_weight(base: Array, lora_a: Array, lora_b: Array, scaling: float) -> 
     return merged
 
 
-def _lora_shapes(modules: list[str], shape: ModelShape, rank: int) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer in range(shape.layers):
-        for module in modules:
-            width_in, width_out = linear_shapes(shape)[module]
-            shapes[f"ernie.layers.{layer}.{module}.lora_A"] = (width_in, rank)
-            shapes[f"ernie.layers.{layer}.{module}.lora_B"] = (rank, width_out)
-    return shapes
-
-
 def _layer_and_module(stem: str) -> tuple[str, str]:
     """`ernie.layers.3.mlp.down_proj` is (`model.layers.3`, `mlp.down_proj`); outside the layers the module is empty."""
     if not stem.startswith("ernie.layers."):
@@ -318,33 +352,15 @@ def _tied_head_problems(tensors: Mapping[str, Array], shape: ModelShape) -> Iter
         yield Problem(_HEAD, "differs from the embedding, and config.json says that the two are tied")
 
 
-def _mismatches(tensors: Mapping[str, Array], expected: Mapping[str, tuple[int, ...]]) -> list[Problem]:
-    problems = _refusals([name for name in tensors if name not in expected])
-    for name, wanted in expected.items():
-        if name not in tensors:
-            problems.append(Problem(name, "missing", "the folder is incomplete, or its config.json is another model's"))
-        elif tensors[name].shape != wanted:
-            problems.append(Problem(name, f"has shape {tensors[name].shape}, expected {wanted}"))
-    return problems
-
-
-def _refusals(names: list[str]) -> list[Problem]:
-    """One problem per reason, since a mixture-of-experts model would otherwise fill pages; other tensors one by one."""
-    other_layout = [name for name in names if name.startswith("model.")]
-    experts = [name for name in names if name.startswith("ernie.") and ("expert" in name or ".mlp.gate." in name)]
+def _base_mismatches(tensors: Mapping[str, Array], expected: Sizes) -> list[Problem]:
+    other = [name for name in tensors if name.startswith("model.")]
+    experts = [name for name in tensors if name.startswith("ernie.") and ("expert" in name or ".mlp.gate." in name)]
     problems = []
-    if other_layout:
-        what = "this is PaddleFormers' layout (`model.`), which is not converted yet"
-        problems.append(Problem(_listed(other_layout), what, "train with the backend ERNIEKit"))
+    if other:
+        what = "this is the layout of Hugging Face and PaddleFormers (`model.`), not ERNIEKit's"
+        problems.append(Problem(listed(other), what, "it needs no conversion"))
     if experts:
-        what = "mixture-of-experts tensors are not converted yet"
-        problems.append(Problem(_listed(experts), what, "serve the native form"))
-    for name in sorted(set(names) - {*other_layout, *experts}):
-        bias = name.endswith(".bias")
-        what = "a bias has no place in the Hugging Face layout" if bias else "is not a tensor of this model"
-        problems.append(Problem(name, what))
-    return problems
-
-
-def _listed(names: list[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+        what = "base models with mixture-of-experts layers are not converted"
+        problems.append(Problem(listed(experts), what, "take the -PT weights of the same model"))
+    rest = {name: array for name, array in tensors.items() if name not in {*other, *experts}}
+    return problems + mismatches(shapes_of(rest), expected)

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from erniekit_adapter.adapters.layouts import (
-    Array,
-    ModelShape,
-    base_to_hugging_face,
-    lora_to_peft,
+from erniekit_adapter.adapters.layouts import Array, ModelShape, base_to_hugging_face
+from erniekit_adapter.adapters.layouts_detection import Layout, layout_of, linears_of
+from erniekit_adapter.adapters.layouts_experts import ExpertShape, Toolkit, convert_lora_v5, peft_config_v5
+from erniekit_adapter.adapters.layouts_from_peft import lora_from_peft
+from erniekit_adapter.adapters.layouts_lora import (
+    check_lora,
+    column_order_degree,
+    convert_lora,
     peft_config,
+    shapes_of,
 )
 from erniekit_adapter.adapters.tensor_files import BFLOAT16, read_indexed, read_tensors, write_tensors
 from erniekit_adapter.errors import AdapterError, Problem, fail
 from erniekit_adapter.files import read_bytes, read_json, write_bytes, write_json, writing_folder
+from erniekit_adapter.project.catalogue import Kind
 
+Reader = Literal["v4", "v5"]
+# Who reads a PEFT form, by the kind of base model and the form's reader; a dense model has one form for all.
+READERS: Mapping[tuple[Kind, Reader], str] = {
+    ("dense", "v4"): "PEFT on transformers 4 and 5, vLLM",
+    ("moe", "v4"): "PEFT on transformers 4, vLLM",
+    ("moe", "v5"): "PEFT on transformers 5",
+    ("ocr-vl", "v4"): "PEFT on transformers 5",
+}
 NATIVE_INDEX = "peft_model.safetensors.index.json"
+NATIVE_WEIGHTS = "peft_model-00001-of-00001.safetensors"
+PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _TOKENIZER_BYTES = 64 * 1024 * 1024
 # What Hugging Face's class takes over from ERNIEKit's config.json under the same name.
 _SAME_KEYS = (
@@ -45,23 +60,80 @@ def read_native(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     return read_indexed(folder / NATIVE_INDEX), config
 
 
-def write_peft(native: Path, base_config: dict[str, Any], output: Path, base_model_name: str) -> None:
-    """Write a native adapter in PEFT's form, whole or not at all; the same input gives the same bytes.
+def write_peft(
+    native: Path,
+    base_config: dict[str, Any],
+    output: Path,
+    base_model_name: str,
+    reader: Reader = "v4",
+    tensor_parallel_degree: int | None = None,
+) -> Layout:
+    """Write a toolkit's adapter in PEFT's form, whole or not at all; the same input gives the same bytes.
 
     Args:
-        native: the adapter's folder as ERNIEKit wrote it.
+        native: the adapter's folder as ERNIEKit or PaddleFormers wrote it.
         base_config: the content of the base model's config.json.
         output: the folder to write.
         base_model_name: what PEFT shall look for as base model.
+        reader: who shall read it, see `READERS`. It matters for mixture-of-experts models alone: each reader loads the
+            other's file with a warning at most, and computes something else.
+        tensor_parallel_degree: in how many parts the columns of fused projections are still ordered; None to go by
+            lora_config.json, which refuses a degree over 1, and 1 to say that they are joined whatever it says.
+
+    Returns:
+        the layout that the adapter was found to have.
 
     Raises:
         AdapterError: the adapter cannot be represented exactly; all reasons at once.
     """
     tensors, lora_config = read_native(native)
-    converted = lora_to_peft(tensors, ModelShape.from_config(base_config), lora_config)
+    sizes = shapes_of(tensors)
+    layout = layout_of(sizes, base_config)
+    apart = layout == "paddleformers-apart" or layout == "paddleocr-vl"
+    degree = 1 if apart else column_order_degree(lora_config, tensor_parallel_degree)
+    linears = linears_of(layout, base_config, degree)
+    check_lora(sizes, linears, lora_config)
+    if reader == "v5" and (layout == "erniekit-experts" or layout == "paddleformers-experts"):
+        toolkit: Toolkit = "erniekit" if layout == "erniekit-experts" else "paddleformers"
+        shape = ExpertShape.from_config(base_config)
+        converted = convert_lora_v5(tensors, shape, toolkit)
+        config = peft_config_v5(lora_config, tensors, shape, toolkit, base_model_name)
+    else:
+        converted = convert_lora(tensors, linears)
+        config = peft_config(lora_config, converted, base_model_name)
     with writing_folder(output) as folder:
-        write_json(folder / "adapter_config.json", peft_config(lora_config, converted, base_model_name))
-        write_tensors(folder / "adapter_model.safetensors", converted)
+        write_json(folder / PEFT_CONFIG, config)
+        write_tensors(folder / PEFT_WEIGHTS, converted)
+    return layout
+
+
+def write_from_peft(peft: Path, base_config: dict[str, Any], output: Path, toolkit: Toolkit = "erniekit") -> None:
+    """Write a PEFT adapter of a dense model in a toolkit's layout, as `lora_path` takes it, whole or not at all.
+
+    Args:
+        peft: a folder with adapter_config.json and adapter_model.safetensors.
+        base_config: the content of the base model's config.json.
+        output: the folder to write.
+        toolkit: whose layout is wanted.
+
+    Raises:
+        AdapterError: the adapter is a pickle, cannot be represented exactly, or a file is missing or damaged.
+    """
+    if not (peft / PEFT_WEIGHTS).is_file():
+        pickles = sorted(path.name for path in peft.glob("adapter_model.*"))
+        found = f" but {', '.join(pickles)}, which is not opened" if pickles else ""
+        raise fail(peft, f"has no {PEFT_WEIGHTS}{found}", "save the adapter as safetensors")
+    config = read_json(peft / PEFT_CONFIG)
+    if not isinstance(config, dict):
+        raise fail(peft / PEFT_CONFIG, "is not an object")
+    shape = ModelShape.from_config({"tie_word_embeddings": True, **base_config})
+    native, lora_config = lora_from_peft(read_tensors(peft / PEFT_WEIGHTS), shape, config, toolkit)
+    size_bytes = sum(array.nbytes for array in native.values())
+    with writing_folder(output) as folder:
+        write_tensors(folder / NATIVE_WEIGHTS, native, form="np")
+        index = {"metadata": {"total_size": size_bytes}, "weight_map": dict.fromkeys(native, NATIVE_WEIGHTS)}
+        write_json(folder / NATIVE_INDEX, index)
+        write_json(folder / "lora_config.json", lora_config)
 
 
 def read_base(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -8,7 +8,8 @@ A pickle (`.pdparams`) is never opened: unpickling runs whatever the file says.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,9 +30,112 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
 }
+# Every type of the format whose elements are whole bytes.
+ITEM_BYTES = (
+    dict.fromkeys(("F64", "I64", "U64"), 8)
+    | dict.fromkeys(("F32", "I32", "U32"), 4)
+    | dict.fromkeys(("BF16", "F16", "I16", "U16"), 2)
+    | dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2"), 1)
+)
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 100_000_000  # as in safetensors itself
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor lies, and as what.
+
+    Attributes:
+        name: its name.
+        path: the safetensors file that holds it.
+        dtype: its type by safetensors' name, a key of `ITEM_BYTES`.
+        shape: its sizes.
+        start: where its data begins, in bytes from the beginning of the file.
+        size_bytes: how long its data is.
+    """
+
+    name: str
+    path: Path
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    size_bytes: int
+
+    def map(self, dtype: npt.DTypeLike, rows: slice | None = None) -> Array:
+        """Map its data, or some rows of it, into memory, read-only; gone from memory when the array is gone.
+
+        Args:
+            dtype: numpy's type for `self.dtype`.
+            rows: which rows, both ends said; None for all.
+        """
+        if rows is None or not self.shape:
+            return np.memmap(self.path, dtype, "r", self.start, self.shape) if self.size_bytes else self._empty(dtype)
+        shape = (rows.stop - rows.start, *self.shape[1:])
+        row_bytes = self.size_bytes // max(self.shape[0], 1)
+        if not row_bytes * shape[0]:
+            return self._empty(dtype)
+        return np.memmap(self.path, dtype, "r", self.start + rows.start * row_bytes, shape)
+
+    def _empty(self, dtype: npt.DTypeLike) -> Array:
+        return np.empty(self.shape, dtype)
+
+
+def list_tensors(path: Path) -> dict[str, StoredTensor]:
+    """Where each tensor of a safetensors file lies, in the order of their data; the data itself is not read.
+
+    Raises:
+        AdapterError: the file is missing or damaged, or holds a type that is not among `ITEM_BYTES`.
+    """
+    header, start, size = _read_header(path)
+    header.pop("__metadata__", None)
+    tensors = [_stored(path, name, entry, start, size) for name, entry in header.items()]
+    return {tensor.name: tensor for tensor in sorted(tensors, key=lambda tensor: (tensor.start, tensor.name))}
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says about itself, `format` for one.
+
+    Raises:
+        AdapterError: the file is missing or damaged.
+    """
+    metadata = _read_header(path)[0].get("__metadata__")
+    return {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, dict) else {}
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
+    """The header, where the data begins, and the file's size."""
+    try:
+        if not path.is_file():
+            raise fail(path, "no such file" if not path.exists() else "not a regular file")
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+            if not 2 <= length <= min(_MAX_HEADER_BYTES, size - _LENGTH_BYTES):
+                raise fail(path, "not a safetensors file, or cut short", "copy it again")
+            header = orjson.loads(stream.read(length))
+    except orjson.JSONDecodeError as error:
+        raise fail(path, f"its header is not JSON: {error}", "copy it again") from error
+    except OSError as error:
+        raise fail(path, f"cannot be read: {error.strerror or error}") from error
+    if not isinstance(header, dict):
+        raise fail(path, "its header is not an object", "copy it again")
+    return header, _LENGTH_BYTES + length, size
+
+
+def _stored(path: Path, name: str, entry: Any, start: int, size: int) -> StoredTensor:
+    try:
+        dtype, shape = entry["dtype"], tuple(int(length) for length in entry["shape"])
+        begin, end = (int(offset) for offset in entry["data_offsets"])
+        item_bytes = ITEM_BYTES.get(dtype)
+    except (KeyError, TypeError, ValueError) as error:
+        raise fail(f"{path} {name}", "has a damaged header entry", "copy the file again") from error
+    if item_bytes is None:
+        raise fail(f"{path} {name}", f"is of type {dtype}; read are {', '.join(ITEM_BYTES)}")
+    expected = math.prod(shape) * item_bytes
+    if min([0, *shape]) < 0 or not 0 <= begin <= end <= size - start or end - begin != expected:
+        raise fail(f"{path} {name}", "its data is not where the header says", "copy the file again")
+    return StoredTensor(name, path, dtype, shape, start + begin, expected)
 
 
 def read_tensors(path: Path) -> dict[str, Array]:
@@ -43,43 +147,38 @@ def read_tensors(path: Path) -> dict[str, Array]:
     Raises:
         AdapterError: the file is missing, damaged, or holds a type that is no float of 2 to 8 bytes.
     """
-    try:
-        if not path.is_file():
-            raise fail(path, "no such file" if not path.exists() else "not a regular file")
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
-            if not 2 <= length <= min(_MAX_HEADER_BYTES, size - _LENGTH_BYTES):
-                raise fail(path, "not a safetensors file, or cut short", "copy it again")
-            header = orjson.loads(stream.read(length))
-        start = _LENGTH_BYTES + length
-        data = np.memmap(path, dtype=np.uint8, mode="r", offset=start) if size > start else np.empty(0, np.uint8)
-    except orjson.JSONDecodeError as error:
-        raise fail(path, f"its header is not JSON: {error}", "copy it again") from error
-    except OSError as error:
-        raise fail(path, f"cannot be read: {error.strerror or error}") from error
-    if not isinstance(header, dict):
-        raise fail(path, "its header is not an object", "copy it again")
-    header.pop("__metadata__", None)
-    return {name: _tensor(path, name, entry, data) for name, entry in header.items()}
+    return _mapped(list_tensors(path))
 
 
-def _tensor(path: Path, name: str, entry: Any, data: npt.NDArray[np.uint8]) -> Array:
-    try:
-        dtype, shape = DTYPES.get(entry["dtype"]), [int(size) for size in entry["shape"]]
-        begin, end = (int(offset) for offset in entry["data_offsets"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise fail(f"{path} {name}", "has a damaged header entry", "copy the file again") from error
-    if dtype is None:
-        raise fail(f"{path} {name}", f"is of type {entry['dtype']}; read are {', '.join(DTYPES)}")
-    expected = math.prod(shape) * dtype.itemsize
-    if min([0, *shape]) < 0 or not 0 <= begin <= end <= len(data) or end - begin != expected:
-        raise fail(f"{path} {name}", "its data is not where the header says", "copy the file again")
-    return data[begin:end].view(dtype).reshape(shape)
+def _mapped(tensors: Mapping[str, StoredTensor]) -> dict[str, Array]:
+    for name, tensor in tensors.items():
+        if tensor.dtype not in DTYPES:
+            raise fail(f"{tensor.path} {name}", f"is of type {tensor.dtype}; read are {', '.join(DTYPES)}")
+    files: dict[Path, npt.NDArray[np.uint8]] = {}
+    for path in {tensor.path for tensor in tensors.values()}:
+        try:
+            files[path] = np.memmap(path, dtype=np.uint8, mode="r")
+        except OSError as error:
+            raise fail(path, f"cannot be read: {error.strerror or error}") from error
+    return {
+        name: files[tensor.path][tensor.start : tensor.start + tensor.size_bytes]
+        .view(DTYPES[tensor.dtype])
+        .reshape(tensor.shape)
+        for name, tensor in tensors.items()
+    }
 
 
 def read_indexed(index: Path) -> dict[str, Array]:
     """Map all files that a safetensors index names, and check that both agree on the tensors.
+
+    Raises:
+        AdapterError: a file is missing or damaged, lies outside the index's folder, or holds other tensors.
+    """
+    return _mapped(list_indexed(index))
+
+
+def list_indexed(index: Path) -> dict[str, StoredTensor]:
+    """Where each tensor lies that a safetensors index names, after checking that index and files agree.
 
     Raises:
         AdapterError: a file is missing or damaged, lies outside the index's folder, or holds other tensors.
@@ -91,10 +190,10 @@ def read_indexed(index: Path) -> dict[str, Array]:
     files = sorted({str(name) for name in places.values()})
     if strange := [name for name in files if Path(name).name != name]:
         raise fail(index, f"names files outside its folder: {', '.join(strange)}")
-    tensors: dict[str, Array] = {}
+    tensors: dict[str, StoredTensor] = {}
     problems = []
     for name in files:
-        content_of_file = read_tensors(index.parent / name)
+        content_of_file = list_tensors(index.parent / name)
         listed = {tensor for tensor, place in places.items() if place == name}
         for tensor in sorted(listed ^ set(content_of_file)):
             what = "is not in the index" if tensor in content_of_file else "is in the index and not in the file"
@@ -103,6 +202,24 @@ def read_indexed(index: Path) -> dict[str, Array]:
     if problems:
         raise AdapterError(problems)
     return tensors
+
+
+def file_header(tensors: Iterable[tuple[str, str, tuple[int, ...]]], metadata: Mapping[str, str]) -> bytes:
+    """The beginning of a safetensors file, up to where the data of its first tensor begins.
+
+    Args:
+        tensors: name, safetensors' name of the type, and shape, in the order of their data, which has no gaps.
+        metadata: what the file says about itself.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    offset = 0
+    for name, dtype, shape in tensors:
+        end = offset + math.prod(shape) * ITEM_BYTES[dtype]
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    encoded = orjson.dumps(header)
+    encoded += b" " * (-len(encoded) % _LENGTH_BYTES)
+    return len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Array], form: Literal["pt", "np"] = "pt") -> None:
@@ -115,16 +232,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Array], form: Literal["pt", 
     """
     # Wide types first keeps every tensor aligned.
     names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
-    header: dict[str, Any] = {"__metadata__": {"format": form}}
-    offset = 0
-    for name in names:
-        array = tensors[name]
-        end = offset + array.nbytes
-        header[name] = {"dtype": _NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [offset, end]}
-        offset = end
-    encoded = orjson.dumps(header)
-    encoded += b" " * (-len(encoded) % _LENGTH_BYTES)
+    listed = ((name, _NAMES[tensors[name].dtype], tensors[name].shape) for name in names)
     with writing(path) as stream:
-        stream.write(len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded)
+        stream.write(file_header(listed, {"format": form}))
         for name in names:
             stream.write(np.ascontiguousarray(tensors[name]).view(np.uint8).data)

@@ -82,8 +82,11 @@ def native_adapter(project: Project) -> Path:
     if not (adapter / "lora_config.json").is_file():
         remedy = "run make export first" if not project.bundle_dir.exists() else "add native to export.forms"
         raise misuse(adapter, "no adapter to evaluate", remedy)
-    made_for = read_json(project.bundle_dir / "manifest.json")["base_model"]["fingerprint"]
-    if model_fingerprint(local_model_dir(project)) != made_for:
+    manifest = read_json(project.bundle_dir / "manifest.json")
+    if manifest["training"]["toolkit"]["name"] != "erniekit":
+        what = "is PaddleFormers' adapter, and answers are asked of ERNIEKit's alone so far"
+        raise misuse(adapter, what, "serve the bundle's peft form and ask it there")
+    if model_fingerprint(local_model_dir(project)) != manifest["base_model"]["fingerprint"]:
         raise misuse(local_model_dir(project), "is not the base model of this bundle", "put that one back")
     return adapter
 

@@ -106,13 +106,34 @@ def test_the_bundle_holds_the_forms_that_were_asked_for(
     assert json.loads(files["manifest.json"])["forms"] == list(forms)
 
 
-def test_an_adapter_of_paddleformers_is_refused_and_its_folder_named(tmp_path: Path) -> None:
-    project = trained(tmp_path, forms=("native",))
+def by_paddleformers(project: Project) -> Project:
+    """The same run, had PaddleFormers trained it; its names and columns are another matter."""
     path = project.training_dir / "manifest.json"
     made = json.loads(path.read_text())
     path.write_text(json.dumps({**made, "toolkit": {"name": "paddleformers", "version": "1.2.0", "distributions": {}}}))
-    with pytest.raises(UsageError, match="was trained by PaddleFormers, whose layout of adapters is not exported yet"):
-        exported(project)
+    return project
+
+
+def test_merged_weights_of_a_paddleformers_adapter_are_refused_where_they_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="made of ERNIEKit's adapters alone so far, and PaddleFormers trained this"):
+        exported(by_paddleformers(trained(tmp_path, forms=("native", "merged"))))
+
+
+def test_a_paddleformers_bundle_says_whose_adapter_it_is(tmp_path: Path) -> None:
+    files = exported(by_paddleformers(trained(tmp_path, forms=("native",))))
+    assert b"trained with PaddleFormers 1.2.0" in files["README.md"]
+    assert json.loads(files["manifest.json"])["training"]["toolkit"]["name"] == "paddleformers"
+
+
+def test_the_form_for_experts_is_refused_where_there_are_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="peft-v5 is for mixtures of experts, and this is none"):
+        exported(trained(tmp_path, forms=("native", "peft-v5")))
+
+
+def test_the_card_says_who_reads_the_peft_form(tmp_path: Path) -> None:
+    files = exported(trained(tmp_path, forms=("peft",)))
+    assert json.loads(files["manifest.json"])["readers"] == {"peft": "PEFT on transformers 4 and 5, vLLM"}
+    assert b"for PEFT on transformers 4 and 5, vLLM: `peft.PeftModel`, `vllm serve" in files["README.md"]
 
 
 def test_no_pickle_gets_into_a_bundle(tmp_path: Path) -> None:

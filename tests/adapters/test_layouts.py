@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,17 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layout_examples import (
+    CONFIG,
+    EQUAL,
+    GROUPED,
+    LORA_CONFIG,
+    lora_tensors,
+    native_folder,
+    numbered,
+    problems_of,
+    shapes,
+)
 
 from erniekit_adapter.adapters.layouts import (
     PARTS,
@@ -30,51 +40,6 @@ from erniekit_adapter.adapters.layouts import (
 from erniekit_adapter.adapters.peft import hf_config, write_peft
 from erniekit_adapter.adapters.tensor_files import BFLOAT16, read_tensors, write_tensors
 from erniekit_adapter.errors import AdapterError
-
-GROUPED = ModelShape(layers=2, hidden=8, heads=4, kv_heads=2, head_dim=4, ffn=6, vocab=11, tied=True)
-EQUAL = replace(GROUPED, kv_heads=4, tied=False)
-LORA_CONFIG = {"r": 3, "lora_alpha": 6, "rslora": False, "lora_dropout": 0.0, "tensor_parallel_degree": -1}
-CONFIG: dict[str, Any] = {
-    "num_hidden_layers": 2,
-    "hidden_size": 8,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 4,
-    "intermediate_size": 6,
-    "vocab_size": 11,
-    "tie_word_embeddings": True,
-}
-
-
-@st.composite
-def shapes(draw: st.DrawFn) -> ModelShape:
-    kv_heads, group = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    sizes = {name: draw(st.integers(1, 6)) for name in ("layers", "hidden", "head_dim", "ffn", "vocab")}
-    return ModelShape(heads=kv_heads * group, kv_heads=kv_heads, tied=draw(st.booleans()), **sizes)
-
-
-def numbered(sizes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
-    """Tensors in which no two numbers are equal, so that a wrong place shows."""
-    start, tensors = 0, {}
-    for name, size in sizes.items():
-        count = int(np.prod(size))
-        tensors[name] = np.arange(start, start + count, dtype=np.float32).reshape(size)
-        start += count
-    return tensors
-
-
-def lora_tensors(shape: ModelShape, modules: tuple[str, ...] = tuple(PARTS), rank: int = 3) -> dict[str, Array]:
-    sizes: dict[str, tuple[int, ...]] = {}
-    for layer in range(shape.layers):
-        for module in modules:
-            width_in, width_out = linear_shapes(shape)[module]
-            sizes[f"ernie.layers.{layer}.{module}.lora_A"] = (width_in, rank)
-            sizes[f"ernie.layers.{layer}.{module}.lora_B"] = (rank, width_out)
-    return numbered(sizes)
-
-
-def problems_of(error: pytest.ExceptionInfo[AdapterError]) -> str:
-    return str(error.value)
 
 
 @given(shape=shapes(), module=st.sampled_from(sorted(PARTS)), rows=st.integers(1, 5))
@@ -177,6 +142,7 @@ def test_a_dense_model_may_say_that_it_has_no_experts() -> None:
         {"trainable_bias": "lora"},
         {"trainable_modules": [".*norm.*"]},
         {"tensor_parallel_degree": 2},
+        {"tensor_model_parallel_size": 4},
         {"rslora": None},
         {"r": 0},
         {"lora_alpha": "8"},
@@ -194,7 +160,7 @@ def test_adapters_that_are_no_plain_lora(change: dict[str, Any]) -> None:
         ("ernie.layers.0.self_attn.qkv_proj.bias", "a bias has no place"),
         ("ernie.layers.1.mlp.experts.0.up_gate_proj.weight", "mixture-of-experts"),
         ("ernie.layers.1.mlp.gate.weight", "mixture-of-experts"),
-        ("model.layers.0.self_attn.q_proj.weight", "PaddleFormers' layout"),
+        ("model.layers.0.self_attn.q_proj.weight", "Hugging Face and PaddleFormers"),
         ("ernie.layers.2.mlp.down_proj.weight", "is not a tensor of this model"),
         ("lm_head.weight", "differs from the embedding"),
     ],
@@ -235,16 +201,6 @@ def test_an_adapter_of_some_modules_keeps_to_them() -> None:
 def test_an_empty_adapter_is_refused() -> None:
     with pytest.raises(AdapterError, match="has no tensors"):
         lora_to_peft({}, GROUPED, LORA_CONFIG)
-
-
-def native_folder(folder: Path, tensors: dict[str, Array]) -> Path:
-    folder.mkdir()
-    shard = "peft_model-00001-of-00001.safetensors"
-    write_tensors(folder / shard, tensors)
-    index = {"weight_map": dict.fromkeys(tensors, shard)}
-    (folder / "peft_model.safetensors.index.json").write_bytes(orjson.dumps(index))
-    (folder / "lora_config.json").write_bytes(orjson.dumps(LORA_CONFIG))
-    return folder
 
 
 def test_bfloat16_survives_bit_for_bit_and_bytes_repeat(tmp_path: Path) -> None:

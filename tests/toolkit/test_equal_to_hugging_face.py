@@ -1,7 +1,8 @@
 """ERNIEKit and Hugging Face compute the same from the same weights, with and without an adapter.
 
 Largest differences in logits seen on CPU in float32, on a scale of 10: base 2.2e-5, with an adapter 4.3e-5, a prompt in
-a batch against the same prompt alone 1.2e-5. Wrong layouts are loud: 10.3 with gate and up swapped.
+a batch against the same prompt alone 1.2e-5. An adapter of PaddleFormers 3.1e-5, one imported from PEFT 4.6e-5. Wrong
+layouts are loud: 10.3 with gate and up swapped, 10 with PaddleFormers' qkv cut as ERNIEKit's.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import orjson
 import pytest
 
 from erniekit_adapter.adapters.layouts import PARTS, ModelShape, base_shapes, linear_shapes
-from erniekit_adapter.adapters.peft import write_hf_base, write_peft
+from erniekit_adapter.adapters.layouts_paddleformers import apart_linears, text_linears
+from erniekit_adapter.adapters.peft import write_from_peft, write_hf_base, write_peft
 from erniekit_adapter.adapters.tensor_files import BFLOAT16, Array, read_tensors, write_tensors
 
 pytestmark = pytest.mark.toolkit
@@ -257,6 +259,123 @@ def test_a_tiny_model_repeats_byte_for_byte(folders: Folders) -> None:
     assert "tokenizer.model" in files
     for name in files:
         assert (folders.root / "one" / name).read_bytes() == (folders.root / "two" / name).read_bytes(), name
+
+
+@pytest.fixture(scope="session")
+def paddleformers_adapted(folders: Folders, base: Answers, paddleformers_python: Path) -> Answers:
+    """What PaddleFormers computes with an adapter in its own layout, on the model in Hugging Face's."""
+    shape = ModelShape.from_config(orjson.loads((folders.root / "hf" / "config.json").read_bytes()))
+    numbers, tensors = np.random.default_rng(4), {}
+    for stem, linear in text_linears(shape).items():
+        width_in, width_out = linear.size
+        tensors[f"{stem}.lora_A"] = numbers.normal(0, 0.1, (width_in, 4)).astype(np.float32)
+        tensors[f"{stem}.lora_B"] = numbers.normal(0, 0.1, (4, width_out)).astype(np.float32)
+    names = [rf"model\.layers\..*\.{module}" for module in ("qkv_proj", "o_proj", "up_gate_proj", "down_proj")]
+    config = {"r": 4, "lora_alpha": 8, "rslora": False, "lora_dropout": 0.0, "target_modules": names}
+    write_adapter_folder(folders.root / "pf-native", tensors, config | {"tensor_model_parallel_size": -1})
+    requests, logits = folders.root / "pf.requests.jsonl", folders.root / "pf.npz"
+    lines = [json.dumps(request | {"prompt_ids": base.by_id[request["id"]]["prompt_ids"]}) for request in REQUESTS]
+    requests.write_text("\n".join(lines), encoding="utf-8")
+    script = Path(__file__).with_name("paddleformers_logits.py")
+    folders.run(paddleformers_python, script, folders.root / "hf", requests, logits, folders.root / "pf-native")
+    with np.load(logits) as arrays:
+        return Answers(base.by_id, {request["id"]: arrays[request["id"]] for request in REQUESTS}, [])
+
+
+def write_adapter_folder(folder: Path, tensors: dict[str, Array], config: dict[str, Any]) -> None:
+    folder.mkdir()
+    shard = "peft_model-00001-of-00001.safetensors"
+    write_tensors(folder / shard, tensors, form="np")
+    index = {"metadata": {"total_size": 0}, "weight_map": dict.fromkeys(tensors, shard)}
+    (folder / "peft_model.safetensors.index.json").write_bytes(orjson.dumps(index))
+    (folder / "lora_config.json").write_bytes(orjson.dumps(config))
+
+
+def peft_of(folders: Folders, name: str, change: Callable[[str, Array], tuple[str, Array]]) -> str:
+    """PaddleFormers' adapter, changed tensor by tensor, in PEFT's form."""
+    native = folders.root / "pf-native"
+    tensors = read_tensors(native / "peft_model-00001-of-00001.safetensors")
+    config = orjson.loads((native / "lora_config.json").read_bytes())
+    changed = folders.root / f"{name}-native"
+    write_adapter_folder(changed, dict(change(key, array) for key, array in tensors.items()), config)
+    write_peft(changed, orjson.loads((folders.root / "hf" / "config.json").read_bytes()), folders.root / name, "base")
+    return name
+
+
+def test_paddleformers_adapter(folders: Folders, base: Answers, paddleformers_adapted: Answers) -> None:
+    assert difference(base, paddleformers_adapted) > 1, "the adapter has to change the answers to prove anything"
+    peft = peft_of(folders, "pf-peft", lambda name, array: (name, array))
+    found = folders.ask_transformers("pf-adapted", base, adapter=peft)
+    largest = difference(paddleformers_adapted, found)
+    print(f"PaddleFormers' adapter: logits differ by {largest:.1e}")
+    assert largest < TOLERANCE
+
+
+def test_paddleformers_qkv_cut_as_erniekit_s_is_caught(
+    folders: Folders, base: Answers, paddleformers_adapted: Answers
+) -> None:
+    """No shape tells the two apart. With as many key heads as query heads the two are one."""
+    peft = peft_of(folders, "pf-wrong-qkv", lambda name, array: (name.replace("model.", "ernie.", 1), array))
+    largest = difference(paddleformers_adapted, folders.ask_transformers("pf-wrong-qkv", base, adapter=peft))
+    print(f"qkv cut as ERNIEKit's: logits differ by {largest:.1e}")
+    grouped = orjson.loads((folders.root / "hf" / "config.json").read_bytes())["num_key_value_heads"] == 2
+    assert largest > 1 if grouped else largest < TOLERANCE
+
+
+def test_gate_and_up_swapped_in_an_adapter_are_caught(
+    folders: Folders, base: Answers, paddleformers_adapted: Answers
+) -> None:
+    def swap(name: str, array: Array) -> tuple[str, Array]:
+        half = array.shape[1] // 2
+        swapped = np.concatenate([array[:, half:], array[:, :half]], axis=1)
+        return name, swapped if name.endswith("up_gate_proj.lora_B") else array
+
+    peft = peft_of(folders, "pf-swapped", swap)
+    largest = difference(paddleformers_adapted, folders.ask_transformers("pf-swapped", base, adapter=peft))
+    print(f"gate and up swapped in the adapter: logits differ by {largest:.1f}")
+    assert largest > 1
+
+
+def test_one_peft_file_serves_transformers_4_and_5(
+    folders: Folders, transformers_python: Path, transformers5_python: Path
+) -> None:
+    """transformers 5's environment takes PEFT, pure Python, from the other."""
+    cases, hf = folders.root / "cases.json", str(folders.root / "hf")
+    cases.write_bytes(orjson.dumps({"base": [hf, None], "adapted": [hf, str(folders.root / "peft")]}))
+    packages = next((transformers_python.parents[1] / "lib").glob("python3.*")) / "site-packages"
+    script = Path(__file__).with_name("torch_logits.py")
+    found = []
+    for python in (transformers_python, transformers5_python):
+        output = folders.root / "cases.npz"
+        assert json.loads(folders.run(python, script, "logits", cases, output, packages)) == {"base": "", "adapted": ""}
+        with np.load(output) as arrays:
+            found.append(dict(arrays))
+    four, five = found
+    assert np.abs(four["base"] - four["adapted"]).max() > 1
+    largest = max(float(np.abs(four[case] - five[case]).max()) for case in four)
+    print(f"transformers 4 and 5: logits differ by {largest:.1e}")
+    assert largest < TOLERANCE
+
+
+def test_an_imported_peft_adapter_is_the_same_in_erniekit(folders: Folders, base: Answers) -> None:
+    """Each projection with an A of its own, as PEFT trains them: three times the rank in ERNIEKit."""
+    config = orjson.loads((folders.root / "model" / "config.json").read_bytes())
+    numbers, tensors = np.random.default_rng(6), {}
+    for linear in apart_linears(ModelShape.from_config(config)).values():
+        (part,), (width_in, width_out) = linear.parts, linear.size
+        tensors[f"base_model.model.{part}.lora_A.weight"] = numbers.normal(0, 0.1, (4, width_in)).astype(np.float32)
+        tensors[f"base_model.model.{part}.lora_B.weight"] = numbers.normal(0, 0.1, (width_out, 4)).astype(np.float32)
+    rslora = config["num_key_value_heads"] == config["num_attention_heads"]
+    settings = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "use_rslora": rslora}
+    targets = sorted({name.split(".")[-3] for name in tensors})
+    peft = folders.root / "own-peft"
+    peft.mkdir()
+    (peft / "adapter_config.json").write_bytes(orjson.dumps(settings | {"target_modules": targets}))
+    write_tensors(peft / "adapter_model.safetensors", tensors)
+    write_from_peft(peft, config, folders.root / "own-native")
+    imported = folders.ask_erniekit("own-native", adapter="own-native")
+    assert difference(base, imported) > 1
+    assert_same(imported, folders.ask_transformers("own-peft", imported, adapter="own-peft"), "imported")
 
 
 def test_an_incomplete_adapter_is_refused(folders: Folders) -> None:

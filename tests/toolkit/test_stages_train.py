@@ -304,11 +304,15 @@ def kill_when_written(run: Run, file: Path) -> None:
     assert not run.path("manifest.json").exists()
 
 
-def test_export_refuses_an_adapter_of_paddleformers_and_names_its_folder(adapted: Adapted) -> None:
-    said = adapted.run.says("export", adapted.run.file, code=2)
-    assert "adapted/training" in said
-    assert "PaddleFormers" in said
-    assert not (adapted.run.path().parent / "bundle").exists()
+def test_an_adapter_of_paddleformers_is_exported_as_peft_reads_it(adapted: Adapted) -> None:
+    said = adapted.run.says("export", adapted.run.file)
+    assert "merged: not written" in said
+    peft = adapted.run.path().parent / "bundle" / "peft"
+    config = json.loads((peft / "adapter_config.json").read_text())
+    assert (config["lora_alpha"], sorted(config["target_modules"])) == (4, ["k_proj", "o_proj", "q_proj", "v_proj"])
+    assert "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" in load_file(
+        peft / "adapter_model.safetensors"
+    )
 
 
 def test_an_alpha_that_paddleformers_goes_by_on_its_own_needs_no_adapter_to_start_from(desk: Desk) -> None:

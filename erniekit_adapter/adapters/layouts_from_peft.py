@@ -1,0 +1,167 @@
+"""From PEFT's adapters back to a toolkit's fused layout, for an adapter that training shall start from; dense models.
+
+A fused layer has one A, and PEFT's q, k and v may each have their own. Then the fused A holds all three side by side
+and B is zero where a row meets another's columns: the rank grows, the product stays the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from erniekit_adapter.adapters.layouts import PARTS, QKV, ModelShape, join_columns
+from erniekit_adapter.adapters.layouts_experts import Toolkit
+from erniekit_adapter.adapters.layouts_lora import PEFT_PREFIX, Array, Sizes, mismatches, shapes_of
+from erniekit_adapter.adapters.layouts_paddleformers import apart_linears, join_groups
+from erniekit_adapter.errors import AdapterError, Problem, fail
+
+# Settings of PEFT that plain LoRA in a toolkit has no word for.
+_NOT_PLAIN = (
+    *("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save", "target_parameters"),
+    *("fan_in_fan_out", "trainable_token_indices", "layer_replication", "alora_invocation_tokens", "megatron_config"),
+)
+# Ways to begin that change the base model's weights as well, which the adapter alone does not say.
+_CHANGED_BASE = ("pissa", "olora", "corda", "loftq")
+
+
+def lora_from_peft(
+    tensors: Mapping[str, Array], shape: ModelShape, adapter_config: Mapping[str, Any], toolkit: Toolkit
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Turn a PEFT adapter of a dense model into a toolkit's, which computes exactly the same.
+
+    With an own A per projection the rank is three times as large for `qkv_proj`, twice for `up_gate_proj`; where the
+    projections share one A bit for bit, it stays. All layers get the largest rank any of them needs, padded with
+    zeros, and alpha grows so that the scaling stays: by the same factor; with rank-stabilised LoRA by its root, so
+    there the rank grows by four at once, whose root is whole.
+
+    Args:
+        tensors: PEFT's names with `lora_A` (r, in) and `lora_B` (out, r), of any dtype.
+        shape: the base model's sizes.
+        adapter_config: the content of adapter_config.json.
+        toolkit: whose layout is wanted.
+
+    Returns:
+        the toolkit's names with `lora_A` (in, R) and `lora_B` (R, out), and the content of lora_config.json.
+
+    Raises:
+        AdapterError: the adapter is not plain LoRA, or a tensor is missing, has another shape or has no place in the
+            result; all problems at once.
+    """
+    if problems := list(_config_problems(adapter_config)):
+        raise AdapterError(problems)
+    rank = adapter_config["r"]
+    if not tensors:
+        raise fail("adapter", "has no tensors")
+    if problems := mismatches(shapes_of(tensors), _expected(tensors, shape, rank)):
+        raise AdapterError(problems)
+    prefix = "ernie.layers" if toolkit == "erniekit" else "model.layers"
+    made: dict[str, tuple[Array, Array]] = {}
+    for layer in range(shape.layers):
+        for module, parts in PARTS.items():
+            stems = {part: f"{PEFT_PREFIX}model.layers.{layer}.{part}" for part in parts}
+            pairs = {
+                part: (tensors[f"{stem}.lora_A.weight"].T, tensors[f"{stem}.lora_B.weight"].T)
+                for part, stem in stems.items()
+                if f"{stem}.lora_A.weight" in tensors
+            }
+            if pairs:
+                made[f"{prefix}.{layer}.{module}"] = _fused(module, pairs, shape, toolkit)
+    factor = max(a.shape[1] for a, _ in made.values()) // rank
+    rslora = bool(adapter_config.get("use_rslora"))
+    if rslora and factor > 1:
+        factor = 4
+    native: dict[str, Array] = {}
+    for stem, (a, b) in made.items():
+        native[f"{stem}.lora_A"] = np.pad(a, ((0, 0), (0, factor * rank - a.shape[1])))
+        native[f"{stem}.lora_B"] = np.pad(b, ((0, factor * rank - len(b)), (0, 0)))
+    modules = sorted({stem.rpartition(".")[2] for stem in made})
+    alpha = adapter_config["lora_alpha"] * (2 if rslora and factor > 1 else factor)
+    return native, _lora_config(adapter_config, factor * rank, alpha, rslora, modules, toolkit)
+
+
+def _fused(
+    module: str, pairs: Mapping[str, tuple[Array, Array]], shape: ModelShape, toolkit: Toolkit
+) -> tuple[Array, Array]:
+    """One A (in, k·r) and B (k·r, out) of a module's A (in, r) and B (r, width); k is the number of different A."""
+    widths = _widths(module, shape)
+    distinct: list[Array] = []
+    places: dict[str, int] = {}
+    for part, (a, _) in pairs.items():
+        same = [place for place, other in enumerate(distinct) if _bytes(a) == _bytes(other)]
+        places[part] = same[0] if same else len(distinct)
+        distinct += [] if same else [a]
+    rank = distinct[0].shape[1]
+    columns: dict[str, Array] = {}
+    for part, width in widths.items():
+        columns[part] = np.zeros((rank * len(distinct), width), distinct[0].dtype)
+        if part in pairs:
+            start = rank * places[part]
+            columns[part][start : start + rank] = pairs[part][1]
+    if module == QKV and toolkit == "paddleformers":
+        q, k, v = columns.values()
+        return np.concatenate(distinct, axis=1), join_groups(q, k, v, shape)
+    return np.concatenate(distinct, axis=1), join_columns(module, columns, shape)
+
+
+def _bytes(array: Array) -> bytes:
+    return np.ascontiguousarray(array).tobytes()
+
+
+def _widths(module: str, shape: ModelShape) -> dict[str, int]:
+    linears = apart_linears(shape)
+    return {part: linears[f"model.layers.0.{part}"].size[1] for part in PARTS[module]}
+
+
+def _expected(names: Mapping[str, Array], shape: ModelShape, rank: int) -> Sizes:
+    """The tensors of every layer for each kind of projection that the adapter has at all."""
+    linears = apart_linears(shape)
+    stems = {name.removeprefix(PEFT_PREFIX).rsplit(".", 2)[0] for name in names}
+    kinds = {linears[stem].kind for stem in stems if stem in linears}
+    expected: dict[str, tuple[int, ...]] = {}
+    for stem, linear in linears.items():
+        if linear.kind in kinds:
+            expected[f"{PEFT_PREFIX}{stem}.lora_A.weight"] = (rank, linear.size[0])
+            expected[f"{PEFT_PREFIX}{stem}.lora_B.weight"] = (linear.size[1], rank)
+    return expected
+
+
+def _config_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    if config.get("peft_type") != "LORA":
+        yield Problem("adapter_config.json peft_type", f"{config.get('peft_type')!r} is not LORA")
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+        yield Problem("adapter_config.json r", f"{rank!r} is not a positive whole number")
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
+        yield Problem("adapter_config.json lora_alpha", f"{alpha!r} is not a number")
+    if config.get("bias", "none") != "none":
+        yield Problem("adapter_config.json bias", f"{config['bias']!r}: a toolkit's adapter has none")
+    for key in _NOT_PLAIN:
+        if config.get(key):
+            yield Problem(f"adapter_config.json {key}", f"{config[key]!r} has no counterpart in a toolkit's LoRA")
+    start = config.get("init_lora_weights")
+    if isinstance(start, str) and start.startswith(_CHANGED_BASE):
+        what = f"{start!r} changed the base model's weights as well, and this base is not that one"
+        yield Problem("adapter_config.json init_lora_weights", what, "convert it to plain LoRA with PEFT first")
+
+
+def _lora_config(
+    config: Mapping[str, Any], rank: int, alpha: float, rslora: bool, modules: list[str], toolkit: Toolkit
+) -> dict[str, Any]:
+    """The lora_config.json; each toolkit asks its patterns of a module's whole name."""
+    erniekit = toolkit == "erniekit"
+    return {
+        "base_model_name_or_path": config.get("base_model_name_or_path"),
+        "lora_alpha": alpha,
+        "lora_dropout": config.get("lora_dropout") or 0.0,
+        "merge_weights": False,
+        "r": rank,
+        "rslora": rslora,
+        "scaling": alpha / (rank**0.5 if rslora else rank),
+        "target_modules": [f".*{m}.*" if erniekit else rf"{re.escape('model.layers.')}.*\.{m}" for m in modules],
+        "tensor_parallel_degree" if erniekit else "tensor_model_parallel_size": -1,
+        "trainable_bias": None,
+        "trainable_modules": None,
+    }

@@ -1,0 +1,82 @@
+"""Small models and adapters in which no two numbers are equal, so that a wrong place shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import strategies as st
+
+from erniekit_adapter.adapters.layouts import PARTS, Array, ModelShape, linear_shapes
+from erniekit_adapter.adapters.layouts_lora import Linear
+from erniekit_adapter.adapters.tensor_files import write_tensors
+from erniekit_adapter.errors import AdapterError
+
+GROUPED = ModelShape(layers=2, hidden=8, heads=4, kv_heads=2, head_dim=4, ffn=6, vocab=11, tied=True)
+EQUAL = replace(GROUPED, kv_heads=4, tied=False)
+LORA_CONFIG = {"r": 3, "lora_alpha": 6, "rslora": False, "lora_dropout": 0.0, "tensor_parallel_degree": -1}
+CONFIG: dict[str, Any] = {
+    "num_hidden_layers": 2,
+    "hidden_size": 8,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 4,
+    "intermediate_size": 6,
+    "vocab_size": 11,
+    "tie_word_embeddings": True,
+}
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> ModelShape:
+    kv_heads, group = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    sizes = {name: draw(st.integers(1, 6)) for name in ("layers", "hidden", "head_dim", "ffn", "vocab")}
+    return ModelShape(heads=kv_heads * group, kv_heads=kv_heads, tied=draw(st.booleans()), **sizes)
+
+
+def numbered(sizes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
+    """Tensors in which no two numbers are equal, so that a wrong place shows."""
+    start, tensors = 0, {}
+    for name, size in sizes.items():
+        count = int(np.prod(size))
+        tensors[name] = np.arange(start, start + count, dtype=np.float32).reshape(size)
+        start += count
+    return tensors
+
+
+def adapter_of(linears: Mapping[str, Linear], rank: int = 3, kinds: set[str] | None = None) -> dict[str, Array]:
+    """An adapter of a layout's linear layers, of some kinds or of all."""
+    sizes: dict[str, tuple[int, ...]] = {}
+    for stem, linear in linears.items():
+        if kinds is None or linear.kind in kinds:
+            sizes[f"{stem}.lora_A"], sizes[f"{stem}.lora_B"] = (linear.size[0], rank), (rank, linear.size[1])
+    return numbered(sizes)
+
+
+def lora_tensors(shape: ModelShape, modules: tuple[str, ...] = tuple(PARTS), rank: int = 3) -> dict[str, Array]:
+    sizes: dict[str, tuple[int, ...]] = {}
+    for layer in range(shape.layers):
+        for module in modules:
+            width_in, width_out = linear_shapes(shape)[module]
+            sizes[f"ernie.layers.{layer}.{module}.lora_A"] = (width_in, rank)
+            sizes[f"ernie.layers.{layer}.{module}.lora_B"] = (rank, width_out)
+    return numbered(sizes)
+
+
+def problems_of(error: pytest.ExceptionInfo[AdapterError]) -> str:
+    return str(error.value)
+
+
+def native_folder(folder: Path, tensors: dict[str, Array], config: Mapping[str, Any] = LORA_CONFIG) -> Path:
+    folder.mkdir()
+    shard = "peft_model-00001-of-00001.safetensors"
+    write_tensors(folder / shard, tensors)
+    index = {"weight_map": dict.fromkeys(tensors, shard)}
+    (folder / "peft_model.safetensors.index.json").write_bytes(orjson.dumps(index))
+    (folder / "lora_config.json").write_bytes(orjson.dumps(dict(config)))
+    return folder

@@ -1,0 +1,325 @@
+"""PaddleFormers' layouts, columns that a tensor-parallel run left, experts, and which layout an adapter has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from layout_examples import (
+    CONFIG,
+    EQUAL,
+    GROUPED,
+    LORA_CONFIG,
+    adapter_of,
+    lora_tensors,
+    native_folder,
+    problems_of,
+    shapes,
+)
+
+from erniekit_adapter.adapters.layouts import (
+    PARTS,
+    QKV,
+    UP_GATE,
+    Array,
+    ModelShape,
+    apply_tensor_parallel,
+    linear_shapes,
+    lora_to_peft,
+    split_columns,
+    undo_tensor_parallel,
+)
+from erniekit_adapter.adapters.layouts_detection import Layout, layout_of, linears_of
+from erniekit_adapter.adapters.layouts_experts import ExpertShape, Toolkit, convert_lora_v5, expert_linears
+from erniekit_adapter.adapters.layouts_lora import check_lora, convert_lora, shapes_of
+from erniekit_adapter.adapters.layouts_paddleformers import (
+    apart_linears,
+    join_groups,
+    paddleocr_vl_linears,
+    split_groups,
+    text_linears,
+)
+from erniekit_adapter.adapters.peft import write_peft
+from erniekit_adapter.adapters.tensor_files import BFLOAT16, read_tensors
+from erniekit_adapter.errors import AdapterError
+
+EXPERTS: dict[str, Any] = CONFIG | {
+    "model_type": "ernie4_5_moe",
+    "moe_num_experts": 3,
+    "moe_intermediate_size": 5,
+    "moe_num_shared_experts": 2,
+    "moe_layer_interval": 1,
+    "moe_layer_start_index": 1,
+}
+VISION = {"hidden_size": 4, "intermediate_size": 7, "num_hidden_layers": 1, "spatial_merge_size": 2}
+OCR_VL: dict[str, Any] = CONFIG | {"model_type": "paddleocr_vl", "vision_config": VISION}
+CONFIGS: dict[Layout, dict[str, Any]] = {
+    "erniekit": CONFIG,
+    "paddleformers": CONFIG,
+    "paddleformers-apart": CONFIG,
+    "erniekit-experts": EXPERTS,
+    "paddleformers-experts": EXPERTS,
+    "paddleocr-vl": OCR_VL,
+}
+
+
+@given(shape=shapes(), rows=st.integers(1, 4))
+def test_joining_the_groups_that_were_split_gives_them_back(shape: ModelShape, rows: int) -> None:
+    width = shape.q_width + 2 * shape.kv_width
+    array = np.arange(rows * width).reshape(rows, width)
+    np.testing.assert_array_equal(join_groups(*split_groups(array, shape), shape), array)
+
+
+def test_each_key_head_lies_after_its_queries_and_before_its_value() -> None:
+    q, k, v = split_groups(np.arange(32)[None], GROUPED)
+    assert q[0].tolist() == [*range(8), *range(16, 24)]
+    assert k[0].tolist() == [*range(8, 12), *range(24, 28)]
+    assert v[0].tolist() == [*range(12, 16), *range(28, 32)]
+
+
+def test_with_as_many_key_heads_as_query_heads_both_toolkits_agree() -> None:
+    columns = np.arange(48)[None]
+    for ours, theirs in zip(split_groups(columns, EQUAL), split_columns(QKV, columns, EQUAL).values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@st.composite
+def parallel(draw: st.DrawFn) -> tuple[ModelShape, int]:
+    """A model and a degree that divides its heads and width."""
+    degree, group = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    kv_heads, ffn = degree * draw(st.integers(1, 2)), degree * draw(st.integers(1, 3))
+    shape = ModelShape(1, 4, kv_heads * group, kv_heads, draw(st.integers(1, 3)), ffn, 9, tied=True)
+    return shape, degree
+
+
+@given(case=parallel(), module=st.sampled_from(sorted(PARTS)))
+def test_undoing_tensor_parallel_order_is_its_inverse(case: tuple[ModelShape, int], module: str) -> None:
+    shape, degree = case
+    width = linear_shapes(shape)[module][1]
+    array = np.arange(2 * width).reshape(2, width)
+    shuffled = apply_tensor_parallel(module, array, shape, degree)
+    np.testing.assert_array_equal(undo_tensor_parallel(module, shuffled, shape, degree), array)
+
+
+def test_each_process_holds_a_share_of_q_k_and_v_and_of_gate_and_up() -> None:
+    shares = apply_tensor_parallel(QKV, np.arange(32)[None], GROUPED, 2)[0].tolist()
+    assert shares == [*range(8), *range(16, 20), *range(24, 28), *range(8, 16), *range(20, 24), *range(28, 32)]
+    assert apply_tensor_parallel(UP_GATE, np.arange(12)[None], GROUPED, 2)[0].tolist() == [
+        *(0, 1, 2, 6, 7, 8, 3, 4, 5, 9, 10, 11)
+    ]
+
+
+def shuffled_adapter(degree: int) -> dict[str, Array]:
+    return {
+        name: apply_tensor_parallel(name.split(".", 3)[3].removesuffix(".lora_B"), array, GROUPED, degree)
+        if name.endswith("lora_B")
+        else array
+        for name, array in lora_tensors(GROUPED).items()
+    }
+
+
+def test_a_known_degree_is_undone() -> None:
+    expected = lora_to_peft(lora_tensors(GROUPED), GROUPED, LORA_CONFIG)
+    for config in (LORA_CONFIG, LORA_CONFIG | {"tensor_parallel_degree": 2}):
+        found = lora_to_peft(shuffled_adapter(2), GROUPED, config, tensor_parallel_degree=2)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_degree_that_the_configuration_names_is_refused_until_the_order_is_said() -> None:
+    config = LORA_CONFIG | {"tensor_parallel_degree": 2}
+    with pytest.raises(AdapterError, match=r"no shape tells\n.*say the degree whose order the file has"):
+        lora_to_peft(lora_tensors(GROUPED), GROUPED, config)
+    joined = lora_to_peft(lora_tensors(GROUPED), GROUPED, config, tensor_parallel_degree=1)
+    assert joined.keys() == lora_to_peft(lora_tensors(GROUPED), GROUPED, LORA_CONFIG).keys()
+
+
+@pytest.mark.parametrize("degree", [0, 3, 4])
+def test_a_degree_that_cannot_have_been_is_refused(degree: int) -> None:
+    with pytest.raises(AdapterError, match=f"tensor_parallel_degree: {degree}"):
+        lora_to_peft(lora_tensors(GROUPED), GROUPED, LORA_CONFIG, tensor_parallel_degree=degree)
+
+
+@pytest.mark.parametrize("layout", CONFIGS)
+def test_the_layout_is_read_from_names_and_config(layout: Layout) -> None:
+    linears = linears_of(layout, CONFIGS[layout])
+    adapter = adapter_of(linears)
+    assert layout_of(shapes_of(adapter), CONFIGS[layout]) == layout
+    check_lora(shapes_of(adapter), linears, LORA_CONFIG)
+    assert len(convert_lora(adapter, linears)) == 2 * sum(len(linear.parts) for linear in linears.values())
+
+
+@pytest.mark.parametrize("layout", CONFIGS)
+def test_a_dropped_tensor_is_named(layout: Layout) -> None:
+    linears = linears_of(layout, CONFIGS[layout])
+    for name in adapter_of(linears):
+        sizes = shapes_of(adapter_of(linears))
+        del sizes[name]
+        with pytest.raises(AdapterError) as error:
+            check_lora(sizes, linears, LORA_CONFIG)
+        assert f"{name}: missing" in problems_of(error)
+
+
+def test_a_kind_that_is_dropped_throughout_is_missed_where_the_configuration_names_its_targets() -> None:
+    sizes = shapes_of(lora_tensors(GROUPED, (QKV, "self_attn.o_proj")))
+    linears = linears_of("erniekit", CONFIG)
+    check_lora(sizes, linears, LORA_CONFIG)
+    check_lora(sizes, linears, LORA_CONFIG | {"target_modules": [".*qkv_proj.*", ".*o_proj.*"]})
+    with pytest.raises(AdapterError, match=r"layers\.1\.mlp\.down_proj\.lora_B: missing"):
+        check_lora(sizes, linears, LORA_CONFIG | {"target_modules": [".*qkv_proj.*", ".*o_proj.*", ".*down_proj.*"]})
+
+
+def test_targets_that_are_no_patterns_are_refused() -> None:
+    with pytest.raises(AdapterError, match="target_modules"):
+        check_lora(
+            shapes_of(lora_tensors(GROUPED)), linears_of("erniekit", CONFIG), LORA_CONFIG | {"target_modules": ["("]}
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "config", "reason"),
+    [
+        ({"lm_head.bias": (11,)}, CONFIG, "lm_head.bias: a bias has no place"),
+        ({"ernie.norm.weight": (8,)}, CONFIG, "is no lora_A and no lora_B"),
+        ({"ernie.layers.0.mlp.down_proj.lora_magnitude_vector": (8,)}, CONFIG, "is no lora_A and no lora_B"),
+        ({"base_model.model.model.layers.0.mlp.down_proj.lora_A.weight": (3, 6)}, CONFIG, "is PEFT's already"),
+        ({"model.layers.0.mlp.down_proj.lora_A": (6, 3)}, CONFIG, "ERNIEKit's names"),
+        ({"bert.layers.0.mlp.down_proj.lora_A": (6, 3)}, CONFIG, "names of no known toolkit"),
+        ({}, OCR_VL, "the base model is PaddleOCR-VL"),
+        ({}, CONFIG | {"model_type": "llama"}, "'llama' is none of ERNIE 4.5's kinds"),
+        ({}, EXPERTS | {"moe_num_experts": [3, 3], "vision_config": VISION}, "has no PEFT form here"),
+    ],
+)
+def test_what_has_no_layout_is_refused_with_the_reason(
+    change: dict[str, tuple[int, ...]], config: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(AdapterError) as error:
+        layout_of(shapes_of(lora_tensors(GROUPED)) | change, config)
+    assert reason in problems_of(error)
+
+
+def test_fused_and_split_projections_together_are_no_layout() -> None:
+    sizes = shapes_of(adapter_of(text_linears(GROUPED)) | adapter_of(apart_linears(GROUPED)))
+    with pytest.raises(AdapterError, match="has both qkv_proj, up_gate_proj and gate_proj"):
+        layout_of(sizes, CONFIG)
+
+
+def test_hugging_face_s_orientation_under_a_toolkit_s_names_is_noticed() -> None:
+    turned = {name: size[::-1] for name, size in shapes_of(lora_tensors(GROUPED)).items()}
+    with pytest.raises(AdapterError, match="Hugging Face's orientation under a toolkit's names"):
+        layout_of(turned, CONFIG)
+
+
+def test_an_adapter_of_another_model_does_not_fit() -> None:
+    adapter = adapter_of(text_linears(EQUAL))
+    with pytest.raises(AdapterError, match=r"qkv_proj\.lora_B: has shape \(3, 48\), expected \(3, 32\)"):
+        check_lora(shapes_of(adapter), text_linears(GROUPED), LORA_CONFIG)
+
+
+def test_an_adapter_of_experts_does_not_fit_a_dense_model() -> None:
+    adapter = adapter_of(linears_of("erniekit-experts", EXPERTS))
+    with pytest.raises(AdapterError, match=r"config\.json does not have these mixture-of-experts tensors"):
+        check_lora(shapes_of(adapter), linears_of("erniekit", CONFIG), LORA_CONFIG)
+
+
+def test_paddleocr_vl_s_parts_get_the_names_of_transformers_5() -> None:
+    linears = paddleocr_vl_linears(OCR_VL)
+    parts = {stem: linear.parts[0] for stem, linear in linears.items()}
+    assert parts["model.layers.1.self_attn.q_proj"] == "model.language_model.layers.1.self_attn.q_proj"
+    assert parts["mlp_AR.linear_2"] == "model.projector.linear_2"
+    vision = "visual.vision_model.encoder.layers.0.self_attn.out_proj"
+    assert parts[vision] == f"model.{vision}"
+    assert linears["mlp_AR.linear_2"].size == (16, 8)
+
+
+def test_paddleocr_vl_s_layers_are_named_in_full(tmp_path: Path) -> None:
+    """`q_proj` alone would be the vision tower's as well."""
+    linears = {stem: linear for stem, linear in paddleocr_vl_linears(OCR_VL).items() if stem.endswith("q_proj")}
+    adapter = {name: array for name, array in adapter_of(linears).items() if name.startswith("model.")}
+    assert write_peft(native_folder(tmp_path / "native", adapter), OCR_VL, tmp_path / "peft", "base") == "paddleocr-vl"
+    config = orjson.loads((tmp_path / "peft" / "adapter_config.json").read_bytes())
+    assert config["target_modules"] == [f"model.language_model.layers.{n}.self_attn.q_proj" for n in (0, 1)]
+
+
+def test_paddleocr_vl_without_its_vision_sizes_is_refused() -> None:
+    with pytest.raises(AdapterError, match=r"vision_config\.spatial_merge_size: None"):
+        paddleocr_vl_linears(OCR_VL | {"vision_config": {**VISION, "spatial_merge_size": None}})
+
+
+def test_the_sizes_of_experts_are_read() -> None:
+    shape = ExpertShape.from_config(EXPERTS)
+    assert (shape.experts, shape.expert_ffn, shape.shared_ffn, shape.expert_layers) == (3, 5, 10, (1,))
+    every_other = EXPERTS | {"num_hidden_layers": 8, "moe_layer_interval": 2, "moe_layer_end_index": 6}
+    assert ExpertShape.from_config(every_other).expert_layers == (1, 3, 5)
+
+
+def test_sizes_of_experts_that_are_missing_or_of_images_are_named() -> None:
+    with pytest.raises(AdapterError, match="moe_intermediate_size: missing"):
+        ExpertShape.from_config({key: value for key, value in EXPERTS.items() if key != "moe_intermediate_size"})
+    with pytest.raises(AdapterError, match="experts for images"):
+        ExpertShape.from_config(EXPERTS | {"moe_num_experts": [3, 3]})
+
+
+def test_experts_of_a_tensor_parallel_run_are_not_undone() -> None:
+    with pytest.raises(AdapterError, match="depends on expert parallelism"):
+        linears_of("erniekit-experts", EXPERTS, degree=2)
+
+
+@pytest.mark.parametrize("toolkit", ["erniekit", "paddleformers"])
+def test_stacked_experts_are_the_experts_one_by_one(toolkit: Toolkit) -> None:
+    """A in expert after expert, B's column `rank · experts + expert`: each expert's product as in the other form."""
+    shape = ExpertShape.from_config(EXPERTS)
+    linears = expert_linears(shape, toolkit)
+    adapter = adapter_of(linears, rank=2)
+    one_by_one, stacked = convert_lora(adapter, linears), convert_lora_v5(adapter, shape, toolkit)
+    stem = "base_model.model.model.layers.1.mlp.experts"
+    a, b = (stacked[f"{stem}.base_layer.lora_{matrix}.weight"] for matrix in "AB")
+    assert (a.shape, b.shape) == ((6, 8), (10, 6))
+    for expert in range(3):
+        product = b[:, expert::3] @ a[2 * expert : 2 * expert + 2]
+        halves = [
+            one_by_one[f"{stem}.{expert}.{part}.lora_B.weight"] @ one_by_one[f"{stem}.{expert}.{part}.lora_A.weight"]
+            for part in ("gate_proj", "up_proj")
+        ]
+        np.testing.assert_array_equal(product, np.concatenate(halves))
+
+
+def test_both_forms_of_experts_keep_bfloat16_bit_for_bit_and_say_their_targets(tmp_path: Path) -> None:
+    adapter = adapter_of(expert_linears(ExpertShape.from_config(EXPERTS), "erniekit"))
+    bits = {name: array.astype(np.uint16) for name, array in adapter.items()}
+    native = native_folder(
+        tmp_path / "native",
+        {name: array.view(BFLOAT16) for name, array in bits.items()},
+        LORA_CONFIG | {"lora_dropout": 0.1},
+    )
+    for reader in ("v4", "v5"):
+        assert write_peft(native, EXPERTS, tmp_path / reader, "base", reader) == "erniekit-experts"
+        stored = read_tensors(tmp_path / reader / "adapter_model.safetensors")
+        assert {array.dtype for array in stored.values()} == {BFLOAT16}
+    numbers = {int(number) for array in stored.values() for number in array.view(np.uint16).ravel()}
+    assert numbers == {int(number) for array in bits.values() for number in array.ravel()}
+    v4, v5 = (orjson.loads((tmp_path / reader / "adapter_config.json").read_bytes()) for reader in ("v4", "v5"))
+    assert v4["target_modules"] == ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
+    assert "target_parameters" not in v4
+    assert v5["target_modules"] == []
+    assert v5["lora_dropout"] == 0
+    assert v5["target_parameters"] == [
+        *("down_proj.weight", "gate_proj.weight", "k_proj.weight", "mlp.experts.down_proj"),
+        *("mlp.experts.gate_up_proj", "o_proj.weight", "q_proj.weight", "up_proj.weight", "v_proj.weight"),
+    ]
+
+
+@pytest.mark.parametrize("config", [CONFIG, EXPERTS])
+def test_a_paddleformers_adapter_is_written(tmp_path: Path, config: dict[str, Any]) -> None:
+    layout: Layout = "paddleformers-experts" if config is EXPERTS else "paddleformers"
+    linears = linears_of(layout, config)
+    native = native_folder(tmp_path / "native", adapter_of(linears))
+    assert write_peft(native, config, tmp_path / "peft", "base") == layout
+    stored = read_tensors(tmp_path / "peft" / "adapter_model.safetensors")
+    numbers = np.concatenate([array.ravel() for name, array in stored.items() if ".lora_B." in name])
+    assert len(numbers) == len(np.unique(numbers)), "every number of B has one place"

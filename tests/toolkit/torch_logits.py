@@ -1,0 +1,90 @@
+"""Run inside transformers' environment: models' logits with and without adapters; and a tiny random mixture of experts.
+
+Usage: torch_logits.py experts MODEL_DIR
+       torch_logits.py logits CASES.json OUT.npz SITE_PACKAGES
+
+CASES.json is {name: [MODEL_DIR, ADAPTER_DIR or null]}. SITE_PACKAGES is where PEFT is taken from when this environment
+has none. Printed is, by name, what PEFT warned about keys, or the error with which it refused an adapter.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, Ernie4_5_MoeConfig, Ernie4_5_MoeForCausalLM
+
+# One layer without experts, two with; widths that differ, so that a wrong place shows or does not fit.
+SIZES = {
+    "vocab_size": 96,
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "moe_num_experts": 5,
+    "moe_k": 2,
+    "moe_intermediate_size": 24,
+    "moe_num_shared_experts": 2,
+    "moe_layer_start_index": 1,
+    "moe_layer_end_index": 2,
+    "moe_layer_interval": 1,
+    "max_position_embeddings": 128,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 500000.0,
+    "tie_word_embeddings": True,
+    "use_bias": False,
+    "pad_token_id": 0,
+}
+TOKENS = 40
+
+
+def experts(folder: str) -> None:
+    torch.manual_seed(0)
+    model = Ernie4_5_MoeForCausalLM(Ernie4_5_MoeConfig(**SIZES))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.dim() > 1:
+                weight.normal_(0, 1.5 / weight.shape[-1] ** 0.5)
+            elif name.endswith("norm.weight"):
+                weight.normal_(1, 0.3)
+    model.save_pretrained(folder)
+
+
+def load(folder: str, adapter: str | None) -> tuple[torch.nn.Module, str]:
+    model, report = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    if problems := {kind: sorted(names) for kind, names in report.items() if names}:
+        raise SystemExit(f"{folder}: not every tensor found its place: {problems}")
+    if adapter is None:
+        return model, ""
+    from peft import PeftModel
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = PeftModel.from_pretrained(model, adapter)
+    return model, "".join(str(warning.message) for warning in caught if "keys" in str(warning.message))
+
+
+def logits(cases: str, output: str, site_packages: str) -> None:
+    sys.path.append(site_packages)  # at the end: what this environment has comes from it
+    ids = torch.from_numpy(np.random.default_rng(1).integers(1, SIZES["vocab_size"], (1, TOKENS)))
+    arrays, said = {}, {}
+    for name, (folder, adapter) in json.loads(Path(cases).read_text()).items():
+        try:
+            model, said[name] = load(folder, adapter)
+        except (ValueError, RuntimeError, KeyError) as error:
+            said[name] = f"{type(error).__name__}: {error}"
+            continue
+        with torch.no_grad():
+            arrays[name] = model.eval()(input_ids=ids).logits[0].numpy()
+    np.savez(output, **arrays)
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    {"experts": experts, "logits": logits}[sys.argv[1]](*sys.argv[2:])
