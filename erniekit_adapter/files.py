@@ -80,7 +80,8 @@ def writing_folder(folder: Path) -> Iterator[Path]:
         if retired.exists() and not folder.exists():
             retired.rename(folder)
         for abandoned in folder.parent.glob(f".{folder.name}.*.partial"):
-            if not _is_running(abandoned.name.split(".")[-2]):
+            # In a container every run may have the same process id: what has ours is left over as well.
+            if abandoned == partial or not _is_running(abandoned.name.split(".")[-2]):
                 shutil.rmtree(abandoned)
         shutil.rmtree(retired, ignore_errors=True)
         partial.mkdir(parents=True)

@@ -176,3 +176,12 @@ def test_a_link_that_leads_out_is_outside(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "link").symlink_to("/etc")
     assert not is_inside(tmp_path / "folder", tmp_path / "folder" / "link" / "passwd")
+
+
+def test_what_a_killed_process_of_the_same_id_left_is_no_obstacle(tmp_path: Path) -> None:
+    left = tmp_path / f".bundle.{os.getpid()}.partial"
+    left.mkdir()
+    (left / "half").touch()
+    with writing_folder(tmp_path / "bundle") as folder:
+        (folder / "whole").touch()
+    assert [path.name for path in (tmp_path / "bundle").iterdir()] == ["whole"]

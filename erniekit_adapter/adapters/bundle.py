@@ -12,9 +12,9 @@ from rich.console import Console
 
 from erniekit_adapter import __version__
 from erniekit_adapter.adapters.card import model_card
-from erniekit_adapter.adapters.merge_check import check_adapter_changes_something
-from erniekit_adapter.adapters.merging import merge_with_erniekit
-from erniekit_adapter.adapters.peft import READERS, Reader, read_native, write_peft
+from erniekit_adapter.adapters.merge import merge
+from erniekit_adapter.adapters.merge_check import check_adapter_changes_something, check_merge
+from erniekit_adapter.adapters.peft import READERS, Reader, read_base, read_native, write_peft
 from erniekit_adapter.errors import fail, misuse
 from erniekit_adapter.files import read_json, refuse_foreign_folder, sha256, write_json, write_text, writing_folder
 from erniekit_adapter.project.catalogue import kind_of_config
@@ -29,7 +29,7 @@ def export(project: Project, console: Console) -> dict[str, Any]:
 
     Raises:
         UsageError: nothing was trained yet, nothing that a bundle can hold, or the base model is another one now.
-        AdapterError: the adapter changes nothing, cannot be represented, was merged wrongly, or a file is missing.
+        AdapterError: the adapter changes nothing, cannot be represented, does not fit the base, or a file is missing.
     """
     refuse_foreign_folder(project.bundle_dir, "manifest.json")
     training = trained(project)
@@ -54,10 +54,13 @@ def export(project: Project, console: Console) -> dict[str, Any]:
             if not write_peft(source, base_config, bundle / "peft-v5", name, reader="v5").endswith("experts"):
                 raise misuse("export.forms", "peft-v5 is for mixtures of experts, and this is none", "take peft")
         if "merged" in forms:
-            console.print("merged: erniekit export, then base + adapter held against it")
-            log = project.training_dir / "export.log"
-            check = merge_with_erniekit(source, base_dir, bundle / "merged", log, project.training.device)
-            checks["merge"] = asdict(check)
+            console.print("merged: base + adapter, shard by shard, then held against each other")
+            merge(base_dir, source, bundle / "merged", "paddle")
+            weights, written = read_base(base_dir)[0], read_base(bundle / "merged")[0]
+            checks["merge"] = asdict(check_merge(weights, adapter, lora_config, written))
+        if "merged-hf" in forms:
+            console.print("merged-hf: the same in the layout of transformers")
+            checks["merged_hf_tensors"] = merge(base_dir, source, bundle / "merged-hf", "hugging-face").tensors
         manifest = _manifest(project, training, lora_config, checks)
         manifest |= {"forms": forms, "readers": _readers(forms, base_config)}
         write_text(bundle / "README.md", model_card(manifest))
@@ -88,13 +91,14 @@ def trained(project: Project) -> dict[str, Any]:
 def _forms(project: Project, training: dict[str, Any], console: Console) -> list[Form]:
     """The forms to write: those that the project names, or all that can be made of what was trained."""
     forms = project.export.forms
-    if training["toolkit"]["name"] == "erniekit" or "merged" not in forms:
+    merged: tuple[Form, ...] = ("merged", "merged-hf")
+    if training["toolkit"]["name"] == "erniekit" or not set(merged) & set(forms):
         return forms
     what = "merged weights are made of ERNIEKit's adapters alone so far"
     if "forms" in project.export.model_fields_set:
         raise misuse("export.forms", f"{what}, and PaddleFormers trained this one", "take native and peft")
     console.print(f"merged: not written, {what}")
-    return [form for form in forms if form != "merged"]
+    return [form for form in forms if form not in merged]
 
 
 def _readers(forms: list[Form], base_config: dict[str, Any]) -> dict[str, str]:

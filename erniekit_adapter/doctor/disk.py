@@ -53,7 +53,8 @@ def disk_need(project: Project, model_bytes: int, parameters: int, lora_paramete
     """
     lora = project.lora.enabled
     trained = lora_parameters if lora else parameters
-    whole_models = 2 if not lora or "merged" in project.export.forms else 0
+    merged = {"merged", "merged-hf"} & set(project.export.forms)
+    whole_models = 2 * len(merged) if lora else 2
     return Need(
         checkpoint_bytes=trained * _CHECKPOINT_BYTES,
         checkpoints=_checkpoints_at_once(project),

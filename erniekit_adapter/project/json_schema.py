@@ -53,7 +53,7 @@ _MEANINGS: Mapping[str, str] = {
     "ground_truth_dir": "where the manifest's answers are; its own folder where it is not given",
     "output_dir": "where every stage writes: data/, training/, bundle/, evaluation/; one for each project file",
     "run_name": "in reports and in the toolkit's log",
-    "export.forms": "what the bundle holds: the toolkit's own adapter, a PEFT adapter, merged weights; peft-v5 is for mixtures of experts",
+    "export.forms": "what the bundle holds: the toolkit's own adapter, a PEFT adapter, merged weights: docs/export.md",
     "evaluate.max_samples": "test lines that are asked; all where it is not given",
     "evaluate.max_new_tokens": "where an answer that does not end is cut",
     "evaluate.batch_size": "requests that are answered together",

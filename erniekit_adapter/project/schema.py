@@ -22,7 +22,7 @@ from erniekit_adapter.project.toolkit_sections import (
     TrainingSection,
 )
 
-Form = Literal["native", "peft", "peft-v5", "merged"]
+Form = Literal["native", "peft", "peft-v5", "merged", "merged-hf"]
 DataFormat = Literal["erniekit", "erniekit-vl", "paddleformers"]
 
 

@@ -1,0 +1,420 @@
+"""The merge is base + scaling · A·B in the base's own type, complete, streamed, and whole or not there."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from erniekit_adapter.adapters.layouts import PARTS, ModelShape, base_shapes, base_to_hugging_face, linear_shapes
+from erniekit_adapter.adapters.merge import merge
+from erniekit_adapter.adapters.tensor_files import Array, file_header, read_indexed, read_tensors
+from erniekit_adapter.errors import AdapterError, UsageError
+from erniekit_adapter.files import write_json
+
+ROOT = Path(__file__).resolve().parents[2]
+GROUPED = ModelShape(layers=2, hidden=12, heads=4, kv_heads=2, head_dim=4, ffn=10, vocab=17, tied=True)
+EQUAL = replace(GROUPED, kv_heads=4, tied=False)
+CONFIG = {"r": 3, "lora_alpha": 6, "rslora": False, "lora_dropout": 0.0, "tensor_parallel_degree": -1}
+DTYPES = {"BF16": np.dtype(ml_dtypes.bfloat16), "F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+DIGITS = {"BF16": 8, "F16": 11, "F32": 24}
+DOWN = "ernie.layers.0.mlp.down_proj"
+
+Tensors = dict[str, Array]
+
+
+def write_file(path: Path, tensors: Tensors, dtypes: dict[str, str] | None = None) -> None:
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    listed = [(name, (dtypes or {}).get(name) or names[array.dtype], array.shape) for name, array in tensors.items()]
+    data = b"".join(array.tobytes() for array in tensors.values())
+    path.write_bytes(file_header(listed, {"format": "np"}) + data)
+
+
+def write_base(folder: Path, tensors: Tensors, shape: ModelShape = GROUPED, shards: int = 1) -> Path:
+    folder.mkdir()
+    if shards == 1:
+        write_file(folder / "model.safetensors", tensors)
+    else:
+        places: dict[str, str] = {}
+        for number, names in enumerate(np.array_split(list(tensors), shards), 1):
+            file = f"model-{number:05}-of-{shards:05}.safetensors"
+            write_file(folder / file, {name: tensors[name] for name in names.tolist()})
+            places |= dict.fromkeys(names.tolist(), file)
+        write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": places})
+    sizes = {
+        "num_hidden_layers": shape.layers,
+        "hidden_size": shape.hidden,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_dim,
+        "intermediate_size": shape.ffn,
+        "vocab_size": shape.vocab,
+        "tie_word_embeddings": shape.tied,
+        "max_position_embeddings": 64,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 5e5,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+    }
+    write_json(folder / "config.json", sizes)
+    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "Ernie4_5_Tokenizer", "chat_template": "{{ 1 }}"})
+    (folder / "tokenizer.model").write_bytes(b"pieces")
+    return folder
+
+
+def write_adapter(folder: Path, tensors: Tensors, config: dict[str, Any] = CONFIG) -> Path:
+    folder.mkdir()
+    file = "peft_model-00001-of-00001.safetensors"
+    write_file(folder / file, tensors)
+    write_json(
+        folder / "peft_model.safetensors.index.json", {"metadata": {}, "weight_map": dict.fromkeys(tensors, file)}
+    )
+    write_json(folder / "lora_config.json", config)
+    return folder
+
+
+def random_base(shape: ModelShape, dtype: str = "F32") -> Tensors:
+    numbers = np.random.default_rng(0)
+    return {name: numbers.normal(size=size).astype(DTYPES[dtype]) for name, size in base_shapes(shape).items()}
+
+
+def random_adapter(shape: ModelShape, modules: tuple[str, ...] = tuple(PARTS), rank: int = 3) -> Tensors:
+    numbers, tensors = np.random.default_rng(1), {}
+    for layer in range(shape.layers):
+        for module in modules:
+            width_in, width_out = linear_shapes(shape)[module]
+            stem = f"ernie.layers.{layer}.{module}"
+            tensors[f"{stem}.lora_A"] = numbers.normal(size=(width_in, rank)).astype(np.float32)
+            tensors[f"{stem}.lora_B"] = numbers.normal(size=(rank, width_out)).astype(np.float32)
+    return tensors
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def bits(tensors: Tensors) -> dict[str, bytes]:
+    return {name: np.ascontiguousarray(array).tobytes() for name, array in tensors.items()}
+
+
+@given(
+    rows=st.integers(1, 300),
+    columns=st.integers(1, 2100),
+    rank=st.integers(1, 40),
+    dtype=st.sampled_from(sorted(DTYPES)),
+    rslora=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_merged_number_is_one_rounding_from_the_exact_sum(
+    tmp_path_factory: pytest.TempPathFactory, rows: int, columns: int, rank: int, dtype: str, rslora: bool, seed: int
+) -> None:
+    folder, numbers = tmp_path_factory.mktemp("merge"), np.random.default_rng(seed)
+    weight = numbers.normal(size=(rows, columns)).astype(DTYPES[dtype])
+    a, b = (numbers.normal(0, 0.1, size).astype(np.float32) for size in ((rows, rank), (rank, columns)))
+    base = write_base(folder / "base", {f"{DOWN}.weight": weight})
+    config = {**CONFIG, "r": rank, "lora_alpha": 5, "rslora": rslora}
+    adapter = write_adapter(folder / "adapter", {f"{DOWN}.lora_A": a, f"{DOWN}.lora_B": b}, config)
+    report = merge(base, adapter, folder / "merged", "paddle")
+    found = read_tensors(folder / "merged" / "model.safetensors")[f"{DOWN}.weight"]
+    scaling = 5 / (math.sqrt(rank) if rslora else rank)
+    exact = weight.astype(np.float64) + scaling * (a.astype(np.float64) @ b.astype(np.float64))
+    # Half a unit of the type's last digit, and what rank + 3 operations in float32 may lose.
+    half_unit = np.exp2(np.floor(np.log2(np.maximum(np.abs(exact), 2.0**-14))) - DIGITS[dtype])
+    lost = (rank + 3) * 2.0**-24 * (np.abs(weight.astype(np.float64)) + scaling * (np.abs(a) @ np.abs(b)))
+    off = np.abs(found.view(DTYPES[dtype]).astype(np.float64) - exact)
+    assert (off <= half_unit * (1 + 1e-6) + 2 * lost).all()
+    assert report.greatest_change == pytest.approx(np.abs(scaling * (a @ b)).max(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "after"),
+    [(1.0, 2.0**-8, 1.0), (1.0 + 2.0**-7, 2.0**-8, 1.0 + 2.0**-6), (1.0, 2.0**-8 + 2.0**-16, 1.0 + 2.0**-7)],
+)
+def test_bfloat16_rounds_to_the_nearest_and_halves_to_even(
+    tmp_path: Path, before: float, change: float, after: float
+) -> None:
+    weight = np.full((1, 1), before, DTYPES["BF16"])
+    base = write_base(tmp_path / "base", {f"{DOWN}.weight": weight})
+    factors = {f"{DOWN}.lora_A": np.ones((1, 1), "<f4"), f"{DOWN}.lora_B": np.full((1, 1), change, "<f4")}
+    merge(base, write_adapter(tmp_path / "a", factors, {**CONFIG, "r": 1, "lora_alpha": 1}), tmp_path / "out", "paddle")
+    found = read_tensors(tmp_path / "out" / "model.safetensors")[f"{DOWN}.weight"]
+    assert found.view(DTYPES["BF16"]).item() == after
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("dtype", sorted(DTYPES))
+def test_what_the_adapter_does_not_touch_is_the_bases_bit_for_bit(tmp_path: Path, dtype: str, shards: int) -> None:
+    tensors = random_base(EQUAL, dtype)
+    tensors["ernie.norm.weight"][0] = np.nan  # whatever it holds
+    base = write_base(tmp_path / "base", tensors, EQUAL, shards)
+    adapter = write_adapter(tmp_path / "adapter", random_adapter(EQUAL, ("mlp.down_proj",)))
+    report = merge(base, adapter, tmp_path / "merged", "paddle")
+    index = tmp_path / "merged" / "model.safetensors.index.json"
+    merged = read_indexed(index) if shards > 1 else read_tensors(tmp_path / "merged" / "model.safetensors")
+    before, after = bits(tensors), bits(merged)
+    assert {name for name in before if before[name] != after[name]} == {
+        f"ernie.layers.{layer}.mlp.down_proj.weight" for layer in range(2)
+    }
+    assert (report.tensors, report.adapted, report.without_effect) == (len(tensors), 2, ())
+    assert sorted(contents(base)) == sorted(contents(tmp_path / "merged"))
+
+
+def test_types_that_no_adapter_touches_are_copied_whatever_they_are(tmp_path: Path) -> None:
+    tensors = random_base(GROUPED) | {"steps": np.arange(8, dtype="<f4")}
+    base = write_base(tmp_path / "base", tensors)
+    write_file(base / "model.safetensors", tensors, {"steps": "I32"})
+    merge(base, write_adapter(tmp_path / "adapter", random_adapter(GROUPED)), tmp_path / "merged", "paddle")
+    content = (tmp_path / "merged" / "model.safetensors").read_bytes()
+    assert b'"steps":{"dtype":"I32","shape":[8]' in content
+    assert content.endswith(tensors["steps"].tobytes())
+
+
+def test_experts_are_merged_by_their_names(tmp_path: Path) -> None:
+    stems = [f"ernie.layers.1.mlp.experts.{expert}.down_proj" for expert in range(3)]
+    numbers = np.random.default_rng(0)
+    tensors = {f"{stem}.weight": numbers.normal(size=(5, 4)).astype(np.float32) for stem in stems}
+    factors: Tensors = {}
+    for stem in stems:
+        factors[f"{stem}.lora_A"] = numbers.normal(size=(5, 3)).astype(np.float32)
+        factors[f"{stem}.lora_B"] = numbers.normal(size=(3, 4)).astype(np.float32)
+    base, adapter = write_base(tmp_path / "base", tensors), write_adapter(tmp_path / "adapter", factors)
+    assert merge(base, adapter, tmp_path / "merged", "paddle").adapted == 3
+    for name, array in read_tensors(tmp_path / "merged" / "model.safetensors").items():
+        a, b = (factors[name.replace(".weight", f".lora_{kind}")] for kind in "AB")
+        np.testing.assert_allclose(array, tensors[name] + 2.0 * (a @ b), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [GROUPED, EQUAL], ids=["grouped-tied", "equal-untied"])
+@pytest.mark.parametrize("modules", [tuple(PARTS), ("self_attn.qkv_proj",)], ids=["all", "attention"])
+@pytest.mark.parametrize("dtype", ["BF16", "F32"])
+def test_the_hugging_face_layout_holds_the_same_numbers(
+    tmp_path: Path, shape: ModelShape, modules: tuple[str, ...], dtype: str
+) -> None:
+    base = write_base(tmp_path / "base", random_base(shape, dtype), shape, shards=3)
+    adapter = write_adapter(tmp_path / "adapter", random_adapter(shape, modules))
+    merge(base, adapter, tmp_path / "paddle", "paddle")
+    report = merge(base, adapter, tmp_path / "hf", "hugging-face")
+    paddle = read_indexed(tmp_path / "paddle" / "model.safetensors.index.json")
+    found = read_indexed(tmp_path / "hf" / "model.safetensors.index.json")
+    expected = base_to_hugging_face(paddle, shape)
+    assert {name: array.shape for name, array in found.items()} == {n: a.shape for n, a in expected.items()}
+    for name, array in expected.items():
+        one, other = (
+            np.ascontiguousarray(each).view(DTYPES[dtype]).astype(np.float32) for each in (array, found[name])
+        )
+        np.testing.assert_allclose(one, other, rtol=2.0**-7 if dtype == "BF16" else 1e-5, atol=1e-6, err_msg=name)
+    assert (report.tensors, report.adapted) == (len(expected), 2 * len(modules))
+    assert b'"format":"pt"' in next((tmp_path / "hf").glob("*.safetensors")).read_bytes()[:200]
+
+
+def test_a_tied_head_that_is_stored_is_left_out_of_the_hugging_face_layout(tmp_path: Path) -> None:
+    tensors = random_base(GROUPED)
+    base = write_base(tmp_path / "base", tensors | {"lm_head.weight": tensors["ernie.embed_tokens.weight"]})
+    adapter = write_adapter(tmp_path / "adapter", random_adapter(GROUPED))
+    merge(base, adapter, tmp_path / "hf", "hugging-face")
+    merge(base, adapter, tmp_path / "paddle", "paddle")
+    assert "lm_head.weight" not in read_tensors(tmp_path / "hf" / "model.safetensors")
+    assert "lm_head.weight" in read_tensors(tmp_path / "paddle" / "model.safetensors")
+
+
+def test_a_change_that_rounding_swallows_is_told(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", {f"{DOWN}.weight": np.ones((4, 4), DTYPES["BF16"])})
+    tiny = {f"{DOWN}.lora_A": np.full((4, 3), 1e-3, "<f4"), f"{DOWN}.lora_B": np.full((3, 4), 1e-3, "<f4")}
+    report = merge(base, write_adapter(tmp_path / "adapter", tiny), tmp_path / "merged", "paddle")
+    assert report.greatest_change == pytest.approx(6e-6)
+    assert report.without_effect == (f"{DOWN}.weight",)
+
+
+def test_progress_counts_the_bytes_of_the_weights(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", random_base(GROUPED))
+    adapter, seen = write_adapter(tmp_path / "adapter", random_adapter(GROUPED)), []
+    report = merge(base, adapter, tmp_path / "out", "paddle", lambda written, total: seen.append((written, total)))
+    assert [written for written, _ in seen] == sorted(written for written, _ in seen)
+    assert seen[-1] == (report.size_bytes, report.size_bytes)
+
+
+def without(name: str) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {key: array for key, array in tensors.items() if not key.startswith(name)}
+
+
+def with_tensor(name: str, array: Array) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {**tensors, name: array}
+
+
+QKV0 = "ernie.layers.0.self_attn.qkv_proj"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (without(f"{QKV0}.lora_B"), f"{QKV0}.lora_A: is without its counterpart"),
+        (without(QKV0), f"{QKV0}: is without an adapter, which other layers have"),
+        (with_tensor("ernie.layers.9.mlp.down_proj.lora_A", np.ones((10, 3), "<f4")), "belongs to no weight"),
+        (with_tensor(f"{QKV0}.bias", np.ones(3, "<f4")), f"{QKV0}.bias: neither lora_A nor lora_B"),
+        (with_tensor(f"{QKV0}.lora_A", np.ones((12, 4), "<f4")), "has shape (12, 4), expected (12, 3)"),
+        (with_tensor(f"{QKV0}.lora_B", np.ones((32, 3), "<f4")), "has shape (32, 3), expected (3, 32)"),
+        (
+            with_tensor(f"{QKV0}.lora_B", np.full((3, 32), np.nan, "<f4")),
+            f"{QKV0}.weight: the adapter's numbers are nan",
+        ),
+        (lambda tensors: {}, "has no weight_map"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_refused(
+    tmp_path: Path, change: Callable[[Tensors], Tensors], expected: str
+) -> None:
+    base = write_base(tmp_path / "base", random_base(GROUPED))
+    adapter = write_adapter(tmp_path / "adapter", change(random_adapter(GROUPED)))
+    with pytest.raises(AdapterError) as error:
+        merge(base, adapter, tmp_path / "merged", "paddle")
+    assert expected in str(error.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "base"]
+
+
+def test_all_that_is_wrong_with_an_adapter_is_told_at_once(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", random_base(GROUPED))
+    tensors = without(f"{QKV0}.lora_B")(random_adapter(GROUPED)) | {"strange.lora_A": np.ones((2, 3), "<f4")}
+    with pytest.raises(AdapterError) as error:
+        merge(base, write_adapter(tmp_path / "adapter", tensors), tmp_path / "merged", "paddle")
+    assert len(error.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("pissa", True), ("lora_bias", True), ("trainable_bias", "lora"), ("use_mora", True), ("loraga", True)),
+        *(("use_dora", True), ("lora_use_mixer", True), ("trainable_modules", [".*norm.*"])),
+        *(("tensor_parallel_degree", 2), ("r", 0), ("r", None), ("lora_alpha", "8"), ("rslora", None)),
+    ],
+)
+def test_what_is_no_plain_lora_is_refused_by_name(tmp_path: Path, key: str, value: object) -> None:
+    base = write_base(tmp_path / "base", random_base(GROUPED))
+    adapter = write_adapter(tmp_path / "adapter", random_adapter(GROUPED), {**CONFIG, key: value})
+    with pytest.raises(AdapterError, match=rf"lora_config\.json {key}"):
+        merge(base, adapter, tmp_path / "merged", "paddle")
+
+
+def test_a_quantised_base_is_refused(tmp_path: Path) -> None:
+    tensors = random_base(GROUPED)
+    base = write_base(tmp_path / "base", tensors)
+    write_file(base / "model.safetensors", tensors, {f"{QKV0}.weight": "I32"})
+    adapter = write_adapter(tmp_path / "adapter", random_adapter(GROUPED))
+    with pytest.raises(AdapterError, match="is of type I32; adapters are merged into"):
+        merge(base, adapter, tmp_path / "merged", "paddle")
+
+
+def test_a_sum_too_large_for_float16_is_refused(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", {f"{DOWN}.weight": np.full((2, 2), 6e4, "<f2")})
+    large = {f"{DOWN}.lora_A": np.full((2, 3), 100, "<f4"), f"{DOWN}.lora_B": np.full((3, 2), 100, "<f4")}
+    with pytest.raises(AdapterError, match="too large for the base's type"):
+        merge(base, write_adapter(tmp_path / "adapter", large), tmp_path / "merged", "paddle")
+
+
+def test_experts_are_refused_in_the_hugging_face_layout(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", random_base(GROUPED))
+    config = json.loads((base / "config.json").read_text())
+    write_json(base / "config.json", {**config, "moe_num_experts": 4})
+    adapter = write_adapter(tmp_path / "adapter", random_adapter(GROUPED))
+    with pytest.raises(AdapterError, match="moe_num_experts"):
+        merge(base, adapter, tmp_path / "merged", "hugging-face")
+
+
+def test_a_base_in_another_layout_is_refused_by_its_names(tmp_path: Path) -> None:
+    tensors = base_to_hugging_face(random_base(GROUPED), GROUPED)
+    base = write_base(tmp_path / "base", {name: np.ascontiguousarray(array) for name, array in tensors.items()})
+    adapter = write_adapter(tmp_path / "adapter", random_adapter(GROUPED))
+    with pytest.raises(AdapterError, match="and 12 more: belongs to no weight of the base model"):
+        merge(base, adapter, tmp_path / "merged", "paddle")
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = write_base(tmp_path / "base", random_base(GROUPED))
+    adapter = write_adapter(tmp_path / "adapter", random_adapter(GROUPED))
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 100}))
+    with pytest.raises(AdapterError, match="and 100 are free"):
+        merge(base, adapter, tmp_path / "merged", "paddle")
+
+
+@pytest.mark.parametrize("output", ["base", "adapter", "."])
+def test_a_merge_never_replaces_what_it_is_made_from(tmp_path: Path, output: str) -> None:
+    base = write_base(tmp_path / "base", random_base(GROUPED))
+    adapter = write_adapter(tmp_path / "adapter", random_adapter(GROUPED))
+    with pytest.raises(UsageError, match="would be replaced by the merge"):
+        merge(base, adapter, tmp_path / output, "paddle")
+
+
+STOPPING = """
+import sys, time
+from pathlib import Path
+from erniekit_adapter.adapters.merge import merge
+base, adapter, output = map(Path, sys.argv[1:])
+def stop(written, total):
+    if written > total / 3:
+        print("under way", flush=True)
+        time.sleep(60)
+merge(base, adapter, output, "paddle", stop)
+"""
+
+
+def test_a_merge_that_is_killed_leaves_nothing_and_runs_again_to_the_same_bytes(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", random_base(EQUAL, "BF16"), EQUAL, shards=2)
+    adapter = write_adapter(tmp_path / "adapter", random_adapter(EQUAL))
+    (tmp_path / "out").mkdir()
+    output = tmp_path / "out" / "merged"
+    command = [sys.executable, "-c", STOPPING, str(base), str(adapter), str(output)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "under way\n"
+        process.send_signal(signal.SIGKILL)
+    assert not output.exists()
+    assert len(list(output.parent.iterdir())) == 1  # under a name that no stage reads
+    merge(base, adapter, output, "paddle")
+    assert [path.name for path in output.parent.iterdir()] == ["merged"]
+    merge(base, adapter, tmp_path / "undisturbed", "paddle")
+    assert contents(output) == contents(tmp_path / "undisturbed")
+
+
+MEASURING = """
+import resource, sys
+from pathlib import Path
+from erniekit_adapter.adapters.merge import merge
+base, adapter, output, layout = sys.argv[1:]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+report = merge(Path(base), Path(adapter), Path(output), layout)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, report.largest_tensor_bytes // 1024)
+"""
+
+
+@pytest.mark.parametrize("layout", ["paddle", "hugging-face"])
+def test_memory_does_not_grow_with_the_number_of_tensors(tmp_path: Path, layout: str) -> None:
+    added_kib = []
+    for layers in (2, 12):
+        shape = replace(GROUPED, layers=layers, hidden=512, head_dim=128, ffn=2048, vocab=64)
+        folder = tmp_path / str(layers)
+        folder.mkdir()
+        base = write_base(folder / "base", random_base(shape, "BF16"), shape)
+        adapter = write_adapter(folder / "adapter", random_adapter(shape))
+        command = [sys.executable, "-c", MEASURING, *map(str, (base, adapter, folder / "merged", layout))]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+        kib, largest_kib = map(int, done.stdout.split())
+        added_kib.append(kib)
+        assert kib < 2 * largest_kib + 300 * 1024
+    assert added_kib[1] - added_kib[0] < 16 * 1024  # the larger model is 90 MB larger

@@ -1,0 +1,124 @@
+"""What stands beside merged weights is the base model's own, complete, and without what only training knows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from erniekit_adapter.adapters.server_files import TRAINING_ONLY, server_files
+from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.files import write_json
+
+CONFIG: dict[str, Any] = {
+    "architectures": ["Ernie4_5_ForCausalLM"],
+    "model_type": "ernie4_5",
+    "num_hidden_layers": 2,
+    "hidden_size": 8,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 4,
+    "intermediate_size": 6,
+    "vocab_size": 11,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 64,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 5e5,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+TOKENIZER = {"tokenizer_class": "Ernie4_5_Tokenizer", "chat_template": "{{ messages }}", "eos_token": "</s>"}
+
+
+def write_base(folder: Path, **files: Any) -> Path:
+    """A model folder without weights; `config_json` is config.json, and None takes a file away."""
+    contents = {"config_json": CONFIG, "tokenizer_config_json": TOKENIZER, "tokenizer_model": b"pieces", **files}
+    for key, content in contents.items():
+        path = folder / ".".join(key.rsplit("_", 1))
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content is not None:
+            write_json(path, content)
+    return folder
+
+
+def test_in_erniekits_layout_every_file_is_the_bases_byte_for_byte(tmp_path: Path) -> None:
+    odd = json.dumps(CONFIG, indent=7).encode()
+    files = {
+        "generation_config_json": {"top_p": 0.8},
+        "special_tokens_map_json": {},
+        "added_tokens_json": {},
+        "tokenizer_json": {},
+        "chat_template_jinja": b"{{ 1 }}",
+        "preprocessor_config_json": {"size": 3},
+        "processor_config_json": {"a": 1},
+        "config_json": odd,
+    }
+    base = write_base(tmp_path, **files)
+    found = server_files(base, "paddle", "bfloat16")
+    assert found.contents == {path.name: path.read_bytes() for path in base.iterdir()}
+    assert found.lacking == ()
+
+
+def test_weights_indexes_and_notes_of_the_base_are_not_taken(tmp_path: Path) -> None:
+    base = write_base(tmp_path, model_safetensors_index_json={}, README_md=b"#", training_args_bin=b"pickle")
+    (base / "model.safetensors").write_bytes(b"")
+    assert set(server_files(base, "paddle", "bfloat16").contents) == {
+        "config.json",
+        "tokenizer_config.json",
+        "tokenizer.model",
+    }
+
+
+@pytest.mark.parametrize("key", TRAINING_ONLY)
+def test_keys_that_only_training_knows_are_left_out_and_told(tmp_path: Path, key: str) -> None:
+    base = write_base(tmp_path, config_json={**CONFIG, key: False})
+    found = server_files(base, "paddle", "bfloat16")
+    assert json.loads(found.contents["config.json"]) == CONFIG
+    assert found.without_keys == (key,)
+
+
+def test_what_servers_can_use_and_the_base_lacks_is_told(tmp_path: Path) -> None:
+    base = write_base(tmp_path, tokenizer_config_json={"tokenizer_class": "LlamaTokenizer"})
+    found = server_files(base, "paddle", "bfloat16")
+    assert found.lacking == ("a chat template", "tokenizer.json", "generation_config.json")
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"config_json": None}, "config.json: missing, and a server needs it"),
+        ({"tokenizer_model": None}, "has neither tokenizer.model nor tokenizer.json"),
+        ({"tokenizer_config_json": {}}, "names no tokenizer_class"),
+        ({"tokenizer_config_json": b"{"}, "not JSON"),
+        ({"config_json": b"[]"}, "is not an object"),
+    ],
+)
+def test_what_a_server_cannot_do_without_is_asked_for(tmp_path: Path, files: dict[str, Any], expected: str) -> None:
+    with pytest.raises(AdapterError) as error:
+        server_files(write_base(tmp_path, **files), "paddle", "bfloat16")
+    assert expected in str(error.value)
+
+
+def test_code_goes_along_only_where_an_auto_map_asks_for_it(tmp_path: Path) -> None:
+    base = write_base(tmp_path, modeling_paddleocr_vl_py=b"import configuration\n", configuration_py=b"\n")
+    assert not [name for name in server_files(base, "paddle", "bfloat16").contents if name.endswith(".py")]
+    write_base(tmp_path, config_json={**CONFIG, "auto_map": {"AutoModel": "modeling_paddleocr_vl.Model"}})
+    found = server_files(base, "paddle", "bfloat16").contents
+    assert {"modeling_paddleocr_vl.py", "configuration.py"} <= set(found)
+
+
+def test_the_hugging_face_layout_names_transformers_own_classes(tmp_path: Path) -> None:
+    base = write_base(tmp_path, tokenizer_json={"model": {}}, generation_config_json={"top_p": 0.8, "eos_token_id": 2})
+    found = server_files(base, "hugging-face", "bfloat16").contents
+    config = json.loads(found["config.json"])
+    assert (config["architectures"], config["torch_dtype"]) == (["Ernie4_5ForCausalLM"], "bfloat16")
+    tokenizer = json.loads(found["tokenizer_config.json"])
+    assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert tokenizer["chat_template"] == TOKENIZER["chat_template"]
+    generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "top_p": 0.8}
+    assert json.loads(found["generation_config.json"]) == generation
+    assert found["tokenizer.json"] == (base / "tokenizer.json").read_bytes()

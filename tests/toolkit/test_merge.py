@@ -1,0 +1,130 @@
+"""Our merge gives ERNIEKit's own weights, and models that ERNIEKit and transformers load to the adapter's answers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from test_equal_to_hugging_face import (
+    REQUESTS,
+    Answers,
+    Folders,
+    as_bfloat16,
+    corpus,
+    louder_weights,
+    write_native_adapter,
+)
+
+from erniekit_adapter.adapters.layouts import ModelShape
+from erniekit_adapter.adapters.merge import list_model, merge
+from erniekit_adapter.adapters.merge_check import check_merge
+from erniekit_adapter.adapters.peft import read_base, read_native, write_hf_base, write_peft
+from erniekit_adapter.adapters.tensor_files import BFLOAT16, StoredTensor, write_tensors
+from erniekit_adapter.backends.erniekit import export_settings
+from erniekit_adapter.backends.installed import find_erniekit
+from erniekit_adapter.backends.settings import values
+from erniekit_adapter.files import write_json
+
+pytestmark = pytest.mark.toolkit
+
+SIZES = {
+    "grouped-tied": ["--heads", 6, "--kv-heads", 2],
+    "equal-untied": ["--heads", 4, "--kv-heads", 4, "--untied"],
+}
+
+
+@pytest.fixture(scope="module", params=list(SIZES))
+def folders(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    run_python: Callable[..., str],
+    erniekit_python: Path,
+    transformers_python: Path,
+) -> Folders:
+    """A base in float32 with an adapter, merged in both layouts."""
+    root = tmp_path_factory.mktemp(f"merge-{request.param}")
+    (root / "corpus.txt").write_text(corpus(), encoding="utf-8")
+    folders = Folders(root, run_python, erniekit_python, transformers_python)
+    folders.build("model", *SIZES[request.param])
+    config = orjson.loads((root / "model" / "config.json").read_bytes())
+    shape = ModelShape.from_config(config)
+    write_tensors(root / "model" / "model.safetensors", louder_weights(shape), form="np")
+    write_native_adapter(root / "native", shape, "float32", rslora=not shape.tied)
+    merge(root / "model", root / "native", root / "merged", "paddle")
+    merge(root / "model", root / "native", root / "merged-hf", "hugging-face")
+    return folders
+
+
+def exported_by_erniekit(model: Path, native: Path, work: Path) -> dict[str, StoredTensor]:
+    shutil.copytree(native, work)
+    toolkit = find_erniekit()
+    write_json(work / "export.json", values(export_settings(str(model), ".", "cpu", toolkit.version)))
+    environment = {**os.environ, **toolkit.environment(on_cpu=True)}
+    command = toolkit.command("export", "export.json")
+    subprocess.run(command, cwd=work, env=environment, capture_output=True, check=True, timeout=300)
+    return list_model(work / "export")
+
+
+def test_our_float32_weights_are_those_of_erniekit_export(folders: Folders) -> None:
+    theirs = exported_by_erniekit(folders.root / "model", folders.root / "native", folders.root / "exported")
+    ours, _ = read_base(folders.root / "merged")
+    assert set(ours) == set(theirs)
+    for name, array in ours.items():
+        np.testing.assert_allclose(array, theirs[name].map("<f4"), rtol=0, atol=1e-6, err_msg=name)
+
+
+def test_our_bfloat16_weights_say_their_type_and_are_no_further_from_the_exact_ones(folders: Folders) -> None:
+    """On a CPU `erniekit export` writes what it merged as U16: bits of bfloat16 under the name of whole numbers."""
+    root = folders.root / "bfloat16"
+    shutil.copytree(folders.root / "model", root / "model")
+    config = orjson.loads((root / "model" / "config.json").read_bytes())
+    shape = ModelShape.from_config(config)
+    write_tensors(root / "model" / "model.safetensors", as_bfloat16(louder_weights(shape)), form="np")
+    write_native_adapter(root / "native", shape, "bfloat16", rslora=False)
+    write_json(root / "model" / "config.json", {**config, "dtype": "bfloat16"})
+    merge(root / "model", root / "native", root / "merged", "paddle")
+    theirs = exported_by_erniekit(root / "model", root / "native", root / "exported")
+    ours = list_model(root / "merged")
+    assert {tensor.dtype for tensor in ours.values()} == {"BF16"}
+    assert {tensor.dtype for tensor in theirs.values()} == {"BF16", "U16"}
+    adapter, lora_config = read_native(root / "native")
+    base = read_base(root / "model")[0]
+    errors = [
+        check_merge(base, adapter, lora_config, {name: tensor.map(BFLOAT16) for name, tensor in merged.items()})
+        for merged in (ours, theirs)
+    ]
+    assert errors[0].largest_difference <= errors[1].largest_difference
+
+
+def drawn_prompts(vocab: int) -> Answers:
+    """Prompts of tokens drawn at random, for a model that was never trained."""
+    numbers = np.random.default_rng(3)
+    drawn = {request["id"]: numbers.integers(10, vocab, 6 + len(request["request"]) // 8) for request in REQUESTS}
+    return Answers({name: {"prompt_ids": ids.tolist()} for name, ids in drawn.items()}, {}, [])
+
+
+def test_transformers_computes_the_same_from_merged_weights_as_from_base_and_adapter(folders: Folders) -> None:
+    root = folders.root
+    config = orjson.loads((root / "model" / "config.json").read_bytes())
+    write_hf_base(root / "model", root / "hf")
+    write_peft(root / "native", config, root / "peft", str(root / "hf"))
+    prompts = drawn_prompts(config["vocab_size"])
+    adapted = folders.ask_transformers("adapted", prompts, adapter="peft")
+    merged = folders.ask_transformers("merged-hf", prompts, model="merged-hf")
+    plain = folders.ask_transformers("plain", prompts)
+    for name, logits in adapted.logits.items():
+        assert np.abs(merged.logits[name] - logits).max() < 1e-4, name
+        assert np.abs(plain.logits[name] - logits).max() > 1, name
+
+
+def test_erniekit_computes_the_same_from_merged_weights_as_from_base_and_adapter(folders: Folders) -> None:
+    adapted = folders.ask_erniekit("erniekit-adapted", adapter="native")
+    merged = folders.ask_erniekit("erniekit-merged", model="merged")
+    for name, logits in adapted.logits.items():
+        assert np.abs(merged.logits[name] - logits).max() < 1e-3, name
