@@ -95,6 +95,32 @@ def export(file: ProjectFile, overrides: Overrides = []) -> None:
     export(load_project(file, overrides), _console())
 
 
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="a bundle's folder", show_default=False)],
+    public_key: Annotated[Path | None, typer.Option(help="PEM file: ask for its signature", show_default=False)] = None,
+    base: Annotated[Path | None, typer.Option(help="folder of the base model", show_default=False)] = None,
+) -> None:
+    """Hold a bundle against its manifest: every file, and nothing but these."""
+    from erniekit_adapter.adapters.verify import verify
+
+    found = verify(bundle, public_key, base)
+    signed = f", signature {found.signature}" if public_key else ""
+    typer.echo(f"✓ {found.path}: {found.files} files, {found.size_bytes:,} bytes, identity {found.identity}{signed}")
+
+
+@app.command()
+def sign(
+    bundle: Annotated[Path, typer.Argument(help="a bundle's folder", show_default=False)],
+    key_variable: Annotated[str, typer.Option(help="environment variable with the private key (PEM)")],
+) -> None:
+    """Sign a bundle's manifest with an Ed25519 key."""
+    from erniekit_adapter.adapters.signing import sign
+
+    sign(bundle, key_variable=key_variable)
+    typer.echo(f"signed {bundle}")
+
+
 @app.command("import")
 def import_peft(
     file: ProjectFile,

@@ -30,7 +30,7 @@ PAGES = (
     "tiny_base/README.md",
     *(f"docs/{name}.md" for name in ("data", "gates", "lines", "data-scale")),
     *(f"docs/{name}.md" for name in ("configuration", "models", "toolkits", "planning", "doctor")),
-    *(f"docs/{name}.md" for name in ("training", "export", "evaluation", "sweep", "cluster")),
+    *(f"docs/{name}.md" for name in ("training", "export", "service", "evaluation", "sweep", "cluster")),
 )
 BLOCK = re.compile(r"^```console(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = ("make test",)

@@ -1,0 +1,95 @@
+"""An application around the service, to copy: invoices in, answers out, a new bundle while it runs.
+
+Needs fastapi and uvicorn beside erniekit-adapter. Start it with
+`ERNIE_VLLM_URL=http://127.0.0.1:8000/v1 ERNIE_MODEL_NAME=tuned uvicorn service_app:app --app-dir docs --port 8080`.
+It asks nobody who they are: put it behind whatever does that for your other applications.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+
+from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.invoice import jsontext
+from erniekit_adapter.service import ErnieVLMService
+
+# What the application's own configuration file would say; the environment wins over it.
+CONFIG: dict[str, Any] = {"ernie_vl": {"timeout": 60, "max_concurrency": 16}}
+BUNDLES = Path(os.environ.get("ERNIE_BUNDLES", "bundles"))
+MAX_BODY_BYTES = 16 * 1024 * 1024
+# Whose fault it was; what passes by itself is 503, so that clients try again later.
+STATUS_CODES = {"bad_input": 422, "bad_answer": 502, "cut": 502, "refused": 502}
+
+
+@asynccontextmanager
+async def service_of(app: FastAPI) -> AsyncIterator[None]:
+    """Start the service with the application, not with the module: a worker process gets one of its own."""
+    app.state.vlm = ErnieVLMService(CONFIG)
+    yield
+    await asyncio.to_thread(app.state.vlm.close)
+
+
+app = FastAPI(lifespan=service_of)
+
+
+@app.post("/invoices")
+async def analyse(request: Request) -> Response:
+    """Analyse an invoice: {"ocr": any JSON value, "image": base64 of a JPEG, PNG or WebP}, one of them or both."""
+    try:
+        # Not request.json(): it would read 3025.00 as 3025.0, which is not what the model was trained on.
+        value = jsontext.parse(await limited_body(request))
+        image = base64.b64decode(value["image"], validate=True) if value.get("image") else None
+        ocr = value.get("ocr")
+    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+        return json_response({"detail": f"cannot be read: {error}"}, 400)
+    result = await app.state.vlm.parse_async(ocr, image)
+    code = STATUS_CODES.get(str(result.reason), 503) if result.status == "failed" else 200
+    return Response(result.as_json(), code, media_type="application/json")
+
+
+@app.post("/bundles/{name}")
+async def use(name: str) -> Response:
+    """Switch to another bundle of the bundles' folder; a bad one leaves the old one in place."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        return json_response({"detail": "no name of a bundle"}, 400)
+    try:
+        target = await app.state.vlm.use_async(BUNDLES / name)
+    except AdapterError as error:
+        return json_response({"detail": str(error)}, 409)
+    return json_response({"model": target.model, "bundle": target.bundle})
+
+
+@app.get("/health")
+async def health() -> Response:
+    """What the next invoice goes to."""
+    target = app.state.vlm.target
+    return json_response({"model": target.model, "bundle": target.bundle})
+
+
+async def limited_body(request: Request) -> bytes:
+    """The request's body.
+
+    Raises:
+        ValueError: it is too long.
+    """
+    content = b""
+    async for piece in request.stream():
+        content += piece
+        if len(content) > MAX_BODY_BYTES:
+            raise ValueError(f"more than {MAX_BODY_BYTES:,} bytes")
+    return content
+
+
+def json_response(value: dict[str, Any], status_code: int = 200) -> Response:
+    """A response of JSON."""
+    return Response(jsontext.compose(value), status_code, media_type="application/json")

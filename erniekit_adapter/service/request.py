@@ -1,0 +1,64 @@
+"""From an invoice to the body of a chat completion: the prompt of training, and limits on what is sent."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.service.settings import ServiceSettings
+
+_IMAGE_STARTS = (
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
+)
+
+
+def image_type(image: bytes) -> str | None:
+    """The media type of a JPEG, PNG or WebP by its first bytes; None for anything else."""
+    return next((name for start, name in _IMAGE_STARTS if start.match(image)), None)
+
+
+def chat_body(settings: ServiceSettings, ocr: object | None, image: bytes | None) -> dict[str, Any]:
+    """The body of the request, without the model's name.
+
+    Args:
+        settings: limits, tokens and temperature.
+        ocr: what the OCR engine gave, any JSON value; None where there is none.
+        image: the page as JPEG, PNG or WebP; None where there is none.
+
+    Raises:
+        ValueError: there is neither, one is too long, the image is of no known type, or the OCR data is no JSON.
+    """
+    if image is not None and not image:
+        raise ValueError("the image is empty")
+    if ocr is None and image is None:
+        raise ValueError("neither OCR data nor an image")
+    media_type = None
+    if image is not None:
+        if len(image) > settings.max_image_bytes:
+            raise ValueError(f"the image has {len(image):,} bytes, more than {settings.max_image_bytes:,}")
+        if not (media_type := image_type(image)):
+            raise ValueError("the image is no JPEG, PNG or WebP by its first bytes")
+    content: str | list[dict[str, Any]] = _text(settings, ocr, with_image=image is not None)
+    if image is not None:
+        url = f"data:{media_type};base64,{base64.b64encode(image).decode()}"
+        content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": content}]
+    return {
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": settings.max_tokens,
+        "temperature": settings.temperature,
+        "stream": False,
+    }
+
+
+def _text(settings: ServiceSettings, ocr: object | None, *, with_image: bool) -> str:
+    try:
+        text = analysis_request(ocr, with_image=with_image)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"the OCR data is no JSON value: {str(error)[:200]}") from error
+    if len(text) > settings.max_ocr_characters + len(analysis_request(None, with_image=with_image)):
+        raise ValueError(f"the OCR data has more than {settings.max_ocr_characters:,} characters as JSON")
+    return text

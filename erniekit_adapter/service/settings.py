@@ -1,0 +1,134 @@
+"""The service's settings: `config["ernie_vl"]`, overridden by the environment; secrets from the environment alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from erniekit_adapter.errors import Problem, UsageError
+
+_FROM_ENVIRONMENT = {
+    "fine_tuned_model_path": "ERNIE_FINETUNED_PATH",
+    "vllm_server_url": "ERNIE_VLLM_URL",
+    "model_name": "ERNIE_MODEL_NAME",
+    "timeout": "ERNIE_TIMEOUT",
+}
+_SECRETS = {"api_key": "ERNIE_API_KEY", "fallback_api_key": "ERNIE_FALLBACK_API_KEY"}
+
+
+class ServiceSettings(BaseModel):
+    """How the service reaches a model. The environment wins over `config["ernie_vl"]`, that over the defaults here.
+
+    Attributes:
+        vllm_server_url: an OpenAI-compatible server, up to and with `/v1`.
+        model_name: the model as that server names it; with a bundle of merged weights, the name they are served by.
+        fine_tuned_model_path: a bundle, verified before use; None to use the base model.
+        lora: no, the server holds merged weights; named, it was started with the adapter `adapter_name`; load, the
+            service loads the bundle's `peft` form through `/v1/load_lora_adapter`.
+        adapter_name: the adapter as the server names it; None with `load` for the run's name and the bundle's hash.
+        adapter_form: the bundle's folder that the server is given with `load`.
+        server_bundle_path: where the server sees the bundle, if elsewhere; `{identity}` in it is the bundle's hash.
+        public_key: PEM file; if set, a bundle must be signed by this key.
+        base_model_dir: the base model's folder, if at hand: the bundle must be made for it.
+        when_bundle_is_bad: error, or fallback: use `fallback_url` and `fallback_model_name`, and log why.
+        timeout: seconds that one invoice may take, waiting and all attempts included.
+        max_attempts: how often a request is sent at most.
+        first_wait: seconds before the second attempt, doubled each time, less a random part.
+        max_wait: seconds that a wait takes at most; a server that asks for longer is given up.
+        max_concurrency: requests under way at once; the others wait.
+        max_tokens: tokens of an answer at most.
+        temperature: 0 always takes the likeliest token.
+        max_image_bytes: how long an image may be.
+        max_ocr_characters: how long OCR data may be, as JSON.
+        max_raw_text: characters of the model's own text that a result keeps.
+        api_key: from ERNIE_API_KEY alone.
+        fallback_api_key: from ERNIE_FALLBACK_API_KEY alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=())
+
+    vllm_server_url: str
+    model_name: str = Field(min_length=1)
+    fine_tuned_model_path: Path | None = None
+    lora: Literal["no", "named", "load"] = "no"
+    adapter_name: str | None = Field(None, min_length=1)
+    adapter_form: str = Field("peft", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    server_bundle_path: str | None = None
+    public_key: Path | None = None
+    base_model_dir: Path | None = None
+    when_bundle_is_bad: Literal["error", "fallback"] = "error"
+    fallback_url: str | None = None
+    fallback_model_name: str | None = Field(None, min_length=1)
+    timeout: float = Field(120, gt=0, le=3600)
+    max_attempts: int = Field(5, ge=1, le=20)
+    first_wait: float = Field(0.5, gt=0, le=60)
+    max_wait: float = Field(20, gt=0, le=600)
+    max_concurrency: int = Field(16, ge=1, le=1024)
+    max_tokens: int = Field(1024, ge=1, le=32768)
+    temperature: float = Field(0, ge=0, le=2)
+    max_image_bytes: int = Field(10 * 1024 * 1024, ge=1)
+    max_ocr_characters: int = Field(400_000, ge=1)
+    max_raw_text: int = Field(20_000, ge=0)
+    api_key: SecretStr | None = None
+    fallback_api_key: SecretStr | None = None
+
+    @field_validator("vllm_server_url", "fallback_url")
+    @classmethod
+    def _is_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("expected a URL like http://127.0.0.1:8000/v1")
+        if parts.username or parts.password:
+            raise ValueError("holds a user or password: a secret comes from the environment, as ERNIE_API_KEY")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _go_together(self) -> ServiceSettings:
+        if self.when_bundle_is_bad == "fallback" and not (self.fallback_url and self.fallback_model_name):
+            raise ValueError("when_bundle_is_bad: fallback needs fallback_url and fallback_model_name")
+        if self.lora == "named" and not self.adapter_name:
+            raise ValueError("lora: named needs adapter_name, the name that the server was given")
+        if self.lora != "no" and not self.fine_tuned_model_path:
+            raise ValueError(f"lora: {self.lora} needs fine_tuned_model_path")
+        return self
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> ServiceSettings:
+        """The settings from an application's configuration and the environment.
+
+        Args:
+            config: the application's configuration; only its `ernie_vl` is read.
+            environment: variables; None for the process's own. One that is empty counts as not set.
+
+        Raises:
+            UsageError: a key that does not exist, a value that cannot be, or a secret in `config`; all at once.
+        """
+        given = config.get("ernie_vl", {})
+        if not isinstance(given, Mapping):
+            raise UsageError(Problem("ernie_vl", "expected keys and values"))
+        values, variables = dict(given), os.environ if environment is None else environment
+        problems = [
+            Problem(f"ernie_vl.{key}", "a secret does not belong into the configuration", f"set {variable} instead")
+            for key, variable in _SECRETS.items()
+            if values.pop(key, None) is not None
+        ]
+        named = _FROM_ENVIRONMENT | _SECRETS
+        values |= {key: variables[variable] for key, variable in named.items() if variables.get(variable)}
+        try:
+            settings = cls.model_validate(values)
+        except ValidationError as error:
+            places = {key: f"ernie_vl.{key} or {variable}" for key, variable in _FROM_ENVIRONMENT.items()}
+            for item in error.errors(include_input=False, include_url=False):
+                key = ".".join(map(str, item["loc"]))
+                problems.append(Problem(places.get(key, f"ernie_vl.{key}".rstrip(".")), item["msg"]))
+            raise UsageError(problems) from None
+        if problems:
+            raise UsageError(problems)
+        return settings

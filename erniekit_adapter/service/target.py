@@ -1,0 +1,112 @@
+"""Which model on which server is asked, worked out from the settings and a verified bundle."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from erniekit_adapter.adapters.verify import Verified, verify
+from erniekit_adapter.errors import AdapterError, fail, misuse
+from erniekit_adapter.service.settings import ServiceSettings
+
+logger = logging.getLogger("erniekit_adapter.service")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model on a server.
+
+    Attributes:
+        url: the server, up to `/v1`.
+        model: the name under which the model is asked.
+        api_key: sent as a bearer token; None for none.
+        bundle: the SHA-256 of the bundle's manifest; None for a model without a bundle.
+        lora_path: the adapter's folder as the server sees it, where the service has it loaded; None elsewhere.
+    """
+
+    url: str
+    model: str
+    api_key: SecretStr | None = None
+    bundle: str | None = None
+    lora_path: str | None = None
+
+
+def first_target(settings: ServiceSettings) -> Target:
+    """The target that a service starts with; a bundle that is set is verified first.
+
+    Raises:
+        AdapterError: the bundle is bad and no fallback is configured.
+        UsageError: the public key cannot be read.
+    """
+    if settings.fine_tuned_model_path is None:
+        return Target(settings.vllm_server_url, settings.model_name, settings.api_key)
+    try:
+        return target_of_bundle(settings, settings.fine_tuned_model_path)
+    except AdapterError as error:
+        if settings.when_bundle_is_bad == "error" or error.exit_code == 2:
+            raise
+        if not settings.fallback_url or not settings.fallback_model_name:  # for the type checker: settings hold both
+            raise
+        named = settings.fallback_model_name
+        logger.error("bad bundle, the fallback model %s is used instead: %s", named, error)
+        return Target(settings.fallback_url, named, settings.fallback_api_key)
+
+
+def target_of_bundle(
+    settings: ServiceSettings, bundle: Path, *, url: str | None = None, model: str | None = None
+) -> Target:
+    """Verify a bundle and say how it is asked.
+
+    Args:
+        settings: how bundles are verified and served.
+        bundle: the bundle's folder.
+        url: the server that holds it, if not `vllm_server_url`.
+        model: its name there, if not the one that the settings give.
+
+    Raises:
+        AdapterError: the bundle is bad, or lacks the form that the server is to load.
+        UsageError: the public key cannot be read.
+    """
+    verified = verify(bundle, settings.public_key, settings.base_model_dir)
+    names = {"no": settings.model_name, "named": settings.adapter_name, "load": settings.adapter_name}
+    return Target(
+        url or settings.vllm_server_url,
+        model or names[settings.lora] or _name_of(verified),
+        settings.api_key,
+        verified.identity,
+        _lora_path(settings, verified) if settings.lora == "load" else None,
+    )
+
+
+def swapped_target(settings: ServiceSettings, bundle: Path, url: str | None, model: str | None) -> Target:
+    """The target of a bundle that shall replace another one while the service runs.
+
+    Raises:
+        AdapterError: as `target_of_bundle` does.
+        UsageError: the server cannot load it, and nobody said where it is served.
+    """
+    if settings.lora != "load":
+        if not (url or model):
+            what = f"lora is {settings.lora}: the service cannot make the server hold another bundle"
+            raise misuse(bundle, what, "start a server with it, and give its url or the model's name there")
+        return target_of_bundle(settings, bundle, url=url, model=model)
+    # A fixed name would be taken on the server; one with the bundle's hash is free.
+    anew = settings.model_copy(update={"adapter_name": None})
+    return target_of_bundle(anew, bundle, url=url, model=model)
+
+
+def _name_of(verified: Verified) -> str:
+    run_name = re.sub(r"[^A-Za-z0-9._-]+", "-", str(verified.manifest.get("run_name", "adapter")))
+    return f"{run_name}-{verified.identity[:12]}"
+
+
+def _lora_path(settings: ServiceSettings, verified: Verified) -> str:
+    wanted = f"{settings.adapter_form}/adapter_config.json"
+    if wanted not in verified.manifest["files"]:
+        raise fail(verified.path / wanted, "is not in the bundle, and the server shall load it", "export that form")
+    root = (settings.server_bundle_path or str(verified.path)).replace("{identity}", verified.identity)
+    return f"{root.rstrip('/')}/{settings.adapter_form}"

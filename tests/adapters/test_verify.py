@@ -1,0 +1,247 @@
+"""A bundle is accepted when every byte of it is the manifest's, or refused with the names of all wrong files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from erniekit_adapter.adapters.signing import sign
+from erniekit_adapter.adapters.tensor_files import write_tensors
+from erniekit_adapter.adapters.verify import verify
+from erniekit_adapter.errors import AdapterError, UsageError
+from erniekit_adapter.files import read_json, sha256, write_json, write_text
+from erniekit_adapter.project.model_folder import model_fingerprint
+
+TENSORS = "peft/adapter_model.safetensors"
+
+
+def write_manifest(folder: Path, **more: Any) -> None:
+    listed = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "manifest.json"]
+    files = {
+        path.relative_to(folder).as_posix(): {"size_bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in listed
+    }
+    write_json(folder / "manifest.json", {"schema_version": 1, "files": files, **more})
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    folder = tmp_path / "bundle"
+    write_text(folder / "README.md", "A model card.\n")
+    write_text(folder / "peft" / "adapter_config.json", "{}\n")
+    write_tensors(folder / TENSORS, {"a": np.ones((3, 4), np.float32), "b": np.ones(5, np.float32)})
+    write_manifest(folder, base_model={"name": "demo/base", "fingerprint": "0" * 64})
+    return folder
+
+
+def problems(bundle: Path, **options: Any) -> str:
+    with pytest.raises(AdapterError) as raised:
+        verify(bundle, **options)
+    return str(raised.value)
+
+
+def key_files(folder: Path) -> tuple[Path, Path]:
+    key = Ed25519PrivateKey.generate()
+    private, public = folder / "private.pem", folder / "public.pem"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return private, public
+
+
+def test_a_bundle_that_is_what_its_manifest_says_is_accepted(bundle: Path) -> None:
+    verified = verify(bundle)
+    assert (verified.files, verified.signature) == (3, "none")
+    assert verified.identity == sha256(bundle / "manifest.json")
+    files = [path for path in bundle.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    assert verified.size_bytes == sum(path.stat().st_size for path in files)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_flipped_bit_anywhere_is_found_and_named(bundle: Path, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from([path for path in sorted(bundle.rglob("*")) if path.is_file()]))
+    content = bytearray(path.read_bytes())
+    place, bit = data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(0, 7))
+    content[place] ^= 1 << bit
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(content)
+        if path.name == "manifest.json":
+            # The manifest vouches for itself by its signature alone; what it says of files still has to be true.
+            identity = sha256(path)
+            with suppress(AdapterError):
+                assert verify(bundle).identity == identity
+        else:
+            assert str(path) in problems(bundle)
+    finally:
+        path.write_bytes(whole)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_flipped_bit_of_a_signed_manifest_is_found(bundle: Path, tmp_path: Path, data: st.DataObject) -> None:
+    private, public = key_files(tmp_path)
+    sign(bundle, key_file=private)
+    path = bundle / "manifest.json"
+    whole = path.read_bytes()
+    content = bytearray(whole)
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        path.write_bytes(content)
+        assert "manifest" in problems(bundle, public_key=public)
+    finally:
+        path.write_bytes(whole)
+
+
+def shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def replace_by_link(path: Path) -> None:
+    kept = path.rename(path.parent.parent.parent / path.name)
+    path.symlink_to(kept)
+
+
+def replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a file is missing": (lambda bundle: (bundle / TENSORS).unlink(), f"{TENSORS}: is missing"),
+    "a file is cut": (lambda bundle: shorten(bundle / TENSORS), "in the manifest"),
+    "a file is too many": (lambda bundle: (bundle / "peft/run.py").write_text("x"), "run.py: is not in the manifest"),
+    "a hidden file is too many": (lambda bundle: (bundle / ".x").write_text("x"), ".x: is not in the manifest"),
+    "a file is a link": (lambda bundle: replace_by_link(bundle / TENSORS), f"{TENSORS}: is a link"),
+    "a folder is a link": (lambda bundle: replace_by_link(bundle / "peft"), "peft: is a link"),
+    "a file is a pipe": (lambda bundle: replace_by_pipe(bundle / TENSORS), f"{TENSORS}: is not a regular file"),
+    "no manifest": (lambda bundle: (bundle / "manifest.json").unlink(), "manifest.json: no such file"),
+    "the manifest is no JSON": (lambda bundle: shorten_twice(bundle / "manifest.json"), "manifest.json: not JSON"),
+    "the manifest is an array": (lambda bundle: write_json(bundle / "manifest.json", []), "is no object"),
+}
+
+
+def shorten_twice(path: Path) -> None:
+    shorten(path)
+    shorten(path)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_bundle_is_refused_by_the_file_when(name: str, bundle: Path) -> None:
+    change, expected = CHANGES[name]
+    change(bundle)
+    assert expected in problems(bundle)
+
+
+def test_all_problems_are_told_at_once(bundle: Path) -> None:
+    (bundle / "README.md").write_text("Another card.\n")
+    (bundle / "peft" / "adapter_config.json").unlink()
+    (bundle / "more").write_text("")
+    found = problems(bundle)
+    assert all(name in found for name in ("README.md", "adapter_config.json: is missing", "more: is not in"))
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "peft/../README.md", "a\\b", "c:/x", "", "peft//x"])
+def test_a_path_that_leaves_the_bundle_is_refused_and_not_read(name: str, bundle: Path) -> None:
+    manifest = read_json(bundle / "manifest.json")
+    manifest["files"][name] = {"size_bytes": 1, "sha256": "0" * 64}
+    write_json(bundle / "manifest.json", manifest)
+    assert "is no path inside the bundle" in problems(bundle)
+
+
+@pytest.mark.parametrize("version", [None, 0, 999, "1", True, [1]])
+def test_another_schema_version_is_refused(version: object, bundle: Path) -> None:
+    write_json(bundle / "manifest.json", read_json(bundle / "manifest.json") | {"schema_version": version})
+    assert "schema_version" in problems(bundle)
+
+
+@pytest.mark.parametrize("entry", [None, [], {"size_bytes": -1, "sha256": "0" * 64}, {"size_bytes": 1, "sha256": "x"}])
+def test_an_entry_without_size_and_hash_is_refused(entry: object, bundle: Path) -> None:
+    manifest = read_json(bundle / "manifest.json")
+    manifest["files"]["README.md"] = entry
+    write_json(bundle / "manifest.json", manifest)
+    assert "expected size_bytes and sha256" in problems(bundle)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("weights.pdparams", b"x"), ("pytorch_model.bin", b"x"), ("notes", b"\x80\x04K\x01."), ("notes", b"PK\x03\x04")],
+)
+def test_a_pickle_is_refused_even_when_the_manifest_lists_it(name: str, content: bytes, bundle: Path) -> None:
+    (bundle / name).write_bytes(content)
+    write_manifest(bundle)
+    assert "is a pickle" in problems(bundle)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"\x02\0\0\0\0\0\0\0{}xx"], ids=["empty", "header", "rest"])
+def test_a_damaged_safetensors_file_is_refused_even_when_its_hash_is_right(content: bytes, bundle: Path) -> None:
+    (bundle / "peft" / "more.safetensors").write_bytes(content)
+    write_manifest(bundle)
+    assert "more.safetensors" in problems(bundle)
+
+
+def test_the_bundle_itself_may_be_reached_through_a_link(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to(bundle)
+    assert verify(tmp_path / "current").path == bundle.resolve()
+
+
+def test_the_base_model_is_held_against_the_fingerprint(bundle: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    write_json(base / "config.json", {"hidden_size": 8})
+    write_manifest(bundle, base_model={"name": "demo/base", "fingerprint": model_fingerprint(base)})
+    assert verify(bundle, base_dir=base)
+    write_json(base / "config.json", {"hidden_size": 9})
+    assert "is not the base model" in problems(bundle, base_dir=base)
+
+
+def test_a_signed_bundle_is_accepted_with_its_key_and_refused_with_another(bundle: Path, tmp_path: Path) -> None:
+    private, public = key_files(tmp_path)
+    assert sign(bundle, key_file=private) == bundle.resolve() / "manifest.sig"
+    assert verify(bundle, public_key=public).signature == "checked"
+    assert verify(bundle).signature == "not checked"
+    (tmp_path / "other").mkdir()
+    _, other = key_files(tmp_path / "other")
+    assert "manifest.sig: is not this manifest's signature" in problems(bundle, public_key=other)
+
+
+def test_an_unsigned_bundle_is_refused_where_a_signature_is_required(bundle: Path, tmp_path: Path) -> None:
+    _, public = key_files(tmp_path)
+    assert "manifest.sig: no such file, and a signature is required" in problems(bundle, public_key=public)
+
+
+def test_the_signing_key_may_come_from_the_environment(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private, public = key_files(tmp_path)
+    monkeypatch.setenv("SIGNING_KEY", private.read_text())
+    sign(bundle, key_variable="SIGNING_KEY")
+    assert verify(bundle, public_key=public).signature == "checked"
+
+
+def test_a_changed_bundle_is_not_signed(bundle: Path, tmp_path: Path) -> None:
+    private, _ = key_files(tmp_path)
+    (bundle / "README.md").write_text("Another card.\n")
+    with pytest.raises(AdapterError, match=r"README\.md"):
+        sign(bundle, key_file=private)
+    assert not (bundle / "manifest.sig").exists()
+
+
+def test_a_key_that_is_none_is_refused_without_being_quoted(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n")
+    with pytest.raises(UsageError, match="holds no Ed25519 private key") as raised:
+        sign(bundle, key_file=tmp_path / "key")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_bundle_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    assert "no such folder" in problems(tmp_path / "nothing")

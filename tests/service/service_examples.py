@@ -1,0 +1,76 @@
+"""A small bundle, a good answer, and servers that answer as they are told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from erniekit_adapter.adapters.tensor_files import write_tensors
+from erniekit_adapter.files import sha256, write_json, write_text
+from erniekit_adapter.service import ErnieVLMService
+
+URL = "http://model.example/v1"
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
+ANSWER = (
+    '{"structured_data":{"line_items":[{"description":"Desk","quantity":2,"unit_price":50.00,"total":100.00}],'
+    '"financial_summary":{"subtotal":100.00,"taxes":[{"type":"VAT","rate":0.19,"amount":19.00}],'
+    '"grand_total":119.00,"currency":"EUR"}},'
+    '"validation_summary":{"is_valid":true,"math_verified":true,"issues":[]}}'
+)
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def write_bundle(folder: Path, *, value: float = 1.0, run_name: str = "demo") -> Path:
+    """A bundle with a native and a peft form, as export writes it; another value makes another one."""
+    for form in ("native", "peft"):
+        (folder / form).mkdir(parents=True)
+        write_tensors(folder / form / "adapter_model.safetensors", {"a": np.full((3, 4), value, np.float32)})
+        write_json(folder / form / "adapter_config.json", {"r": 3})
+    write_text(folder / "README.md", "A model card.\n")
+    write_manifest(folder, run_name=run_name)
+    return folder
+
+
+def write_manifest(folder: Path, **more: Any) -> None:
+    """The manifest of whatever lies in the folder."""
+    files = {
+        path.relative_to(folder).as_posix(): {"size_bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("manifest.json", "manifest.sig")
+    }
+    write_json(folder / "manifest.json", {"schema_version": 1, "files": files, **more})
+
+
+def completion(text: str, finish: str = "stop") -> httpx.Response:
+    """What an OpenAI-compatible server answers."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+    return httpx.Response(200, json={"choices": [choice], "usage": {"prompt_tokens": 300, "completion_tokens": 90}})
+
+
+def in_turn(*replies: httpx.Response | Exception) -> Handler:
+    """A server that gives one reply after the other, and the last one for ever."""
+    left = list(replies)
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        reply = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(reply, Exception):
+            raise reply
+        return httpx.Response(reply.status_code, headers=reply.headers, content=reply.content)
+
+    return handler
+
+
+def service(handler: Any, **settings: Any) -> ErnieVLMService:
+    """A service whose server is `handler`, with waits too short to notice."""
+    given = {"vllm_server_url": URL, "model_name": "base", "first_wait": 0.001, "timeout": 5, **settings}
+    return ErnieVLMService({"ernie_vl": given}, httpx.MockTransport(handler))
+
+
+def body(request: httpx.Request) -> dict[str, Any]:
+    """What a request carries."""
+    return dict(json.loads(request.content))

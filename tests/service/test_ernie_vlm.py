@@ -1,0 +1,275 @@
+"""What the service makes of whatever a server may answer: a typed result each time, and nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+import service_examples as examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from service_examples import ANSWER, PNG, completion, in_turn, service
+
+from erniekit_adapter.invoice import jsontext
+from erniekit_adapter.invoice.prompts import analysis_request
+
+OCR = {"lines": ["Desk 2 x 50.00", "Total 119.00"]}
+
+
+def test_a_good_answer_is_a_success_with_everything_known() -> None:
+    with service(in_turn(completion(ANSWER))) as vlm:
+        result = vlm.parse(OCR, PNG)
+    assert (result.status, result.reason, result.form, result.attempts) == ("success", None, "strict", 1)
+    assert result.answer is not None
+    assert result.answer.summary.grand_total == Decimal("119.00")
+    assert result.validation is not None
+    assert result.validation.is_valid
+    assert (result.model, result.bundle) == ("base", None)
+    assert (result.prompt_tokens, result.completion_tokens) == (300, 90)
+    assert 0 < result.latency_s < 5
+
+
+def test_a_wrong_claim_is_kept_beside_what_the_rules_say() -> None:
+    with service(in_turn(completion(ANSWER.replace("119.00", "1119.00")))) as vlm:
+        result = vlm.parse(OCR)
+    assert result.claimed is not None
+    assert result.claimed.is_valid
+    assert result.validation is not None
+    assert not result.validation.is_valid
+    assert result.validation.issues == ["BR-CO-15: grand_total 1119.00 ≠ subtotal - discounts + taxes 119.00"]
+    shown = jsontext.parse(result.as_json())
+    assert shown["answer"]["validation_summary"]["is_valid"] is False
+    assert shown["claimed_validation_summary"]["is_valid"] is True
+    assert '"grand_total":1119.00' in result.as_json()
+
+
+@pytest.mark.parametrize("image", [None, PNG, b"\xff\xd8\xff\xe0" + b"0" * 9, b"RIFF0000WEBPVP8 "])
+def test_the_request_is_the_one_of_training(image: bytes | None) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert str(request.url) == f"{examples.URL}/chat/completions"
+        seen.append(examples.body(request))
+        return completion(ANSWER)
+
+    with service(handler) as vlm:
+        vlm.parse(OCR, image)
+    [message] = seen[0]["messages"]
+    text = analysis_request(OCR, with_image=image is not None)
+    assert (seen[0]["model"], message["role"]) == ("base", "user")
+    if image is None:
+        assert message["content"] == text
+        return
+    picture, words = message["content"]
+    assert words == {"type": "text", "text": text}
+    kind, encoded = picture["image_url"]["url"].split(",")
+    assert kind in ("data:image/png;base64", "data:image/jpeg;base64", "data:image/webp;base64")
+    assert base64.b64decode(encoded) == image
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "reason"),
+    [
+        (completion(f"Here it is:\n```json\n{ANSWER}\n```"), "success", None),
+        (completion(ANSWER[:200]), "partial", "cut"),
+        (completion(ANSWER, finish="length"), "partial", "cut"),
+        (completion('{"total": 5}'), "partial", "bad_shape"),
+        (completion("", finish="length"), "failed", "cut"),
+        (completion("I cannot read this."), "failed", "bad_answer"),
+        (completion("{" * 100_000), "failed", "bad_answer"),
+        (httpx.Response(200, json={"choices": []}), "failed", "bad_answer"),
+        (httpx.Response(200, json={"choices": [{"message": {"content": None}}]}), "failed", "bad_answer"),
+        (httpx.Response(200, json=[1]), "failed", "bad_answer"),
+        (httpx.Response(200, content=b"<html>"), "failed", "bad_answer"),
+        (httpx.Response(200, content=b'{"choices": [{"mess'), "failed", "bad_answer"),
+        (httpx.Response(200, content=b"x" * (9 * 1024 * 1024)), "failed", "bad_answer"),
+        (httpx.Response(400, json={"error": "too long"}), "failed", "refused"),
+        (httpx.Response(302, headers={"Location": "http://elsewhere.example"}), "failed", "refused"),
+        (httpx.Response(429), "failed", "overloaded"),
+        (httpx.Response(500), "failed", "server_error"),
+        (httpx.ConnectError("refused"), "failed", "unreachable"),
+        (httpx.RemoteProtocolError("hung up"), "failed", "unreachable"),
+        (httpx.ReadTimeout("slow"), "failed", "timeout"),
+    ],
+)
+def test_every_reply_has_its_kind(reply: httpx.Response | Exception, status: str, reason: str | None) -> None:
+    with service(in_turn(reply), max_attempts=2) as vlm:
+        result = vlm.parse(OCR)
+    assert (result.status, result.reason) == (status, reason)
+    assert result.detail or status == "success"
+
+
+def test_text_in_parts_is_joined() -> None:
+    parts = [{"type": "text", "text": ANSWER[:50]}, {"type": "text", "text": ANSWER[50:]}]
+    with service(in_turn(httpx.Response(200, json={"choices": [{"message": {"content": parts}}]}))) as vlm:
+        assert vlm.parse(OCR).status == "success"
+
+
+@pytest.mark.parametrize("first", [httpx.Response(429), httpx.Response(503), httpx.ConnectError("refused")])
+def test_what_passes_is_tried_again(first: httpx.Response | Exception) -> None:
+    with service(in_turn(first, first, completion(ANSWER))) as vlm:
+        result = vlm.parse(OCR)
+    assert (result.status, result.attempts) == ("success", 3)
+
+
+def test_what_does_not_pass_is_not_tried_again() -> None:
+    with service(in_turn(httpx.Response(400), completion(ANSWER))) as vlm:
+        assert vlm.parse(OCR).attempts == 1
+
+
+def test_a_server_that_asks_to_wait_is_obeyed() -> None:
+    with service(in_turn(httpx.Response(429, headers={"Retry-After": "1"}), completion(ANSWER))) as vlm:
+        result = vlm.parse(OCR)
+    assert result.status == "success"
+    assert 1 <= result.latency_s < 3
+
+
+def test_a_server_that_asks_for_a_long_wait_is_given_up_at_once() -> None:
+    with service(in_turn(httpx.Response(429, headers={"Retry-After": "3600"}), completion(ANSWER))) as vlm:
+        result = vlm.parse(OCR)
+    assert (result.reason, result.attempts) == ("overloaded", 1)
+    assert result.latency_s < 1
+
+
+def test_a_slow_server_ends_at_the_time_limit() -> None:
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(30)
+        return completion(ANSWER)
+
+    with service(slow, timeout=0.3, max_concurrency=1) as vlm, ThreadPoolExecutor(2) as threads:
+        results = list(threads.map(vlm.parse, [OCR, OCR]))
+    assert [result.reason for result in results] == ["timeout", "timeout"]
+    assert all(0.3 <= result.latency_s < 2 for result in results)
+    # The second one never had its turn, and says so.
+    assert sorted(result.attempts for result in results) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("ocr", "image", "detail"),
+    [
+        (None, None, "neither"),
+        (OCR, b"", "empty"),
+        (OCR, b"GIF89a" + b"0" * 20, "no JPEG, PNG or WebP"),
+        (OCR, PNG + b"0" * 100, "more than 50"),
+        ("x" * 300, None, "more than 200 characters"),
+        ({"a": object()}, None, "no JSON value"),
+        ({"a": float("nan")}, None, "no JSON value"),
+    ],
+)
+def test_what_cannot_be_sent_is_not_sent(ocr: object, image: bytes | None, detail: str) -> None:
+    with service(in_turn(completion(ANSWER)), max_image_bytes=50, max_ocr_characters=200) as vlm:
+        result = vlm.parse(ocr, image)
+    assert (result.status, result.reason, result.attempts) == ("failed", "bad_input", 0)
+    assert detail in result.detail
+
+
+def test_no_more_requests_are_under_way_than_allowed() -> None:
+    under_way, most = 0, 0
+
+    async def handler(_: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.02)
+        under_way -= 1
+        return completion(ANSWER)
+
+    async def many(vlm: Any) -> list[Any]:
+        return await asyncio.gather(*(vlm.parse_async(OCR) for _ in range(20)))
+
+    with service(handler, max_concurrency=3) as vlm, ThreadPoolExecutor(20) as threads:
+        # From threads and from an event loop at once: the bound holds for all together.
+        waiting = threads.submit(lambda: asyncio.run(many(vlm)))
+        results = [*threads.map(vlm.parse, [OCR] * 19), *waiting.result()]
+    assert {result.status for result in results} == {"success"}
+    assert most == 3
+
+
+def test_a_caller_that_is_cancelled_frees_its_place() -> None:
+    async def handler(request: httpx.Request) -> httpx.Response:
+        if b"slow" in request.content:
+            await asyncio.sleep(30)
+        return completion(ANSWER)
+
+    async def cancel_one(vlm: Any) -> Any:
+        waiting = asyncio.create_task(vlm.parse_async("slow"))
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        return await vlm.parse_async("quick")
+
+    with service(handler, max_concurrency=1) as vlm:
+        assert asyncio.run(cancel_one(vlm)).status == "success"
+
+
+def test_closing_ends_what_is_under_way_with_a_typed_failure() -> None:
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(30)
+        return completion(ANSWER)
+
+    vlm = service(slow)
+    results: list[Any] = []
+    caller = threading.Thread(target=lambda: results.append(vlm.parse(OCR)))
+    caller.start()
+    time.sleep(0.2)
+    vlm.close()
+    caller.join(5)
+    assert [result.reason for result in results] == ["closed"]
+    assert vlm.parse(OCR).reason == "closed"
+
+
+def test_the_key_goes_to_the_server_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ERNIE_API_KEY", "k-123")
+    caplog.set_level(logging.DEBUG)
+    keys: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["Authorization"])
+        return httpx.Response(401, json={"error": "no"})
+
+    with service(handler) as vlm:
+        result = vlm.parse({"page": "secret page"})
+        shown = f"{vlm.settings!r} {vlm.target!r} {result!r} {caplog.text}"
+    assert keys == ["Bearer k-123"]
+    assert "k-123" not in shown
+    assert "secret page" not in caplog.text
+
+
+def test_importing_the_service_imports_nothing_heavy() -> None:
+    code = "import sys, erniekit_adapter.service; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"numpy", "scipy", "torch", "paddle", "transformers", "cryptography", "safetensors", "PIL"}
+    assert not heavy & set(done.stdout.split())
+
+
+@given(
+    content=st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["choices", "message", "content", "usage", "prompt_tokens"]), inner)
+        ),
+    ).map(lambda value: json.dumps(value).encode()),
+    status=st.sampled_from([200, 200, 200, 204, 404, 418]),
+)
+@settings(max_examples=100, deadline=None)
+def test_no_reply_makes_the_service_raise(content: bytes, status: int) -> None:
+    with service(in_turn(httpx.Response(status, content=content))) as vlm:
+        result = vlm.parse(OCR)
+    assert result.status in ("failed", "partial")
+    assert result.reason

@@ -1,0 +1,256 @@
+"""A bundle is verified before use, and replaced between two requests; a bad one leaves the old one in place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import service_examples as examples
+from service_examples import ANSWER, URL, completion, in_turn, service, write_bundle
+
+from erniekit_adapter.errors import AdapterError, UsageError
+
+OCR = {"lines": ["Total 119.00"]}
+
+
+class AdapterServer:
+    """vLLM as far as adapters go: it answers under the base's name and those that it was told to load."""
+
+    def __init__(self) -> None:
+        self.loaded: dict[str, str] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.asked, self.released = threading.Event(), threading.Event()
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        route, content = request.url.path.removeprefix("/v1/"), examples.body(request)
+        name = str(content.get("lora_name") or content.get("model"))
+        self.calls.append((route, name))
+        if route == "load_lora_adapter":
+            if name in self.loaded:
+                return httpx.Response(400, json={"message": f"The lora adapter '{name}' has already been loaded."})
+            self.loaded[name] = content["lora_path"]
+        elif route == "unload_lora_adapter":
+            del self.loaded[name]
+        elif name not in self.loaded:
+            return httpx.Response(404, json={"message": f"The model `{name}` does not exist."})
+        elif b"hold" in request.content:
+            self.asked.set()
+            await asyncio.to_thread(self.released.wait, 5)
+        return completion(ANSWER)
+
+    def forget(self) -> None:
+        self.loaded.clear()
+
+
+def loading(server: Any, bundle: Path, **more: Any) -> Any:
+    return service(server, fine_tuned_model_path=str(bundle), lora="load", **more)
+
+
+def spoil(bundle: Path) -> Path:
+    (bundle / "README.md").write_text("Another card.\n")
+    return bundle
+
+
+def test_a_bad_bundle_is_an_error_with_the_files_name(tmp_path: Path) -> None:
+    bundle = spoil(write_bundle(tmp_path / "a"))
+    with pytest.raises(AdapterError, match=r"README\.md"):
+        service(in_turn(completion(ANSWER)), fine_tuned_model_path=str(bundle))
+
+
+def test_a_bad_bundle_gives_way_to_the_configured_fallback_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ERNIE_API_KEY", "for-the-first-server")
+    asked: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return completion(ANSWER)
+
+    caplog.set_level(logging.ERROR)
+    fallback = {"fallback_url": "https://api.example/v1", "fallback_model_name": "hosted"}
+    bundle = spoil(write_bundle(tmp_path / "a"))
+    with service(handler, fine_tuned_model_path=str(bundle), when_bundle_is_bad="fallback", **fallback) as vlm:
+        result = vlm.parse(OCR)
+    assert (result.status, result.model, result.bundle) == ("success", "hosted", None)
+    assert str(asked[0].url) == "https://api.example/v1/chat/completions"
+    assert "Authorization" not in asked[0].headers
+    assert "README.md" in caplog.text
+
+
+def test_an_unsigned_bundle_is_refused_where_a_key_is_configured(tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    public = Ed25519PrivateKey.generate().public_key()
+    (tmp_path / "public.pem").write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    bundle = write_bundle(tmp_path / "a")
+    with pytest.raises(AdapterError, match=r"manifest\.sig: no such file"):
+        service(in_turn(completion(ANSWER)), fine_tuned_model_path=str(bundle), public_key=str(tmp_path / "public.pem"))
+
+
+def test_a_server_that_holds_merged_weights_is_asked_by_the_models_name(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "a")
+    with service(in_turn(completion(ANSWER)), fine_tuned_model_path=str(bundle)) as vlm:
+        result = vlm.parse(OCR)
+    assert result.model == "base"
+    assert result.bundle == vlm.target.bundle is not None
+
+
+def test_an_adapter_that_the_server_was_started_with_is_asked_by_its_name(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "a")
+    named = {"fine_tuned_model_path": str(bundle), "lora": "named", "adapter_name": "invoices"}
+    with service(in_turn(completion(ANSWER)), **named) as vlm:
+        assert vlm.parse(OCR).model == "invoices"
+
+
+def test_an_adapter_is_loaded_once_and_asked_by_its_name(tmp_path: Path) -> None:
+    server, bundle = AdapterServer(), write_bundle(tmp_path / "a")
+    with loading(server, bundle) as vlm:
+        results = [vlm.parse(OCR) for _ in range(3)]
+        name = vlm.target.model
+    assert {result.status for result in results} == {"success"}
+    assert name.startswith("demo-")
+    assert server.loaded == {name: str(bundle.resolve() / "peft")}
+    assert [route for route, _ in server.calls] == ["load_lora_adapter", *["chat/completions"] * 3]
+
+
+def test_the_server_may_see_the_bundle_elsewhere(tmp_path: Path) -> None:
+    server, bundle = AdapterServer(), write_bundle(tmp_path / "a")
+    with loading(server, bundle, server_bundle_path="/bundles/{identity}/") as vlm:
+        vlm.parse(OCR)
+        assert list(server.loaded.values()) == [f"/bundles/{vlm.target.bundle}/peft"]
+
+
+def test_a_server_that_was_started_again_is_told_again(tmp_path: Path) -> None:
+    server = AdapterServer()
+    with loading(server, write_bundle(tmp_path / "a")) as vlm:
+        vlm.parse(OCR)
+        server.forget()
+        result = vlm.parse(OCR)
+    assert (result.status, result.attempts) == ("success", 1)
+
+
+def test_an_adapter_that_the_server_holds_already_is_fine(tmp_path: Path) -> None:
+    server, bundle = AdapterServer(), write_bundle(tmp_path / "a")
+    for _ in range(2):
+        with loading(server, bundle) as vlm:
+            assert vlm.parse(OCR).status == "success"
+
+
+def test_a_new_bundle_is_switched_to_and_the_old_one_ends_with_its_requests(tmp_path: Path) -> None:
+    server = AdapterServer()
+    with loading(server, write_bundle(tmp_path / "a")) as vlm:
+        old, results = vlm.target.model, []
+        caller = threading.Thread(target=lambda: results.append(vlm.parse("hold")))
+        caller.start()
+        assert server.asked.wait(5)
+        new = vlm.use(write_bundle(tmp_path / "b", value=2.0)).model
+        assert vlm.parse(OCR).model == new != old
+        assert set(server.loaded) == {old, new}
+        server.released.set()
+        caller.join(5)
+        assert [(result.status, result.model) for result in results] == [("success", old)]
+        wait_until(lambda: set(server.loaded) == {new})
+
+
+def wait_until(condition: Any) -> None:
+    for _ in range(200):
+        if condition():
+            return
+        threading.Event().wait(0.02)
+    pytest.fail("it did not become true")
+
+
+def test_a_bad_bundle_leaves_the_old_one_in_place(tmp_path: Path) -> None:
+    server = AdapterServer()
+    with loading(server, write_bundle(tmp_path / "a")) as vlm:
+        old = vlm.target
+        with pytest.raises(AdapterError, match=r"README\.md"):
+            vlm.use(spoil(write_bundle(tmp_path / "b", value=2.0)))
+        assert vlm.target == old
+        assert vlm.parse(OCR).status == "success"
+
+
+def test_a_bundle_that_the_server_does_not_load_leaves_the_old_one_in_place(tmp_path: Path) -> None:
+    server = AdapterServer()
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        if b"/b/peft" in request.content:
+            return httpx.Response(400, json={"message": "rank 32 is more than max_lora_rank 16"})
+        return await server(request)
+
+    with loading(handler, write_bundle(tmp_path / "a")) as vlm:
+        old = vlm.target
+        with pytest.raises(AdapterError, match="max_lora_rank"):
+            vlm.use(write_bundle(tmp_path / "b", value=2.0))
+        assert vlm.target == old
+        assert vlm.parse(OCR).status == "success"
+
+
+def test_the_same_bundle_again_changes_nothing(tmp_path: Path) -> None:
+    server, bundle = AdapterServer(), write_bundle(tmp_path / "a")
+    with loading(server, bundle) as vlm:
+        vlm.parse(OCR)
+        assert vlm.use(bundle) == vlm.target
+        assert vlm.parse(OCR).status == "success"
+    assert [route for route, _ in server.calls].count("load_lora_adapter") == 1
+
+
+def test_merged_weights_are_switched_to_on_another_server(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "a")
+    with service(in_turn(completion(ANSWER)), fine_tuned_model_path=str(bundle)) as vlm:
+        other = write_bundle(tmp_path / "b", value=2.0)
+        with pytest.raises(UsageError, match="cannot make the server hold another bundle"):
+            vlm.use(other)
+        target = asyncio.run(vlm.use_async(other, url=URL.replace("model", "second")))
+        assert (vlm.target, target.url) == (target, "http://second.example/v1")
+
+
+def test_a_bundle_without_the_form_that_the_server_loads_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match=r"peft-v5/adapter_config\.json"):
+        loading(AdapterServer(), write_bundle(tmp_path / "a"), adapter_form="peft-v5")
+
+
+def test_closing_ends_a_switch_that_is_under_way(tmp_path: Path) -> None:
+    asked = threading.Event()
+
+    async def stuck(_: httpx.Request) -> httpx.Response:
+        asked.set()
+        await asyncio.sleep(30)
+        return completion(ANSWER)
+
+    vlm = loading(stuck, write_bundle(tmp_path / "a"))
+    errors: list[Exception] = []
+
+    def switch() -> None:
+        try:
+            vlm.use(write_bundle(tmp_path / "b", value=2.0))
+        except AdapterError as error:
+            errors.append(error)
+
+    caller = threading.Thread(target=switch)
+    caller.start()
+    assert asked.wait(5)
+    vlm.close()
+    caller.join(5)
+    assert "was closed" in str(errors[0])
+
+
+def test_an_adapter_that_loads_and_does_not_answer_is_forgotten_again(tmp_path: Path) -> None:
+    server = AdapterServer()
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        reply = await server(request)
+        return httpx.Response(400) if b'"max_tokens":1,' in request.content else reply
+
+    with loading(handler, write_bundle(tmp_path / "a")) as vlm:
+        vlm.parse(OCR)
+        with pytest.raises(AdapterError, match="does not answer with it"):
+            vlm.use(write_bundle(tmp_path / "b", value=2.0))
+        assert list(server.loaded) == [vlm.target.model]
