@@ -103,6 +103,10 @@ class ModelShape:
         return self.kv_heads == self.heads
 
 
+# A module's name, the model's sizes and the tensor-parallel degree, to what cuts the module's columns.
+Splitter = Callable[[str, ModelShape, int], Callable[[Array], list[Array]]]
+
+
 def _config_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     remedy = "the model folder's config.json has to say it; nothing is assumed"
     missing = [key for key in (*_SIZES.values(), "tie_word_embeddings") if config.get(key) is None]
@@ -220,16 +224,33 @@ def erniekit_linears(shape: ModelShape, degree: int = 1) -> dict[str, Linear]:
     Raises:
         AdapterError: `degree` does not divide the heads and the feed-forward width.
     """
+    return fused_linears(shape, degree, "ernie", column_splitter)
+
+
+def fused_linears(shape: ModelShape, degree: int, prefix: str, splitter: Splitter) -> dict[str, Linear]:
+    """The linear layers of a dense model that fuses q, k and v, and gate and up.
+
+    Args:
+        shape: the model's sizes.
+        degree: in how many tensor-parallel parts the columns of fused projections are still ordered.
+        prefix: what the toolkit puts before `layers`.
+        splitter: how the columns of a module are cut.
+
+    Raises:
+        AdapterError: `degree` does not divide the heads and the feed-forward width.
+    """
     check_degree(shape, degree)
     linears: dict[str, Linear] = {}
     for layer in range(shape.layers):
         for module, size in linear_shapes(shape).items():
             parts = tuple(f"model.layers.{layer}.{part}" for part in PARTS[module])
-            linears[f"ernie.layers.{layer}.{module}"] = Linear(module, size, parts, _splitter(module, shape, degree))
+            linears[f"{prefix}.layers.{layer}.{module}"] = Linear(module, size, parts, splitter(module, shape, degree))
     return linears
 
 
-def _splitter(module: str, shape: ModelShape, degree: int) -> Callable[[Array], list[Array]]:
+def column_splitter(module: str, shape: ModelShape, degree: int) -> Callable[[Array], list[Array]]:
+    """How ERNIEKit's columns of a module are cut, of which `degree` processes each held a share."""
+
     def split(array: Array) -> list[Array]:
         ordered = undo_tensor_parallel(module, array, shape, degree)
         return list(split_columns(module, ordered, shape).values())

@@ -15,10 +15,9 @@ from erniekit_adapter.adapters.layouts import (
     QKV,
     UP_GATE,
     ModelShape,
-    check_degree,
+    column_splitter,
+    fused_linears,
     linear_shapes,
-    split_columns,
-    undo_tensor_parallel,
 )
 from erniekit_adapter.adapters.layouts_lora import Array, Linear, whole
 from erniekit_adapter.errors import AdapterError, Problem
@@ -61,12 +60,7 @@ def group_splitter(module: str, shape: ModelShape, degree: int) -> Callable[[Arr
     """How PaddleFormers' columns of a module are cut; a tensor-parallel run cuts between groups, and within up_gate."""
     if module == QKV:
         return lambda array: split_groups(array, shape)
-
-    def split(array: Array) -> list[Array]:
-        ordered = undo_tensor_parallel(module, array, shape, degree)
-        return list(split_columns(module, ordered, shape).values())
-
-    return split
+    return column_splitter(module, shape, degree)
 
 
 def text_linears(shape: ModelShape, degree: int = 1) -> dict[str, Linear]:
@@ -79,15 +73,7 @@ def text_linears(shape: ModelShape, degree: int = 1) -> dict[str, Linear]:
     Raises:
         AdapterError: `degree` does not divide the heads and the feed-forward width.
     """
-    check_degree(shape, degree)
-    linears: dict[str, Linear] = {}
-    for layer in range(shape.layers):
-        for module, size in linear_shapes(shape).items():
-            parts = tuple(f"model.layers.{layer}.{part}" for part in PARTS[module])
-            linears[f"model.layers.{layer}.{module}"] = Linear(
-                module, size, parts, group_splitter(module, shape, degree)
-            )
-    return linears
+    return fused_linears(shape, degree, "model", group_splitter)
 
 
 def apart_linears(shape: ModelShape, target: str = "model.layers") -> dict[str, Linear]:

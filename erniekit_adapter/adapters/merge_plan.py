@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from erniekit_adapter.adapters.layouts import PARTS, ModelShape, base_shapes, split_columns
+from erniekit_adapter.adapters.layouts import PARTS, ModelShape, base_shapes, lora_scaling, split_columns
+from erniekit_adapter.adapters.layouts_lora import listed
 from erniekit_adapter.adapters.server_files import Layout
 from erniekit_adapter.adapters.tensor_files import ITEM_BYTES, StoredTensor
 from erniekit_adapter.errors import AdapterError, Problem, fail
@@ -77,7 +78,7 @@ def pair_up(
         problems.append(Problem("adapter", "has no tensors"))
     if problems:
         raise AdapterError(problems)
-    scaling = _scaling(lora_config)
+    scaling = lora_scaling(lora_config)
     return {f"{stem}.weight": Pair(adapter[f"{stem}.lora_A"], adapter[f"{stem}.lora_B"], scaling) for stem in stems}
 
 
@@ -99,20 +100,15 @@ def _config_problems(lora_config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("lora_config.json tensor_parallel_degree", what, "train with tensor_parallel_degree 1")
 
 
-def _scaling(lora_config: Mapping[str, Any]) -> float:
-    rank = lora_config["r"]
-    return float(lora_config["lora_alpha"] / (math.sqrt(rank) if lora_config["rslora"] else rank))
-
-
 def _stray(base: Mapping[str, StoredTensor], adapter: Mapping[str, StoredTensor]) -> Iterator[Problem]:
     other = sorted(name for name in adapter if not name.endswith((".lora_A", ".lora_B")))
     if other:
-        yield Problem(_listed(other), "neither lora_A nor lora_B: the merge has no place for it")
+        yield Problem(listed(other), "neither lora_A nor lora_B: the merge has no place for it")
     strange = sorted(set(adapter) - set(other))
     strange = [name for name in strange if f"{name.rpartition('.')[0]}.weight" not in base]
     if strange:
         remedy = "merge into the model that was trained on, in ERNIEKit's layout (-Paddle)"
-        yield Problem(_listed(strange), "belongs to no weight of the base model", remedy)
+        yield Problem(listed(strange), "belongs to no weight of the base model", remedy)
 
 
 def _forgotten(base: Mapping[str, StoredTensor], stems: set[str]) -> Iterator[Problem]:
@@ -121,7 +117,7 @@ def _forgotten(base: Mapping[str, StoredTensor], stems: set[str]) -> Iterator[Pr
     weights = (name.removesuffix(".weight") for name in base if name.endswith(".weight"))
     lost = sorted(stem for stem in weights if stem not in stems and _LAYER.sub("layers.#.", stem) in kinds)
     if lost:
-        yield Problem(_listed(lost), "is without an adapter, which other layers have", "copy the adapter again")
+        yield Problem(listed(lost), "is without an adapter, which other layers have", "copy the adapter again")
 
 
 def _unfit(weight: StoredTensor, a: StoredTensor, b: StoredTensor, rank: int) -> Iterator[Problem]:
@@ -162,9 +158,9 @@ def _misplaced(base: Mapping[str, StoredTensor], shape: ModelShape) -> Iterator[
         if not _same_data(base[_HEAD], base[_EMBEDDING]):
             yield Problem(_HEAD, "differs from the embedding, and config.json says that the two are tied")
     if extra := sorted(set(base) - set(expected)):
-        yield Problem(_listed(extra), "has no place in the Hugging Face layout", "merge in the Paddle layout")
+        yield Problem(listed(extra), "has no place in the Hugging Face layout", "merge in the Paddle layout")
     if missing := sorted(set(expected) - set(base)):
-        yield Problem(_listed(missing), "missing", "download the model again")
+        yield Problem(listed(missing), "missing", "download the model again")
     for name in sorted(set(expected) & set(base)):
         if base[name].shape != expected[name]:
             yield Problem(name, f"has shape {base[name].shape}, expected {expected[name]}")
@@ -204,7 +200,3 @@ def _runs(columns: np.ndarray[Any, np.dtype[np.int64]]) -> Iterator[slice]:
     ends = np.flatnonzero(np.diff(columns) != 1) + 1
     for stretch in np.split(columns, ends):
         yield slice(int(stretch[0]), int(stretch[-1]) + 1)
-
-
-def _listed(names: list[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")

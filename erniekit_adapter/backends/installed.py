@@ -166,8 +166,7 @@ def toolkit_version(project: Project) -> tuple[str, str]:
     `make setup-…` installs. A toolkit that is there and cannot be used counts as none.
     """
     backend = project.backend
-    named = project.erniekit.version if backend == "erniekit" else project.paddleformers.version
-    if named:
+    if named := project.named_version:
         return named, f"{backend}.version"
     if toolkit := looked_at(backend)[-1].toolkit:
         return toolkit.version, f"installed, {toolkit.found_by}"

@@ -36,7 +36,7 @@ def facts_before_training(project: Project, version: str | None = None) -> RunFa
     adapter = INITIAL_ADAPTER if needs_initial_adapter(project, kind) else None
     return RunFacts(
         project.model.model_name_or_path,
-        version=version or _names_version(project) or DEFAULT_VERSIONS[project.backend],
+        version=version or project.named_version or DEFAULT_VERSIONS[project.backend],
         kind=kind,
         stage=stage,
         train_path=f"../data/{train_file}",
@@ -68,7 +68,7 @@ def problems_of_project(project: Project, facts: RunFacts | None = None) -> list
         table_version(facts.version, project.backend)
     except UsageError as error:
         key = f"{PROJECT} {project.backend}.version"
-        return [replace(problem, where=key if _names_version(project) else problem.where) for problem in error.problems]
+        return [replace(problem, where=key if project.named_version else problem.where) for problem in error.problems]
     replaced = erniekit.OVERWRITTEN if project.backend == "erniekit" else paddleformers.OVERWRITTEN
     own = _own_settings(project, facts)
     return [
@@ -76,10 +76,6 @@ def problems_of_project(project: Project, facts: RunFacts | None = None) -> list
         *raw_key_problems(facts.raw_keys, own, replaced, project.backend, facts.version),
         *_references(own, facts),
     ]
-
-
-def _names_version(project: Project) -> str | None:
-    return project.erniekit.version if project.backend == "erniekit" else project.paddleformers.version
 
 
 def _references(own: Settings, facts: RunFacts) -> list[Problem]:

@@ -47,7 +47,7 @@ def toolkit_checks(project: Project, tried: Sequence[Candidate]) -> Iterator[Che
     else:
         others.append(f"transformers {toolkit.versions.get('transformers')}")
     yield ok(f"{TOOLKIT_NAMES[backend]} {toolkit.version} ({toolkit.found_by}), {', '.join(others)}")
-    named = project.erniekit.version if backend == "erniekit" else project.paddleformers.version
+    named = project.named_version
     if named and release(named)[:2] != release(toolkit.version)[:2]:
         yield wrong(f"{backend}.version is {named}, and {toolkit.version} is installed", f"remove {backend}.version")
     if installed:

@@ -192,6 +192,11 @@ class Project(Section):
         return self
 
     @property
+    def named_version(self) -> str | None:
+        """The version of the training toolkit that the project names, if it does."""
+        return self.erniekit.version if self.backend == "erniekit" else self.paddleformers.version
+
+    @property
     def sources(self) -> list[AnySource]:
         """Every source that is trained on, in order, `dataset.path` first."""
         ready = [LinesSource(kind="lines", path=self.dataset.path)] if self.dataset.path else []

@@ -116,8 +116,7 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
 
 def _check_version(project: Project, toolkit: Toolkit) -> None:
     """Refuse a toolkit that reads other keys than those of the version that the project names."""
-    section = project.erniekit if project.backend == "erniekit" else project.paddleformers
-    named, installed = section.version or toolkit.version, toolkit.version
+    named, installed = project.named_version or toolkit.version, toolkit.version
     if table_version(named, project.backend) != table_version(installed, project.backend):
         what = f"{named} is asked for, and {installed} is installed ({toolkit.found_by})"
         raise misuse(f"{project.backend}.version", what, "install that version, or remove the key")
