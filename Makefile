@@ -25,8 +25,8 @@ setup-ocr: .venv/.ready-ocr ## add an OCR engine to .venv, for pages that came w
 setup-ray: .venv/.ready-ray ## add Ray to .venv, for data.engine: ray
 setup-erniekit: .venvs/erniekit/.ready ## make .venvs/erniekit: ERNIEKit and PaddlePaddle on CPU (2.6 GB)
 setup-erniekit13: .venvs/erniekit13/.ready ## make .venvs/erniekit13: the incomplete 1.3.0, whose parser tests ask
-setup-transformers: .venvs/transformers/.ready ## make .venvs/transformers: torch and PEFT, for tests of the PEFT form
-setup-transformers5: .venvs/transformers5/.ready ## make .venvs/transformers5: the next transformers, for tests
+setup-transformers: .venvs/transformers/.ready ## make .venvs/transformers: torch and PEFT, which read a bundle for its proof
+setup-transformers5: .venvs/transformers5/.ready ## make .venvs/transformers5: the next transformers, for PaddleOCR-VL and experts
 setup-paddleformers: .venvs/paddleformers/.ready ## make .venvs/paddleformers: ERNIEKit's successor on CPU
 
 .venv/.ready: requirements/project.txt
@@ -72,7 +72,7 @@ plan: setup ## memory and steps, before a device is taken
 doctor: setup ## is this machine ready for the project
 	$(ADAPTER) doctor $(CONFIG) $(ARGS)
 
-demo: setup setup-erniekit ## the whole way on CPU: documents, data, train, export, evaluate
+demo: setup setup-erniekit setup-transformers ## the whole way on CPU: documents, data, train, export, evaluate
 	rm -rf $(DEMO)
 	$(DATA) synthesize --output $(DEMO)/documents --count 420 --seed 7 --fault-share 0.1 --correction-share 0.2
 	$(DATA) synthesize --output $(DEMO)/held-out --count 200 --seed 2011 --fault-share 0.1 --correction-share 0

@@ -87,12 +87,16 @@ def train(
 
 
 @app.command()
-def export(file: ProjectFile, overrides: Overrides = []) -> None:
-    """Write the bundle: native, PEFT and merged form, each checked."""
+def export(
+    file: ProjectFile,
+    overrides: Overrides = [],
+    allow_unproven: Annotated[bool, typer.Option(help="write forms that cannot be read here as well")] = False,
+) -> None:
+    """Write the bundle: native, PEFT and merged form, each read where it will be used and held against the others."""
     from erniekit_adapter.adapters.bundle import export
     from erniekit_adapter.project.loading import load_project
 
-    export(load_project(file, overrides), _console())
+    export(load_project(file, overrides), _console(), allow_unproven=allow_unproven)
 
 
 @app.command()

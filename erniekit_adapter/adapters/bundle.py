@@ -12,24 +12,33 @@ from rich.console import Console
 
 from erniekit_adapter import __version__
 from erniekit_adapter.adapters.card import model_card
-from erniekit_adapter.adapters.merge import merge
+from erniekit_adapter.adapters.merge import merge, stored_dtype
 from erniekit_adapter.adapters.merge_check import check_adapter_changes_something, check_merge
 from erniekit_adapter.adapters.peft import READERS, Reader, read_base, read_native, write_peft
+from erniekit_adapter.adapters.proving import Written, proof_lines, prove
+from erniekit_adapter.adapters.readers import find_readers, refuse_unread
 from erniekit_adapter.errors import fail, misuse
 from erniekit_adapter.files import read_json, refuse_foreign_folder, sha256, write_json, write_text, writing_folder
-from erniekit_adapter.project.catalogue import kind_of_config
+from erniekit_adapter.project.catalogue import Kind, kind_of_config
 from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint
 from erniekit_adapter.project.schema import Form, Project
 
 SCHEMA_VERSION = 1
 
 
-def export(project: Project, console: Console) -> dict[str, Any]:
+def export(project: Project, console: Console, *, allow_unproven: bool = False) -> dict[str, Any]:
     """Write the bundle of a trained project, whole or not at all, and return its manifest.
+
+    Args:
+        project: what was trained.
+        console: for progress, and the proof.
+        allow_unproven: write forms that cannot be read here as well, and say of them that they were not checked.
 
     Raises:
         UsageError: nothing was trained yet, nothing that a bundle can hold, or the base model is another one now.
-        AdapterError: the adapter changes nothing, cannot be represented, does not fit the base, or a file is missing.
+        AdapterError: the adapter changes nothing, cannot be represented, does not fit the base, a file is missing, or
+            a form computes something else than what was trained.
+        GateError: a form cannot be proven here, and that is not allowed.
     """
     refuse_foreign_folder(project.bundle_dir, "manifest.json")
     training = trained(project)
@@ -40,33 +49,51 @@ def export(project: Project, console: Console) -> dict[str, Any]:
     if missing := sorted(set(_LORA_KEYS.values()) - set(lora_config)):
         raise fail(source / "lora_config.json", f"lacks {', '.join(missing)}", "train anew with --restart")
     check_adapter_changes_something(adapter)
-    name, forms = project.model.model_name_or_path, _forms(project, training, console)
+    backend, forms = training["toolkit"]["name"], _forms(project, training, console)
     base_config = read_json(base_dir / "config.json")
-    checks: dict[str, Any] = {"lora_changes_the_base": True}
+    kind = kind_of_config(base_config) or "dense"
+    readers = find_readers(forms, backend, kind, base_dir, project.training.device)
+    if not allow_unproven:
+        refuse_unread(readers.unread)
     with writing_folder(project.bundle_dir) as bundle:
-        if "native" in forms:
-            _copy_native(source, bundle / "native", lora_config, name)
-        if "peft" in forms:
-            console.print("peft: splitting and transposing the adapter")
-            write_peft(source, base_config, bundle / "peft", name)
-        if "peft-v5" in forms:
-            console.print("peft-v5: the same for transformers 5, which keeps experts together")
-            if not write_peft(source, base_config, bundle / "peft-v5", name, reader="v5").endswith("experts"):
-                raise misuse("export.forms", "peft-v5 is for mixtures of experts, and this is none", "take peft")
-        if "merged" in forms:
-            console.print("merged: base + adapter, shard by shard, then held against each other")
-            merge(base_dir, source, bundle / "merged", "paddle")
-            weights, written = read_base(base_dir)[0], read_base(bundle / "merged")[0]
-            checks["merge"] = asdict(check_merge(weights, adapter, lora_config, written))
-        if "merged-hf" in forms:
-            console.print("merged-hf: the same in the layout of transformers")
-            checks["merged_hf_tensors"] = merge(base_dir, source, bundle / "merged-hf", "hugging-face").tensors
-        manifest = _manifest(project, training, lora_config, checks)
-        manifest |= {"forms": forms, "readers": _readers(forms, base_config)}
+        checks = _write_forms(project, forms, source, bundle, console)
+        written = Written(bundle, source, base_dir, stored_dtype(base_dir), torch_base=backend == "paddleformers")
+        proof, unread = prove(project, forms, readers, written, console)
+        if not allow_unproven:
+            refuse_unread(unread)
+        manifest = _manifest(project, training, lora_config, {**checks, "adapter_tensors": len(adapter)})
+        manifest |= {"forms": forms, "readers": _readers(forms, kind), "proof": proof}
         write_text(bundle / "README.md", model_card(manifest))
         write_json(bundle / "manifest.json", {**manifest, "files": dict(_files(bundle))})
+    for line in proof_lines(proof):
+        console.print(line)
     console.print(f"bundle: {project.bundle_dir}")
     return manifest
+
+
+def _write_forms(project: Project, forms: list[Form], source: Path, bundle: Path, console: Console) -> dict[str, Any]:
+    """Write each form into the bundle, and give what was checked of their numbers."""
+    name, base_dir = project.model.model_name_or_path, local_model_dir(project)
+    base_config, (adapter, lora_config) = read_json(base_dir / "config.json"), read_native(source)
+    checks: dict[str, Any] = {"lora_changes_the_base": True}
+    if "native" in forms:
+        _copy_native(source, bundle / "native", lora_config, name)
+    if "peft" in forms:
+        console.print("peft: splitting and transposing the adapter")
+        write_peft(source, base_config, bundle / "peft", name)
+    if "peft-v5" in forms:
+        console.print("peft-v5: the same for transformers 5, which keeps experts together")
+        if not write_peft(source, base_config, bundle / "peft-v5", name, reader="v5").endswith("experts"):
+            raise misuse("export.forms", "peft-v5 is for mixtures of experts, and this is none", "take peft")
+    if "merged" in forms:
+        console.print("merged: base + adapter, shard by shard, then held against each other")
+        merge(base_dir, source, bundle / "merged", "paddle")
+        weights, written = read_base(base_dir)[0], read_base(bundle / "merged")[0]
+        checks["merge"] = asdict(check_merge(weights, adapter, lora_config, written))
+    if "merged-hf" in forms:
+        console.print("merged-hf: the same in the layout of transformers")
+        checks["merged_hf_tensors"] = merge(base_dir, source, bundle / "merged-hf", "hugging-face").tensors
+    return checks
 
 
 def trained(project: Project) -> dict[str, Any]:
@@ -101,9 +128,8 @@ def _forms(project: Project, training: dict[str, Any], console: Console) -> list
     return [form for form in forms if form not in merged]
 
 
-def _readers(forms: list[Form], base_config: dict[str, Any]) -> dict[str, str]:
+def _readers(forms: list[Form], kind: Kind) -> dict[str, str]:
     """What reads each PEFT form: of a mixture of experts the other one's reader would compute something else."""
-    kind = kind_of_config(base_config) or "dense"
     versions: dict[Form, Reader] = {"peft": "v4", "peft-v5": "v5"}
     return {form: READERS[kind, reader] for form, reader in versions.items() if form in forms}
 

@@ -21,6 +21,7 @@ import numpy as np
 from erniekit_adapter.adapters.merge_jobs import Done, Job, jobs
 from erniekit_adapter.adapters.merge_plan import Output, Pair, pair_up, planned_outputs
 from erniekit_adapter.adapters.peft import NATIVE_INDEX, read_native
+from erniekit_adapter.adapters.proof import Dtype
 from erniekit_adapter.adapters.server_files import Layout, ServerFiles, server_files
 from erniekit_adapter.adapters.tensor_files import (
     StoredTensor,
@@ -33,7 +34,7 @@ from erniekit_adapter.errors import AdapterError, Problem, fail, misuse
 from erniekit_adapter.files import is_inside, write_bytes, write_json, writing_folder
 
 SINGLE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
-_TORCH_DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+_TORCH_DTYPES: Mapping[str, Dtype] = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 _MOST_WORKERS = 8
 
 Progress = Callable[[int, int], None]
@@ -131,7 +132,16 @@ def list_model(folder: Path) -> dict[str, StoredTensor]:
     return list_tensors(folder / SINGLE_FILE)
 
 
-def _torch_dtype(base: Mapping[str, StoredTensor]) -> str:
+def stored_dtype(folder: Path) -> Dtype:
+    """The type that most bytes of a model's weights have.
+
+    Raises:
+        AdapterError: as `list_model` does.
+    """
+    return _torch_dtype(list_model(folder))
+
+
+def _torch_dtype(base: Mapping[str, StoredTensor]) -> Dtype:
     """The type that most bytes of the model have, as transformers names it."""
     sizes: dict[str, int] = {}
     for tensor in base.values():

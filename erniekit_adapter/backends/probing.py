@@ -17,6 +17,7 @@ PROBE_TIMEOUT_S = 60
 DISTRIBUTIONS = (
     *("erniekit", "paddlepaddle", "paddlepaddle-gpu", "paddleformers", "paddlenlp", "transformers"),
     *("numpy", "protobuf", "pyarrow", "datasets", "safetensors", "visualdl", "tensorboardX", "triton", "etcd3"),
+    *("torch", "peft"),
 )
 # Packages that have to be importable: a checkout has no distribution, and the wheels 1.1.0 to 1.3.0 lack some.
 PACKAGES = ("erniekit", "ernie", "data_processor", "paddle", "paddleformers", "pip", "distutils")

@@ -49,7 +49,7 @@ def load_model(folder: Path, adapter: Path | None, device: str) -> Any:
         setattr(config, key, False)
     model = Ernie4_5_MoeForCausalLM.from_pretrained(str(folder), config=config, dtype=dtype)
     tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
-    _check_tensors(folder, set(model.state_dict()), set(_stored_types(folder, "model")), tied)
+    check_tensors(folder, set(model.state_dict()), set(stored_types(folder, "model")), tied)
     if adapter is not None:
         _add_adapter(model, adapter, dtype)
     model.eval()
@@ -63,25 +63,25 @@ def _add_adapter(model: Any, adapter: Path, dtype: str) -> None:
     if not (adapter / _ADAPTER_INDEX).is_file():
         # Without it the toolkit looks for a pickle, and without that goes on with a random adapter.
         raise SystemExit(f"{adapter}: no {_ADAPTER_INDEX}; train with unified_checkpoint: true")
-    stored = _stored_types(adapter, "peft_model")
+    stored = stored_types(adapter, "peft_model")
     if len(set(stored.values())) != 1 or not set(stored.values()) <= set(_DTYPES):
         raise SystemExit(f"{adapter}: its tensors have to be all of one type, float32 or bfloat16 or float16")
     config = LoRAConfig.from_pretrained(str(adapter))
     config.dtype = _DTYPES[next(iter(stored.values()))]  # the toolkit loads into this type only
     wrapped = LoRAModel.from_pretrained(model, str(adapter), lora_config=config)
-    _check_tensors(adapter, set(wrapped.get_trainable_state_dict()), set(stored), set())
+    check_tensors(adapter, set(wrapped.get_trainable_state_dict()), set(stored), set())
     wrapped.to(dtype=dtype)
     wrapped.eval()
 
 
-def _check_tensors(folder: Path, wanted: set[str], stored: set[str], optional: set[str]) -> None:
+def check_tensors(folder: Path, wanted: set[str], stored: set[str], optional: set[str]) -> None:
     """The toolkit only logs what it could not place or had to invent."""
     missing, unused = sorted(wanted - stored - optional), sorted(stored - wanted)
     if missing or unused:
         raise SystemExit(f"{folder}: tensors missing: {missing or 'none'}; tensors without a place: {unused or 'none'}")
 
 
-def _stored_types(folder: Path, stem: str) -> dict[str, str]:
+def stored_types(folder: Path, stem: str) -> dict[str, str]:
     """The names of all tensors in a folder's files, each with its type as safetensors calls it."""
     from safetensors import safe_open
 

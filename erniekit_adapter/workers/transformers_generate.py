@@ -20,10 +20,15 @@ def load_model(folder: Path, adapter: Path | None, device: str) -> Any:
         SystemExit: a tensor of the files has no place in the model, or one of the model's is in no file.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    model, report = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    model_class: Any = AutoModelForCausalLM
+    if AutoConfig.from_pretrained(folder).model_type == "paddleocr_vl":
+        from transformers import PaddleOCRVLForConditionalGeneration
+
+        model_class = PaddleOCRVLForConditionalGeneration
+    model, report = model_class.from_pretrained(folder, dtype=dtype, output_loading_info=True)
     if problems := {kind: sorted(names) for kind, names in report.items() if names}:
         raise SystemExit(f"{folder}: not every tensor found its place: {problems}")
     if adapter is not None:

@@ -13,11 +13,12 @@ from rich.console import Console
 
 from erniekit_adapter.adapters.bundle import export
 from erniekit_adapter.adapters.layouts import ModelShape, base_shapes, linear_shapes
+from erniekit_adapter.adapters.readers import Readers, Unread
 from erniekit_adapter.adapters.tensor_files import read_tensors, write_tensors
-from erniekit_adapter.errors import AdapterError, UsageError
+from erniekit_adapter.errors import AdapterError, GateError, UsageError
 from erniekit_adapter.files import sha256, write_json
 from erniekit_adapter.project.model_folder import model_fingerprint
-from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.schema import Form, Project
 
 CONFIG: dict[str, Any] = {
     "num_hidden_layers": 2,
@@ -85,9 +86,19 @@ def trained(folder: Path, *, lora_b: float = 0.5, forms: tuple[str, ...] = ("nat
     )
 
 
-def exported(project: Project) -> dict[str, bytes]:
+@pytest.fixture(autouse=True)
+def _nothing_to_read_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without toolkits: forms are proven in tests/toolkit, where the real ones read them."""
+
+    def nothing(forms: list[Form], *machine: object) -> Readers:
+        return Readers({}, {form: Unread("there is no toolkit here", "install one") for form in forms}, "cpu")
+
+    monkeypatch.setattr("erniekit_adapter.adapters.bundle.find_readers", nothing)
+
+
+def exported(project: Project, *, allow_unproven: bool = True) -> dict[str, bytes]:
     """Export, and give every file of the bundle by its name."""
-    export(project, Console(file=io.StringIO()))
+    export(project, Console(file=io.StringIO()), allow_unproven=allow_unproven)
     return {
         path.relative_to(project.bundle_dir).as_posix(): path.read_bytes()
         for path in sorted(project.bundle_dir.rglob("*"))
@@ -277,3 +288,23 @@ def test_an_adapter_that_is_a_pickle_is_never_opened(tmp_path: Path) -> None:
     (project.training_dir / "output" / "peft_model.safetensors.index.json").unlink()
     with pytest.raises(AdapterError, match="a pickle, which is not opened"):
         exported(project)
+
+
+def test_a_form_that_nothing_here_can_read_is_not_written(tmp_path: Path) -> None:
+    project = trained(tmp_path)
+    with pytest.raises(GateError) as refused:
+        exported(project, allow_unproven=False)
+    assert [str(problem) for problem in refused.value.problems] == [
+        f"form {form}: not checked: there is no toolkit here\n    → install one, or accept it with --allow-unproven"
+        for form in ("native", "peft")
+    ]
+    assert not project.bundle_dir.exists()
+
+
+def test_the_manifest_and_the_card_say_what_was_not_checked_and_why(tmp_path: Path) -> None:
+    files = exported(trained(tmp_path, forms=("peft",)))
+    assert json.loads(files["manifest.json"])["proof"] == {
+        "device": "cpu",
+        "forms": {"peft": {"state": "not checked", "reason": "there is no toolkit here"}},
+    }
+    assert "| `peft` | not checked: there is no toolkit here |" in files["README.md"].decode()

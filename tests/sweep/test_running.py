@@ -117,5 +117,6 @@ def test_the_stages_are_the_commands_that_a_user_types(tmp_path: Path) -> None:
     shown = [" ".join(command[1:]) for command in stages(tmp_path / "project.yaml")]
     assert shown[0] == f"-m data_tools build --project {tmp_path}/project.yaml"
     assert shown[1:] == [
-        f"-m erniekit_adapter {verb} {tmp_path}/project.yaml" for verb in ("train", "export", "evaluate")
+        f"-m erniekit_adapter {verb} {tmp_path}/project.yaml"
+        for verb in ("train", "export --allow-unproven", "evaluate")
     ]

@@ -1,0 +1,280 @@
+"""The proof at the end of an export: every form read by what will serve it, and held against what was trained."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from rich.console import Console
+
+from erniekit_adapter.adapters.peft import write_hf_base
+from erniekit_adapter.adapters.proof import (
+    Arrays,
+    Dtype,
+    FormProof,
+    compare,
+    effect_problems,
+    form_problem,
+    request_names,
+    rounded,
+    scale_of,
+    tolerance,
+)
+from erniekit_adapter.adapters.readers import Environment, Readers, Unread
+from erniekit_adapter.backends.failures import cause_of_failure
+from erniekit_adapter.backends.process import run_logged
+from erniekit_adapter.errors import AdapterError, Problem
+from erniekit_adapter.files import read_lines, write_bytes
+from erniekit_adapter.project.schema import Form, Project
+
+NEW_TOKENS = 16
+STALL_S = 1800.0
+LOG = "proof.log"
+_MOST_TEST_PROMPTS = 3
+_OWN_PROMPT = "Analyze this invoice. Vendor: Müller & Söhne GmbH, 3 x Desk 20.00, VAT 19 % 11.40, total 71.40 EUR"
+_ADAPTERS: tuple[Form, ...] = ("native", "peft", "peft-v5")
+_BASE = "base"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What there is to read.
+
+    Attributes:
+        bundle: the folder with the forms, before it has its name.
+        source: the adapter as the toolkit wrote it.
+        base_dir: the base model.
+        stored: the type of the base's weights, and so of merged ones.
+        torch_base: whether the base is in the layout of transformers already.
+    """
+
+    bundle: Path
+    source: Path
+    base_dir: Path
+    stored: Dtype
+    torch_base: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One model, or one adapter on the base model, as an environment read it.
+
+    Attributes:
+        name: a form, or `base`.
+        environment: what read it.
+        path: its arrays.
+    """
+
+    name: str
+    environment: Environment
+    path: Path
+
+    def load(self) -> Arrays:
+        """The arrays; see `workers.probes.read_all`."""
+        with np.load(self.path) as arrays:
+            return dict(arrays)
+
+
+class Proven(NamedTuple):
+    """A proof.
+
+    Attributes:
+        manifest: what the manifest says of it.
+        unread: the forms that nothing could read after all.
+    """
+
+    manifest: dict[str, Any]
+    unread: Mapping[Form, Unread]
+
+
+def prove(project: Project, forms: list[Form], readers: Readers, written: Written, console: Console) -> Proven:
+    """Read base model and forms, each where it will be used, and compare their logits and greedy answers.
+
+    The reference is the adapter as it was trained, in its toolkit; where that cannot be asked, the first form read.
+
+    Raises:
+        AdapterError: a form computes something else, does not find a place for each tensor, or the adapter changes
+            nothing; all problems at once.
+    """
+    requests, log = test_prompts(project), project.output_dir / LOG
+    log.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".proof-", dir=project.output_dir) as name:
+        folder, unread = Path(name).resolve(), dict(readers.unread)
+        readings: list[Reading] = []
+        for environment in _in_order(readers):
+            found, died = _read(environment, readers, written, requests, folder, readings[:1], console)
+            readings += found
+            names = {reading.name for reading in found}
+            lost = [form for form, each in readers.environments.items() if each == environment and form not in names]
+            unread |= {
+                form: Unread(f"{environment.name} ended: {died}", f"see {log}") for form in lost if form in forms
+            }
+            if died:
+                shutil.copyfile(folder / LOG, log)
+        return _judged(forms, readings, unread, written.stored if readers.device == "cpu" else "bfloat16", readers)
+
+
+def test_prompts(project: Project) -> list[str]:
+    """What the models are asked: the first test lines of the data stage, and one prompt of our own."""
+    path = project.data_dir / "test.jsonl"
+    lines = (line for _, line in read_lines(path) if line) if path.is_file() else iter(())
+    found = [prompt for line, _ in zip(lines, range(_MOST_TEST_PROMPTS), strict=False) if (prompt := _prompt(line))]
+    return [*found, _OWN_PROMPT]
+
+
+def _prompt(line: bytes) -> str | None:
+    """The text that is asked in a line, in ERNIEKit's format or PaddleFormers'."""
+    value = orjson.loads(line)
+    said = value.get("src") or [
+        message["content"] for message in value.get("messages", []) if message["role"] == "user"
+    ]
+    return said[-1] if said and isinstance(said[-1], str) and said[-1].strip() else None
+
+
+def _in_order(readers: Readers) -> list[Environment]:
+    """Each environment once, the toolkit's own first."""
+    each = {environment.name: environment for environment in readers.environments.values()}
+    return sorted(each.values(), key=lambda environment: not environment.toolkit)
+
+
+def _read(
+    environment: Environment,
+    readers: Readers,
+    written: Written,
+    requests: list[str],
+    folder: Path,
+    first: list[Reading],
+    console: Console,
+) -> tuple[list[Reading], str]:
+    """Read in one environment all that it reads, and the base model; and why it ended early, if it did.
+
+    Raises:
+        AdapterError: a tensor has no place, or one is missing.
+    """
+    base = written.base_dir
+    if not environment.toolkit and not written.torch_base:
+        base = folder / "base"
+        if not base.exists():
+            console.print("proof: writing the base model in transformers' layout, for the time of the proof")
+            write_hf_base(written.base_dir, base)
+    forms = [form for form, each in readers.environments.items() if each == environment]
+    cases = [_case(form, base, written) for form in sorted(forms, key=lambda form: form != "native")]
+    cases.append({"name": _BASE, "model": str(base.resolve()), "adapter": None})
+    plan = {
+        "cases": cases,
+        "requests": requests,
+        "new_tokens": NEW_TOKENS,
+        "device": readers.device,
+        "sequences": str(first[0].path) if first else None,
+    }
+    output = folder / ("toolkit" if environment.toolkit else environment.name)
+    output.mkdir()
+    write_bytes(output / "plan.json", orjson.dumps(plan))
+    refused: list[Problem] = []
+    done: list[str] = []
+    with console.status(f"proof: {environment.name} is starting") as status:
+
+        def follow(line: str) -> None:
+            if line.startswith('{"case"'):
+                said = orjson.loads(line)
+                done.append(said["case"])
+                if "refused" in said:
+                    refused.append(Problem(f"form {said['case']}", f"{environment.name} refuses it: {said['refused']}"))
+                status.update(f"proof: {environment.name} has read {len(done)} of {len(cases)} models")
+
+        outcome = run_logged(
+            [*environment.command, "--plan", str(output / "plan.json"), "--output", str(output)],
+            folder=output,
+            environment=environment.variables,
+            log=folder / LOG,
+            on_line=follow,
+            stall_s=STALL_S,
+        )
+    if refused:
+        raise AdapterError(refused)
+    read = [Reading(name, environment, output / f"{name}.npz") for name in done]
+    return read, "" if outcome.exit_code == 0 else cause_of_failure(outcome.last_lines)
+
+
+def _case(form: Form, base: Path, written: Written) -> dict[str, str | None]:
+    folder = written.bundle / form
+    if form not in _ADAPTERS:
+        return {"name": form, "model": str(folder.resolve()), "adapter": None}
+    # The reference is read even where the bundle is to have no native form.
+    adapter = folder if folder.is_dir() else written.source
+    return {"name": form, "model": str(base.resolve()), "adapter": str(adapter.resolve())}
+
+
+def _judged(
+    forms: list[Form], readings: list[Reading], unread: Mapping[Form, Unread], coarse: Dtype, readers: Readers
+) -> Proven:
+    """The verdict on everything that was read.
+
+    Raises:
+        AdapterError: as `prove` does.
+    """
+    read = [reading for reading in readings if reading.name != _BASE]
+    bases = [reading for reading in readings if reading.name == _BASE]
+    unread = dict(unread)
+    if read and read[0].name != "native" and len(read) == 1:
+        unread[read[0].name] = Unread("nothing else was read that it could be held against")  # type: ignore[index]
+        read = []
+    proofs = {form: FormProof("not checked", reason=each.reason) for form, each in unread.items()}
+    if not read or not bases:
+        return Proven({"device": readers.device, "forms": _listed(forms, proofs)}, unread)
+    reference = read[0]
+    arrays, base = reference.load(), bases[0].load()
+    scale, effect = scale_of(arrays), compare(arrays, base).difference
+    problems = list(effect_problems(effect, scale))
+    whole: Dtype = "float32" if readers.device == "cpu" else "bfloat16"
+    differences = [(each, compare(base, each.load()), whole) for each in bases[1:]]
+    differences += [
+        (each, compare(arrays, each.load()), coarse if each.name.startswith("merged") else whole) for each in read
+    ]
+    for each, compared, dtype in differences:
+        allowed = tolerance(dtype, scale, effect)
+        held_against = f"{reference.name if each.name != _BASE else _BASE} in {reference.environment.name}"
+        if problem := form_problem(each.name, held_against, each.environment.name, compared, allowed):
+            problems.append(problem)
+        if each.name in forms:
+            form: Form = each.name
+            figures = (rounded(compared.difference), rounded(allowed), compared.same_answers)
+            proofs[form] = FormProof("proven", each.environment.name, *figures)
+    if problems:
+        raise AdapterError(problems)
+    return Proven(
+        {
+            "device": readers.device,
+            "prompts": len(request_names(arrays)),
+            "reference": f"{reference.name}, {reference.environment.name}",
+            "scale": rounded(scale),
+            "effect": rounded(effect),
+            "forms": _listed(forms, proofs),
+        },
+        unread,
+    )
+
+
+def _listed(forms: list[Form], proofs: Mapping[Form, FormProof]) -> dict[str, dict[str, Any]]:
+    return {form: {key: value for key, value in asdict(proofs[form]).items() if value is not None} for form in forms}
+
+
+def proof_lines(proof: Mapping[str, Any]) -> Iterator[str]:
+    """What is printed of a proof, line by line."""
+    if "effect" in proof:
+        yield (
+            f"proof: {proof['prompts']} prompts; base and tuned model differ by {proof['effect']:g} in logits, "
+            f"on a scale of {proof['scale']:g}"
+        )
+    for form, found in proof["forms"].items():
+        if found["state"] == "proven":
+            same = f"{found['same_answers']} of {proof['prompts']} answers the same"
+            yield f"  ✓ {form:9} {found['difference']:<8.2g} {same}, {found['read_by']}"
+        else:
+            yield f"  ⊘ {form:9} not checked: {found['reason']}"
