@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,14 @@ from typing import Any
 from rich.console import Console
 
 from erniekit_adapter import __version__
-from erniekit_adapter.adapters.card import model_card
+from erniekit_adapter.adapters.measured import adapter_fingerprint, describe, measured
 from erniekit_adapter.adapters.merge import merge, stored_dtype
 from erniekit_adapter.adapters.merge_check import check_adapter_changes_something, check_merge
 from erniekit_adapter.adapters.peft import READERS, Reader, read_base, read_native, write_peft
 from erniekit_adapter.adapters.proving import Written, proof_lines, prove
 from erniekit_adapter.adapters.readers import find_readers, refuse_unread
 from erniekit_adapter.errors import fail, misuse
-from erniekit_adapter.files import read_json, refuse_foreign_folder, sha256, write_json, write_text, writing_folder
+from erniekit_adapter.files import read_json, refuse_foreign_folder, write_json, writing_folder
 from erniekit_adapter.project.catalogue import Kind, kind_of_config
 from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint
 from erniekit_adapter.project.schema import Form, Project
@@ -63,8 +62,9 @@ def export(project: Project, console: Console, *, allow_unproven: bool = False) 
             refuse_unread(unread)
         manifest = _manifest(project, training, lora_config, {**checks, "adapter_tensors": len(adapter)})
         manifest |= {"forms": forms, "readers": _readers(forms, kind), "proof": proof}
-        write_text(bundle / "README.md", model_card(manifest))
-        write_json(bundle / "manifest.json", {**manifest, "files": dict(_files(bundle))})
+        manifest["adapter"] = adapter_fingerprint(source)
+        manifest |= _metrics(project, manifest["adapter"])
+        describe(bundle, manifest)
     for line in proof_lines(proof):
         console.print(line)
     console.print(f"bundle: {project.bundle_dir}")
@@ -128,6 +128,13 @@ def _forms(project: Project, training: dict[str, Any], console: Console) -> list
     return [form for form in forms if form not in merged]
 
 
+def _metrics(project: Project, adapter: str) -> dict[str, Any]:
+    """What was measured of this very adapter, where it was evaluated before it is exported again."""
+    path = project.evaluation_dir / "results.json"
+    results = read_json(path) if path.is_file() else {}
+    return {"metrics": measured(results)} if results.get("adapter") == adapter else {}
+
+
 def _readers(forms: list[Form], kind: Kind) -> dict[str, str]:
     """What reads each PEFT form: of a mixture of experts the other one's reader would compute something else."""
     versions: dict[Form, Reader] = {"peft": "v4", "peft-v5": "v5"}
@@ -171,10 +178,3 @@ _LORA_KEYS = {
 
 # Where things lay on the machine that trained; a bundle made elsewhere from the same inputs has the same bytes.
 _FOLDERS = ("model_name_or_path", "lora_path")
-
-
-def _files(bundle: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted(bundle.rglob("*")):
-        if path.is_file():
-            size_bytes = path.stat().st_size
-            yield path.relative_to(bundle).as_posix(), {"size_bytes": size_bytes, "sha256": sha256(path)}

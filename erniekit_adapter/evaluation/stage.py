@@ -11,6 +11,7 @@ import orjson
 from rich.console import Console
 
 from erniekit_adapter import __version__
+from erniekit_adapter.adapters.measured import add_metrics
 from erniekit_adapter.answering.toolkit import GenerationSettings, Reply, Request, answer_in_toolkit, read_replies
 from erniekit_adapter.backends.installed import Toolkit, find_erniekit
 from erniekit_adapter.errors import misuse
@@ -62,13 +63,17 @@ def evaluate(project: Project, console: Console) -> dict[str, Any]:
         "tuned": _figures(scores["tuned"], replies["tuned"]),
         "comparison": asdict(compare(scores["base"], scores["tuned"])),
         "test_lines": sha256(project.data_dir / "test.jsonl"),
-        "bundle": sha256(project.bundle_dir / "manifest.json"),
+        "adapter": read_json(project.bundle_dir / "manifest.json")["adapter"],
         "toolkit": {"name": "erniekit", "version": toolkit.version},
         "settings": project.evaluate.model_dump(),
     }
     write_json(folder / "results.json", results)
     _write_samples(folder / "samples.jsonl", samples, replies, scores)
     console.print(f"results: {folder / 'results.json'}")
+    if not add_metrics(project.bundle_dir, results):
+        console.print(
+            "bundle: it is signed, so its model card stays as it is; export and sign it again for the figures"
+        )
     return results
 
 

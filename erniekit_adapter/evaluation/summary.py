@@ -10,20 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
+from erniekit_adapter.adapters.measured import FIGURES
 from erniekit_adapter.errors import misuse
 from erniekit_adapter.files import read_json
 from erniekit_adapter.project.schema import Project
 
 PICTURE_COLUMNS = 84
-# The names that tables give the figures of results.json.
-FIGURES = {
-    "strict_json": "JSON validity",
-    "schema_valid": "schema valid",
-    "field_f1": "field F1",
-    "line_item_f1": "line item F1",
-    "rule_compliant": "rule compliance",
-    "arithmetic_verified": "arithmetic rate",
-}
 
 
 def print_summary(project: Project, console: Console) -> None:

@@ -2,108 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
+from bundle_examples import CONFIG, exported, trained
 
-from erniekit_adapter.adapters.bundle import export
-from erniekit_adapter.adapters.layouts import ModelShape, base_shapes, linear_shapes
-from erniekit_adapter.adapters.readers import Readers, Unread
-from erniekit_adapter.adapters.tensor_files import read_tensors, write_tensors
+from erniekit_adapter.adapters.tensor_files import read_tensors
 from erniekit_adapter.errors import AdapterError, GateError, UsageError
 from erniekit_adapter.files import sha256, write_json
 from erniekit_adapter.project.model_folder import model_fingerprint
-from erniekit_adapter.project.schema import Form, Project
+from erniekit_adapter.project.schema import Project
 
-CONFIG: dict[str, Any] = {
-    "num_hidden_layers": 2,
-    "hidden_size": 8,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 4,
-    "intermediate_size": 6,
-    "vocab_size": 11,
-    "tie_word_embeddings": True,
-}
-LORA_CONFIG = {
-    "r": 3,
-    "lora_alpha": 6,
-    "rslora": False,
-    "lora_dropout": 0.1,
-    "target_modules": [".*o_proj.*"],
-    "base_model_name_or_path": "/home/somebody/model",
-}
-SHAPE = ModelShape.from_config(CONFIG)
-
-
-def trained(folder: Path, *, lora_b: float = 0.5, forms: tuple[str, ...] = ("native", "peft")) -> Project:
-    """A folder as the train stage leaves it, pickles included, with an adapter on every `o_proj`."""
-    random = np.random.default_rng(0)
-    model = folder / "model"
-    model.mkdir(parents=True)
-    write_json(model / "config.json", CONFIG)
-    weights = {name: random.normal(size=size).astype(np.float32) for name, size in base_shapes(SHAPE).items()}
-    write_tensors(model / "model.safetensors", weights, form="np")
-    output = folder / "run" / "training" / "output"
-    output.mkdir(parents=True)
-    (rows, columns), adapter = linear_shapes(SHAPE)["self_attn.o_proj"], {}
-    for layer in range(SHAPE.layers):
-        stem = f"ernie.layers.{layer}.self_attn.o_proj"
-        adapter[f"{stem}.lora_A"] = random.normal(size=(rows, 3)).astype(np.float32)
-        adapter[f"{stem}.lora_B"] = np.full((3, columns), lora_b, np.float32)
-    file = "peft_model-00001-of-00001.safetensors"
-    write_tensors(output / file, adapter, form="np")
-    write_json(output / "peft_model.safetensors.index.json", {"weight_map": dict.fromkeys(adapter, file)})
-    write_json(output / "lora_config.json", LORA_CONFIG)
-    for pickle in ("training_args.bin", "scheduler.pdparams", "rng_state.pth", "peft_model.pdparams"):
-        (output / pickle).write_bytes(b"\x80\x04.")
-    manifest = {
-        "toolkit": {"name": "erniekit", "version": "1.0.1", "distributions": {}},
-        "steps": 6,
-        "seconds": 12.5,
-        "first_loss": 7.0,
-        "last_loss": 5.5,
-        "last_eval_loss": None,
-        "trainable_parameters": 1024,
-        "adapter": "output",
-        "settings": {"learning_rate": 2e-4, "model_name_or_path": str(model), "lora_path": str(folder / "adapter")},
-        "data": "d" * 64,
-        "base_model": model_fingerprint(model),
-    }
-    write_json(folder / "run" / "training" / "manifest.json", manifest)
-    return Project.model_validate(
-        {
-            "model": {"model_name_or_path": str(model)},
-            "output_dir": str(folder / "run"),
-            "run_name": "invoices",
-            "export": {"forms": list(forms)},
-        }
-    )
-
-
-@pytest.fixture(autouse=True)
-def _nothing_to_read_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a machine without toolkits: forms are proven in tests/toolkit, where the real ones read them."""
-
-    def nothing(forms: list[Form], *machine: object) -> Readers:
-        return Readers({}, {form: Unread("there is no toolkit here", "install one") for form in forms}, "cpu")
-
-    monkeypatch.setattr("erniekit_adapter.adapters.bundle.find_readers", nothing)
-
-
-def exported(project: Project, *, allow_unproven: bool = True) -> dict[str, bytes]:
-    """Export, and give every file of the bundle by its name."""
-    export(project, Console(file=io.StringIO()), allow_unproven=allow_unproven)
-    return {
-        path.relative_to(project.bundle_dir).as_posix(): path.read_bytes()
-        for path in sorted(project.bundle_dir.rglob("*"))
-        if path.is_file()
-    }
+pytestmark = pytest.mark.usefixtures("nothing_to_read_with")
 
 
 @pytest.mark.parametrize(
