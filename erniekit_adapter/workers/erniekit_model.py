@@ -75,10 +75,19 @@ def _add_adapter(model: Any, adapter: Path, dtype: str) -> None:
 
 
 def check_tensors(folder: Path, wanted: set[str], stored: set[str], optional: set[str]) -> None:
-    """The toolkit only logs what it could not place or had to invent."""
+    """Stop at tensors that a file lacks or that have no place: the toolkits only log what they dropped or made up.
+
+    Raises:
+        SystemExit: with the first names of both.
+    """
     missing, unused = sorted(wanted - stored - optional), sorted(stored - wanted)
     if missing or unused:
-        raise SystemExit(f"{folder}: tensors missing: {missing or 'none'}; tensors without a place: {unused or 'none'}")
+        raise SystemExit(f"{folder}: tensors missing: {_first(missing)}; tensors without a place: {_first(unused)}")
+
+
+def _first(names: list[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more
 
 
 def stored_types(folder: Path, stem: str) -> dict[str, str]:

@@ -66,7 +66,7 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     from paddleformers.peft import LoRAModel
 
     wrapped = LoRAModel.from_pretrained(model, str(adapter))
-    wanted = {name for name in wrapped.state_dict() if name.endswith((".lora_A", ".lora_B"))}
+    wanted = {name for name in wrapped.model.state_dict() if name.endswith((".lora_A", ".lora_B"))}
     check_tensors(adapter, wanted, set(stored_types(adapter, "peft_model")), set())
     return wrapped
 

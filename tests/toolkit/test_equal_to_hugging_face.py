@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pytest
+from tiny_ernie import as_bfloat16, corpus, louder_weights, write_adapter_folder, write_native_adapter
 
-from erniekit_adapter.adapters.layouts import PARTS, ModelShape, base_shapes, linear_shapes
+from erniekit_adapter.adapters.layouts import ModelShape
 from erniekit_adapter.adapters.layouts_paddleformers import apart_linears, text_linears
 from erniekit_adapter.adapters.peft import write_from_peft, write_hf_base, write_peft
-from erniekit_adapter.adapters.tensor_files import BFLOAT16, Array, read_tensors, write_tensors
+from erniekit_adapter.adapters.tensor_files import Array, read_tensors, write_tensors
 
 pytestmark = pytest.mark.toolkit
 
@@ -86,67 +87,6 @@ class Folders:
                 {request["id"]: arrays[request["id"]] for request in REQUESTS},
                 [json.loads(line) for line in printed.splitlines()],
             )
-
-
-def corpus() -> str:
-    numbers = np.random.default_rng(0)
-    vendors = ["Acme Corp", "Globex", "Müller GmbH", "Initech", "Stark Industries"]
-    lines = []
-    for _ in range(600):
-        quantity, price = numbers.integers(1, 10), numbers.integers(100, 10_000) / 100
-        vendor, total = numbers.choice(vendors), f"{quantity * price:.2f}"
-        lines.append(
-            f"Analyze this invoice. Vendor: {vendor} qty {quantity} price {price} total {total} "
-            f'{{"vendor": "{vendor}", "total": "{total}"}} User: Assistant: '
-        )
-    return "\n".join(lines)
-
-
-def louder_weights(shape: ModelShape) -> dict[str, Array]:
-    """Weights with which a wrong place shows: norms that differ, logits of tens, an end token that is often likely."""
-    numbers = np.random.default_rng(1)
-    weights: dict[str, Array] = {}
-    for name, size in base_shapes(shape).items():
-        drawn = numbers.normal(0, 1.5 / np.sqrt(shape.hidden), size) if len(size) > 1 else numbers.normal(1, 0.3, size)
-        weights[name] = drawn.astype(np.float32)
-    if shape.tied:
-        weights["ernie.embed_tokens.weight"][2] *= 2
-    else:
-        weights["lm_head.weight"][:, 2] *= 2
-    return weights
-
-
-def as_bfloat16(tensors: dict[str, Array]) -> dict[str, Array]:
-    """Cut float32 down to bfloat16, which is its upper half."""
-    return {name: (array.view(np.uint32) >> 16).astype("<u2").view(BFLOAT16) for name, array in tensors.items()}
-
-
-def write_native_adapter(folder: Path, shape: ModelShape, dtype: str, rslora: bool) -> None:
-    """A random adapter with no zeros in it, in the form in which ERNIEKit saves one."""
-    numbers = np.random.default_rng(2)
-    tensors: dict[str, Array] = {}
-    for layer in range(shape.layers):
-        for module in PARTS:
-            width_in, width_out = linear_shapes(shape)[module]
-            tensors[f"ernie.layers.{layer}.{module}.lora_A"] = numbers.normal(0, 0.1, (width_in, 4))
-            tensors[f"ernie.layers.{layer}.{module}.lora_B"] = numbers.normal(0, 0.1, (4, width_out))
-    tensors = {name: array.astype(np.float32) for name, array in tensors.items()}
-    tensors = as_bfloat16(tensors) if dtype == "bfloat16" else tensors
-    folder.mkdir()
-    shard = "peft_model-00001-of-00001.safetensors"
-    write_tensors(folder / shard, tensors, form="np")
-    index = {"metadata": {"total_size": 0}, "weight_map": dict.fromkeys(tensors, shard)}
-    (folder / "peft_model.safetensors.index.json").write_bytes(orjson.dumps(index))
-    config = {
-        "r": 4,
-        "lora_alpha": 8,
-        "rslora": rslora,
-        "lora_dropout": 0.0,
-        "dtype": dtype,
-        "target_modules": [".*qkv_proj.*", ".*o_proj.*", ".*up_gate_proj.*", ".*down_proj.*"],
-        "tensor_parallel_degree": -1,
-    }
-    (folder / "lora_config.json").write_bytes(orjson.dumps(config))
 
 
 MODELS = {
@@ -280,15 +220,6 @@ def paddleformers_adapted(folders: Folders, base: Answers, paddleformers_python:
     folders.run(paddleformers_python, script, folders.root / "hf", requests, logits, folders.root / "pf-native")
     with np.load(logits) as arrays:
         return Answers(base.by_id, {request["id"]: arrays[request["id"]] for request in REQUESTS}, [])
-
-
-def write_adapter_folder(folder: Path, tensors: dict[str, Array], config: dict[str, Any]) -> None:
-    folder.mkdir()
-    shard = "peft_model-00001-of-00001.safetensors"
-    write_tensors(folder / shard, tensors, form="np")
-    index = {"metadata": {"total_size": 0}, "weight_map": dict.fromkeys(tensors, shard)}
-    (folder / "peft_model.safetensors.index.json").write_bytes(orjson.dumps(index))
-    (folder / "lora_config.json").write_bytes(orjson.dumps(config))
 
 
 def peft_of(folders: Folders, name: str, change: Callable[[str, Array], tuple[str, Array]]) -> str:

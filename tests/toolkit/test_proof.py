@@ -1,0 +1,222 @@
+"""The proof at the end of an export, with the real readers: what it says of right bundles, and which it catches.
+
+Models and adapters are made up and loud, so that a wrong place shows: the adapters change the logits by about as much
+as these are large. Seen on CPU: docs/export.md has the table.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from rich.console import Console
+from tiny_ernie import as_bfloat16, corpus, louder_weights, write_adapter_folder, write_native_adapter
+
+from erniekit_adapter.adapters import bundle
+from erniekit_adapter.adapters.layouts import ModelShape
+from erniekit_adapter.adapters.layouts_lora import Linear
+from erniekit_adapter.adapters.layouts_paddleformers import paddleocr_vl_linears, split_groups, text_linears
+from erniekit_adapter.adapters.peft import write_hf_base
+from erniekit_adapter.adapters.tensor_files import Array, read_tensors, write_tensors
+from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.files import write_json
+from erniekit_adapter.project.model_folder import model_fingerprint
+from erniekit_adapter.project.schema import Project
+
+pytestmark = pytest.mark.toolkit
+
+TOOLKIT = Path(__file__).parent
+BASE = TOOLKIT.parents[1] / "tiny_base" / "model"
+Proof = dict[str, Any]
+Run = Callable[..., str]
+SIZES = {
+    "grouped, tied": ("--heads", 6, "--kv-heads", 2),
+    "equal, untied": ("--heads", 4, "--kv-heads", 4, "--untied"),
+}
+
+
+def trained(folder: Path, model: Path, backend: str, forms: list[str]) -> Project:
+    """A project whose training ended with the adapter in FOLDER/run/training/output."""
+    names = {"erniekit": "1.0.1", "paddleformers": "1.2.0"}
+    manifest = {
+        "toolkit": {"name": backend, "version": names[backend], "distributions": {}},
+        "steps": 1,
+        "first_loss": None,
+        "last_loss": None,
+        "last_eval_loss": None,
+        "trainable_parameters": 1,
+        "adapter": "output",
+        "settings": {},
+        "data": "d" * 64,
+        "base_model": model_fingerprint(model),
+    }
+    write_json(folder / "run" / "training" / "manifest.json", manifest)
+    project = {
+        "backend": backend,
+        "model": {"model_name_or_path": str(model)},
+        "training": {"device": "cpu"},
+        "export": {"forms": forms},
+        "output_dir": str(folder / "run"),
+    }
+    return Project.model_validate(project)
+
+
+def exported(project: Project, *, allow_unproven: bool = False) -> Proof:
+    said = io.StringIO()
+    manifest = bundle.export(project, Console(file=said, width=200), allow_unproven=allow_unproven)
+    print(said.getvalue())
+    proof: Proof = manifest["proof"]
+    return proof
+
+
+def config_of(model: Path) -> dict[str, Any]:
+    config: dict[str, Any] = orjson.loads((model / "config.json").read_bytes())
+    return config
+
+
+def erniekit_model(folder: Path, kind: str, run_python: Run, erniekit_python: Path) -> Path:
+    """A tiny dense model in ERNIEKit's layout: float32 where it is grouped, else bfloat16."""
+    (folder / "corpus.txt").write_text(corpus(), encoding="utf-8")
+    model = folder / "model"
+    options = ["--corpus", folder / "corpus.txt", "--output", model, "--vocab-size", 400, "--layers", 3, *SIZES[kind]]
+    run_python(erniekit_python, "-m", "erniekit_adapter.workers.erniekit_tiny_model", *options)
+    weights = louder_weights(ModelShape.from_config(config_of(model)))
+    write_tensors(model / "model.safetensors", weights if kind.startswith("grouped") else as_bfloat16(weights), "np")
+    return model
+
+
+@pytest.fixture(scope="module", params=list(SIZES))
+def by_erniekit(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    run_python: Run,
+    erniekit_python: Path,
+    transformers_python: Path,
+) -> Project:
+    """A dense model and its adapter; the one with equal heads is bfloat16 and rank-stabilised."""
+    folder = tmp_path_factory.mktemp("by erniekit")
+    model = erniekit_model(folder, request.param, run_python, erniekit_python)
+    grouped = request.param.startswith("grouped")
+    (folder / "run" / "training").mkdir(parents=True)
+    adapter = folder / "run" / "training" / "output"
+    shape = ModelShape.from_config(config_of(model))
+    write_native_adapter(adapter, shape, "float32" if grouped else "bfloat16", rslora=not grouped)
+    return trained(folder, model, "erniekit", ["native", "peft", "merged", "merged-hf"])
+
+
+def test_every_form_of_a_dense_model_is_proven(by_erniekit: Project) -> None:
+    proof = exported(by_erniekit)
+    assert set(proof["forms"]) == {"native", "peft", "merged", "merged-hf"}
+    assert all(found["state"] == "proven" for found in proof["forms"].values())
+    assert proof["effect"] > proof["scale"] / 10
+    assert proof["forms"]["peft"]["difference"] < 1e-3
+    assert proof["forms"]["peft"]["same_answers"] == proof["prompts"]
+
+
+def swapped_gate_and_up(tensors: dict[str, Array]) -> dict[str, Array]:
+    other = {"gate_proj": "up_proj", "up_proj": "gate_proj"}
+    return {".".join(other.get(part, part) for part in name.split(".")): array for name, array in tensors.items()}
+
+
+def qkv_cut_by_groups(tensors: dict[str, Array]) -> dict[str, Array]:
+    """The columns of B cut as PaddleFormers orders them, though ERNIEKit trained them."""
+    width = next(len(array) for name, array in tensors.items() if name.endswith("k_proj.lora_B.weight"))
+    shape = ModelShape(layers=3, hidden=1, heads=6, kv_heads=2, head_dim=width // 2, ffn=1, vocab=1, tied=True)
+    changed = dict(tensors)
+    for name in (name for name in tensors if name.endswith("q_proj.lora_B.weight")):
+        names = [name.replace("q_proj", part) for part in ("q_proj", "k_proj", "v_proj")]
+        columns = np.concatenate([tensors[each] for each in names]).T
+        changed |= {each: part.T for each, part in zip(names, split_groups(columns, shape), strict=True)}
+    return changed
+
+
+def without_effect(tensors: dict[str, Array]) -> dict[str, Array]:
+    return {name: np.zeros_like(array) if "lora_B" in name else array for name, array in tensors.items()}
+
+
+def without_one(tensors: dict[str, Array]) -> dict[str, Array]:
+    return {name: array for name, array in tensors.items() if not name.endswith("layers.1.mlp.up_proj.lora_B.weight")}
+
+
+@pytest.mark.parametrize("by_erniekit", ["grouped, tied"], indirect=True)
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (swapped_gate_and_up, "computes logits up to"),
+        (qkv_cut_by_groups, "computes logits up to"),
+        (without_effect, "computes logits up to"),
+        (without_one, "refuses it: .*missing .*layers.1.mlp.up_proj.lora_B"),
+    ],
+)
+def test_a_wrong_peft_form_is_never_exported(
+    by_erniekit: Project,
+    wrong: Callable[[dict[str, Array]], dict[str, Array]],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = bundle.write_peft
+
+    def spoilt(native: Path, base_config: dict[str, Any], output: Path, name: str) -> str:
+        layout = right(native, base_config, output, name)
+        weights = output / "adapter_model.safetensors"
+        write_tensors(weights, wrong(dict(read_tensors(weights))))
+        return layout
+
+    monkeypatch.setattr(bundle, "write_peft", spoilt)
+    project = with_forms(by_erniekit, ["peft"])
+    shutil.rmtree(project.bundle_dir, ignore_errors=True)
+    with pytest.raises(AdapterError, match=f"form peft: .*{said}") as error:
+        exported(project)
+    print(error.value)
+    assert not project.bundle_dir.exists()
+
+
+def with_forms(project: Project, forms: list[str]) -> Project:
+    return Project.model_validate({**project.model_dump(exclude_unset=True), "export": {"forms": forms}})
+
+
+def write_random_adapter(folder: Path, linears: dict[str, Linear], targets: list[str]) -> None:
+    """An adapter of every linear layer, as PaddleFormers saves one."""
+    numbers, tensors = np.random.default_rng(4), {}
+    for stem, linear in linears.items():
+        width_in, width_out = linear.size
+        tensors[f"{stem}.lora_A"] = numbers.normal(0, 0.15, (width_in, 4)).astype(np.float32)
+        tensors[f"{stem}.lora_B"] = numbers.normal(0, 0.15, (4, width_out)).astype(np.float32)
+    settings = {"r": 4, "lora_alpha": 8, "rslora": False, "lora_dropout": 0.0, "tensor_model_parallel_size": -1}
+    folder.parent.mkdir(parents=True)
+    write_adapter_folder(folder, tensors, settings | {"target_modules": targets})
+
+
+@pytest.mark.usefixtures("paddleformers_python", "transformers_python")
+def test_every_form_of_a_dense_model_of_paddleformers_is_proven(
+    tmp_path: Path,
+) -> None:
+    write_hf_base(BASE, tmp_path / "hf")
+    targets = [rf"model\.layers\..*\.{module}" for module in ("qkv_proj", "o_proj", "up_gate_proj", "down_proj")]
+    linears = text_linears(ModelShape.from_config(config_of(tmp_path / "hf")))
+    write_random_adapter(tmp_path / "run" / "training" / "output", linears, targets)
+    proof = exported(trained(tmp_path, tmp_path / "hf", "paddleformers", ["native", "peft"]))
+    assert proof["reference"].startswith("native, PaddleFormers")
+    assert {found["state"] for found in proof["forms"].values()} == {"proven"}
+    assert proof["effect"] > proof["scale"] / 10
+
+
+@pytest.mark.usefixtures("transformers5_python")
+def test_every_form_of_paddleocr_vl_is_proven_on_text_and_on_a_page(
+    tmp_path: Path, run_python: Run, paddleformers_python: Path
+) -> None:
+    run_python(paddleformers_python, TOOLKIT / "tiny_paddleocr_vl.py", BASE, tmp_path / "model")
+    vision = r"visual\.vision_model\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)"
+    targets = [r"model\.layers\..*_proj", vision, r"mlp_AR\.linear_.*"]
+    linears = paddleocr_vl_linears(config_of(tmp_path / "model"))
+    write_random_adapter(tmp_path / "run" / "training" / "output", linears, targets)
+    proof = exported(trained(tmp_path, tmp_path / "model", "paddleformers", ["native", "peft"]))
+    assert {found["state"] for found in proof["forms"].values()} == {"proven"}
+    assert proof["prompts"] == 2, "one of them with a page"
+    assert proof["effect"] > proof["scale"] / 10
