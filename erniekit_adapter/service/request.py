@@ -57,6 +57,7 @@ def chat_body(settings: ServiceSettings, ocr: object | None, image: bytes | None
 def _text(settings: ServiceSettings, ocr: object | None, *, with_image: bool) -> str:
     try:
         text = analysis_request(ocr, with_image=with_image)
+        text.encode()  # half a surrogate pair cannot be sent
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"the OCR data is no JSON value: {str(error)[:200]}") from error
     if len(text) > settings.max_ocr_characters + len(analysis_request(None, with_image=with_image)):

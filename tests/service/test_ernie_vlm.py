@@ -165,6 +165,7 @@ def test_a_slow_server_ends_at_the_time_limit() -> None:
         ("x" * 300, None, "more than 200 characters"),
         ({"a": object()}, None, "no JSON value"),
         ({"a": float("nan")}, None, "no JSON value"),
+        ({"a": "\ud800"}, None, "no JSON value"),
     ],
 )
 def test_what_cannot_be_sent_is_not_sent(ocr: object, image: bytes | None, detail: str) -> None:
