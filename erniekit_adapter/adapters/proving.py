@@ -269,7 +269,8 @@ def proof_lines(proof: Mapping[str, Any]) -> Iterator[str]:
     """What is printed of a proof, line by line."""
     if "effect" in proof:
         yield (
-            f"proof: {proof['prompts']} prompt{'s' * (proof['prompts'] > 1)}; base and tuned model differ by {proof['effect']:g} in logits, "
+            f"proof: {proof['prompts']} prompt{'s' * (proof['prompts'] > 1)}; "
+            f"base and tuned model differ by {proof['effect']:g} in logits, "
             f"on a scale of {proof['scale']:g}"
         )
     for form, found in proof["forms"].items():

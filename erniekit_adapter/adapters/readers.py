@@ -77,7 +77,7 @@ def find_readers(forms: list[Form], backend: Backend, kind: Kind, base_dir: Path
     too_large = _too_large(base_dir) if device == "cpu" else None
     reference: list[Form] = [] if "native" in forms else ["native"]
     for form in forms + reference:
-        if majors := _MAJORS.get((form, kind), _MAJORS_OF_ALL.get(form)):
+        if majors := majors_that_read(form, kind):
             found = torch.setdefault(majors, torch[majors] if majors in torch else _transformers(majors))
         else:
             found = toolkit
@@ -96,6 +96,11 @@ _MAJORS: Mapping[tuple[Form, Kind], tuple[int, ...]] = {
     ("peft", "ocr-vl"): (5,),
     ("merged-hf", "ocr-vl"): (5,),
 }
+
+
+def majors_that_read(form: Form, kind: Kind) -> tuple[int, ...]:
+    """The major versions of transformers that read a form; none for the toolkit's own."""
+    return _MAJORS.get((form, kind), _MAJORS_OF_ALL.get(form, ()))
 
 
 def refuse_unread(unread: Mapping[Form, Unread]) -> None:

@@ -30,6 +30,11 @@ class Transformers:
     peft: str
 
     @property
+    def major(self) -> int:
+        """The first number of its version."""
+        return int(self.version.partition(".")[0])
+
+    @property
     def name(self) -> str:
         """What it is called in reports."""
         return f"transformers {self.version}, PEFT {self.peft}"
@@ -53,28 +58,32 @@ class Transformers:
 def find_transformers(*majors: int) -> Transformers | str:
     """The first usable environment with transformers of one of these major versions, or why there is none.
 
-    Looked at are TRANSFORMERS_PYTHON, then what `make setup-transformers` and `make setup-transformers5` make.
+    Looked at are TRANSFORMERS_PYTHON, then what `make setup-transformers` and `make setup-transformers5` make. One that
+    the user named is passed over for its version alone; broken, it is not replaced in silence.
     """
-    named = os.environ.get(VARIABLE)
-    places = [(VARIABLE, Path(named))] if named else []
+    wrong = []
+    if named := os.environ.get(VARIABLE):
+        found = _examined(Path(named))
+        if isinstance(found, str):
+            return f"{VARIABLE}: {found}"
+        if found.major in majors:
+            return found
+        wrong.append(f"{VARIABLE}: has transformers {found.version}")
     for major in majors:
         folder = f".venvs/{_MADE[major]}"
-        places.append((folder, PROJECT_ROOT / folder / "bin" / "python"))
-    wrong = []
-    for found_by, python in places:
-        found = _examined(python, majors)
-        if isinstance(found, Transformers):
+        found = _examined(PROJECT_ROOT / folder / "bin" / "python")
+        if isinstance(found, Transformers) and found.major in majors:
             return found
-        wrong.append(f"{found_by}: {found}")
+        wrong.append(f"{folder}: {found if isinstance(found, str) else f'has transformers {found.version}'}")
     return "; ".join(wrong)
 
 
 def setup_remedy(*majors: int) -> str:
     """What to do where there is none."""
-    return f"run make setup-{_MADE[majors[0]]}, or name an environment in {VARIABLE}"
+    return f"run make setup-{_MADE[majors[0]]}, or set {VARIABLE}"
 
 
-def _examined(python: Path, majors: tuple[int, ...]) -> Transformers | str:
+def _examined(python: Path) -> Transformers | str:
     if not python.exists():
         return "is not there"
     installed = probe_python(python)
@@ -83,7 +92,4 @@ def _examined(python: Path, majors: tuple[int, ...]) -> Transformers | str:
     versions = installed.versions
     if missing := [name for name in ("torch", "transformers", "peft") if not versions.get(name)]:
         return f"lacks {', '.join(missing)}"
-    version, peft = str(versions["transformers"]), str(versions["peft"])
-    if int(version.partition(".")[0]) not in majors:
-        return f"has transformers {version}, wanted is {' or '.join(map(str, majors))}"
-    return Transformers(python, version, peft)
+    return Transformers(python, str(versions["transformers"]), str(versions["peft"]))

@@ -61,7 +61,7 @@ def check_model_dir(model_dir: Path, name: str, backend: Backend = "erniekit", k
     ]
     if not list(model_dir.glob("*.safetensors")):
         problems.append(Problem(where, f"{model_dir} has no safetensors weights", remedy))
-    layout = _layout(model_dir)
+    layout = weights_layout(model_dir)
     # PaddleOCR-VL has one repository for both toolkits; ERNIEKit converts it while it loads.
     if layout == "torch" and backend == "erniekit" and kind not in ("vl-moe", "ocr-vl"):
         problems.append(Problem(where, f"{model_dir} holds torch weights", "use the repository that ends in -Paddle"))
@@ -72,7 +72,7 @@ def check_model_dir(model_dir: Path, name: str, backend: Backend = "erniekit", k
         raise UsageError(problems)
 
 
-def _layout(model_dir: Path) -> Literal["paddle", "torch"] | None:
+def weights_layout(model_dir: Path) -> Literal["paddle", "torch"] | None:
     """Whose names the weights have, from a file's header alone; None where there are no weights to ask."""
     from safetensors import SafetensorError, safe_open
 

@@ -26,6 +26,7 @@ from erniekit_adapter.service.calling import (
     unload_adapter,
     with_retries,
 )
+from erniekit_adapter.service.local import LocalWorkers, text_of
 from erniekit_adapter.service.loop import LoopThread, Value
 from erniekit_adapter.service.request import chat_body
 from erniekit_adapter.service.result import ParseResult, Reason, result_of_text
@@ -47,7 +48,7 @@ class _InUse:
 
 
 class ErnieVLMService:
-    """Analyses invoices with a fine-tuned ERNIE behind an OpenAI-compatible server.
+    """Analyses invoices with a fine-tuned ERNIE behind an OpenAI-compatible server, or in a process of its own.
 
     One instance serves a whole process, from any thread and event loop; what is bounded is bounded for all together.
     """
@@ -55,7 +56,7 @@ class ErnieVLMService:
     def __init__(
         self, config: Mapping[str, Any] | ServiceSettings, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        """Read the settings and verify the bundle; the server is not asked yet.
+        """Read the settings and verify the bundle; the server is not asked yet, and no process started.
 
         Args:
             config: the application's configuration with its key `ernie_vl`, or the settings themselves.
@@ -97,12 +98,13 @@ class ErnieVLMService:
     def use(self, bundle: Path | str, *, url: str | None = None, model: str | None = None) -> Target:
         """Verify another bundle, have it loaded, ask it one token, and switch to it between two requests.
 
-        Requests under way end with the old one, which the server then forgets where the service had it loaded.
+        Requests under way end with the old one, which the server then forgets where the service had it loaded; a
+        worker of the service's own is ended.
 
         Args:
             bundle: its folder.
             url: the server that holds it, if not `vllm_server_url`.
-            model: its name there; with `lora: load` the service gives it one.
+            model: its name there; with `lora: load` the service gives it one. With `local` neither can be given.
 
         Returns:
             what the next request goes to.
@@ -136,6 +138,7 @@ class ErnieVLMService:
             if self._process == os.getpid():
                 self._loop.start(self._end()).result()
                 self._loop.stop()
+                self._local.remove_folder()
 
     def __enter__(self) -> ErnieVLMService:
         return self
@@ -155,6 +158,7 @@ class ErnieVLMService:
             if self._process != os.getpid():
                 self._loop = LoopThread("ernie-vlm-service")
                 self._client = new_client(self.settings, self._transport)
+                self._local = LocalWorkers()
                 self._places = asyncio.Semaphore(self.settings.max_concurrency)
                 self._swapping = asyncio.Lock()
                 self._current = _InUse(self._current.target)
@@ -173,6 +177,7 @@ class ErnieVLMService:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._local.end()
         await self._client.aclose()
 
     async def _parse(self, ocr: object | None, image: bytes | None, started: float) -> ParseResult:
@@ -211,9 +216,12 @@ class ErnieVLMService:
 
     def _body(self, ocr: object | None, image: bytes | None) -> dict[str, Any]:
         try:
-            return chat_body(self.settings, ocr, image)
+            body = chat_body(self.settings, ocr, image)
         except ValueError as error:
             raise CallFailed("bad_input", str(error)) from error
+        if self._current.target.local:
+            text_of(body)  # for its refusal, before anybody waits for a turn
+        return body
 
     async def _in_turn(self, body: dict[str, Any], asked: _Asked) -> Reply:
         """Wait for a place, then ask whatever is in use at that time."""
@@ -231,6 +239,8 @@ class ErnieVLMService:
     async def _ask(self, used: _InUse, body: dict[str, Any], asked: _Asked) -> Reply:
         async def call(attempt: int) -> Reply:
             asked.attempts = attempt
+            if used.target.local:
+                return await self._local.complete(used.target, used.target.local, body)
             await self._load(used)
             try:
                 return await complete(self._client, used.target, body)
@@ -263,7 +273,8 @@ class ErnieVLMService:
                 await asyncio.wait_for(self._ask(new, _PROBE, _Asked()), self.settings.timeout)
             except (CallFailed, asyncio.TimeoutError, TimeoutError) as error:
                 await self._forget(new)
-                what = f"the server does not answer with it, the old one stays in use: {error or 'no reply in time'}"
+                who = "the worker" if target.local else "the server"
+                what = f"{who} does not answer with it, the old one stays in use: {error or 'no reply in time'}"
                 raise fail(bundle, what) from error
             self._current, old.retired = new, True
             logger.info("switched from %s to %s, bundle %s", old.target.model, target.model, target.bundle)
@@ -277,6 +288,9 @@ class ErnieVLMService:
         task.add_done_callback(self._tasks.discard)
 
     async def _forget(self, used: _InUse) -> None:
+        if used.target.local and used.target != self._current.target:
+            await self._local.forget(used.target)
+            logger.info("ended the worker of %s, bundle %s", used.target.model, used.target.bundle)
         if not used.loaded or used.target.model == self._current.target.model:
             return
         used.loaded = False

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from erniekit_adapter.errors import Problem, UsageError
 
@@ -25,16 +34,19 @@ class ServiceSettings(BaseModel):
     """How the service reaches a model. The environment wins over `config["ernie_vl"]`, that over the defaults here.
 
     Attributes:
+        local: no, a server is asked; transformers or erniekit, a process of the service's own answers in that
+            environment, on the CPU, with `base_model_dir` and the bundle's `adapter_form` or `native` on it.
         vllm_server_url: an OpenAI-compatible server, up to and with `/v1`.
         model_name: the model as that server names it; with a bundle of merged weights, the name they are served by.
+            With `local` it is what results call the model, and may be left out.
         fine_tuned_model_path: a bundle, verified before use; None to use the base model.
         lora: no, the server holds merged weights; named, it was started with the adapter `adapter_name`; load, the
             service loads the bundle's `peft` form through `/v1/load_lora_adapter`.
         adapter_name: the adapter as the server names it; None with `load` for the run's name and the bundle's hash.
-        adapter_form: the bundle's folder that the server is given with `load`.
+        adapter_form: the bundle's folder that the server is given with `load`, and transformers with `local`.
         server_bundle_path: where the server sees the bundle, if elsewhere; `{identity}` in it is the bundle's hash.
         public_key: PEM file; if set, a bundle must be signed by this key.
-        base_model_dir: the base model's folder, if at hand: the bundle must be made for it.
+        base_model_dir: the base model's folder, if at hand: the bundle must be made for it. With `local`, what answers.
         when_bundle_is_bad: error, or fallback: use `fallback_url` and `fallback_model_name`, and log why.
         timeout: seconds that one invoice may take, waiting and all attempts included.
         max_attempts: how often a request is sent at most.
@@ -52,12 +64,13 @@ class ServiceSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=())
 
-    vllm_server_url: str
-    model_name: str = Field(min_length=1)
+    local: Literal["no", "transformers", "erniekit"] = "no"
+    vllm_server_url: str = Field("", validate_default=True)
+    model_name: str = Field("", validate_default=True)
     fine_tuned_model_path: Path | None = None
     lora: Literal["no", "named", "load"] = "no"
     adapter_name: str | None = Field(None, min_length=1)
-    adapter_form: str = Field("peft", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    adapter_form: Literal["peft", "peft-v5"] = "peft"
     server_bundle_path: str | None = None
     public_key: Path | None = None
     base_model_dir: Path | None = None
@@ -77,11 +90,18 @@ class ServiceSettings(BaseModel):
     api_key: SecretStr | None = None
     fallback_api_key: SecretStr | None = None
 
+    @field_validator("vllm_server_url", "model_name")
+    @classmethod
+    def _is_there(cls, value: str, others: ValidationInfo) -> str:
+        if not value and others.data.get("local") == "no":
+            raise ValueError("required, unless local says that no server is asked")
+        return value
+
     @field_validator("vllm_server_url", "fallback_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
+        if not url:
+            return url
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("expected a URL like http://127.0.0.1:8000/v1")
@@ -97,7 +117,21 @@ class ServiceSettings(BaseModel):
             raise ValueError("lora: named needs adapter_name, the name that the server was given")
         if self.lora != "no" and not self.fine_tuned_model_path:
             raise ValueError(f"lora: {self.lora} needs fine_tuned_model_path")
+        if self.local != "no":
+            self._go_with_local()
         return self
+
+    def _go_with_local(self) -> None:
+        if not self.base_model_dir:
+            raise ValueError(f"local: {self.local} needs base_model_dir, the base model that answers")
+        of_servers = ["vllm_server_url", "adapter_name", "server_bundle_path"]
+        of_servers += ["adapter_form"] if self.local == "erniekit" else []
+        wrong = [f"lora: {self.lora}"] if self.lora != "no" else []
+        wrong += [key for key in of_servers if key in self.model_fields_set and getattr(self, key)]
+        if wrong:
+            raise ValueError(f"local: {self.local} asks no server, and {', '.join(wrong)} would say how: leave it out")
+        if self.temperature:
+            raise ValueError(f"local: {self.local} always takes the likeliest token: leave out temperature")
 
     @classmethod
     def read(cls, config: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> ServiceSettings:

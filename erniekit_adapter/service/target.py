@@ -1,4 +1,4 @@
-"""Which model on which server is asked, worked out from the settings and a verified bundle."""
+"""Which model is asked, on a server or in a process of our own, worked out from the settings and a verified bundle."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from erniekit_adapter.adapters.verify import Verified, verify
+from erniekit_adapter.answering.local import LocalModel, command_line
 from erniekit_adapter.errors import AdapterError, fail, misuse
 from erniekit_adapter.service.settings import ServiceSettings
 
@@ -18,14 +19,15 @@ logger = logging.getLogger("erniekit_adapter.service")
 
 @dataclass(frozen=True)
 class Target:
-    """A model on a server.
+    """A model on a server, or one that a worker of the service's own loads.
 
     Attributes:
-        url: the server, up to `/v1`.
+        url: the server, up to `/v1`; empty where a worker answers.
         model: the name under which the model is asked.
         api_key: sent as a bearer token; None for none.
         bundle: the SHA-256 of the bundle's manifest; None for a model without a bundle.
         lora_path: the adapter's folder as the server sees it, where the service has it loaded; None elsewhere.
+        local: what a worker loads; None where a server answers.
     """
 
     url: str
@@ -33,6 +35,7 @@ class Target:
     api_key: SecretStr | None = None
     bundle: str | None = None
     lora_path: str | None = None
+    local: LocalModel | None = None
 
 
 def first_target(settings: ServiceSettings) -> Target:
@@ -40,9 +43,16 @@ def first_target(settings: ServiceSettings) -> Target:
 
     Raises:
         AdapterError: the bundle is bad and no fallback is configured.
-        UsageError: the public key cannot be read.
+        UsageError: the public key cannot be read, or what `local` needs is not there.
     """
+    if local := _local_model(settings, None):
+        if not (local.model_dir / "config.json").is_file():
+            where, what = "ernie_vl.base_model_dir", f"{local.model_dir} holds no model: it has no config.json"
+            raise misuse(where, what, "give the base model's folder")
+        command_line(local)  # for its refusal, where the environment is not installed
     if settings.fine_tuned_model_path is None:
+        if local:
+            return Target("", settings.model_name or local.model_dir.name, local=local)
         return Target(settings.vllm_server_url, settings.model_name, settings.api_key)
     try:
         return target_of_bundle(settings, settings.fine_tuned_model_path)
@@ -72,6 +82,12 @@ def target_of_bundle(
         UsageError: the public key cannot be read.
     """
     verified = verify(bundle, settings.public_key, settings.base_model_dir)
+    form = "native" if settings.local == "erniekit" else settings.adapter_form
+    if local := _local_model(settings, verified.path / form):
+        if not any(name.startswith(f"{form}/") for name in verified.manifest["files"]):
+            what = f"is not in the bundle, and local: {settings.local} answers with it"
+            raise fail(verified.path / form, what, "export that form")
+        return Target("", settings.model_name or _name_of(verified), bundle=verified.identity, local=local)
     names = {"no": settings.model_name, "named": settings.adapter_name, "load": settings.adapter_name}
     return Target(
         url or settings.vllm_server_url,
@@ -87,8 +103,14 @@ def swapped_target(settings: ServiceSettings, bundle: Path, url: str | None, mod
 
     Raises:
         AdapterError: as `target_of_bundle` does.
-        UsageError: the server cannot load it, and nobody said where it is served.
+        UsageError: the server cannot load it, and nobody said where it is served; or there is no server, and somebody
+            did.
     """
+    if settings.local != "no":
+        if url or model:
+            what = f"local is {settings.local}: no server is asked, and url and model say where one holds the bundle"
+            raise misuse(bundle, what, "leave them out")
+        return target_of_bundle(settings, bundle)
     if settings.lora != "load":
         if not (url or model):
             what = f"lora is {settings.lora}: the service cannot make the server hold another bundle"
@@ -97,6 +119,20 @@ def swapped_target(settings: ServiceSettings, bundle: Path, url: str | None, mod
     # A fixed name would be taken on the server; one with the bundle's hash is free.
     anew = settings.model_copy(update={"adapter_name": None})
     return target_of_bundle(anew, bundle, url=url, model=model)
+
+
+def _local_model(settings: ServiceSettings, adapter: Path | None) -> LocalModel | None:
+    base = settings.base_model_dir
+    if settings.local == "no" or not base:  # for the type checker: settings hold both or none
+        return None
+    if settings.local == "erniekit" or not adapter:
+        return LocalModel(settings.local, base.resolve(), adapter)
+    from erniekit_adapter.adapters.readers import majors_that_read
+    from erniekit_adapter.files import read_json
+    from erniekit_adapter.project.catalogue import kind_of_config
+
+    kind = kind_of_config(read_json(base / "config.json")) or "dense"
+    return LocalModel(settings.local, base.resolve(), adapter, majors_that_read(settings.adapter_form, kind))
 
 
 def _name_of(verified: Verified) -> str:

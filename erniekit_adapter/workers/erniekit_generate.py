@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from erniekit_adapter.workers.erniekit_model import load_model, load_tokenizer, prompt_token_ids
-from erniekit_adapter.workers.exchange import Engine, Generated, Logits, Request, answer_all, parser
+from erniekit_adapter.workers.exchange import Engine, Generated, Logits, Request, answer, read_options
 
 Ids = npt.NDArray[np.int64]
 
@@ -115,7 +115,7 @@ def prompt_mask(padding: Ids, length: int) -> npt.NDArray[np.bool_]:
 
 def main() -> None:
     """Run the command line."""
-    options = parser("Greedy answers with a model in ERNIEKit's layout.").parse_args()
+    options = read_options("Greedy answers with a model in ERNIEKit's layout.")
     tokenizer = load_tokenizer(options.model)
     model = load_model(options.model, options.adapter, options.device)
     # Training replaces the end piece of the chat template by this token in its labels: it is what ends an answer.
@@ -127,7 +127,7 @@ def main() -> None:
             raise SystemExit(f"request {request.id}: its prompt_ids are not those of training")
         return ids
 
-    answer_all(
+    answer(
         Engine(
             prompt_ids=prompt_ids,
             generate=generator.generate,

@@ -1,4 +1,4 @@
-"""How a worker takes requests and gives answers: the files, the order of work, the progress lines.
+"""How a worker takes requests and gives answers: from file to file with lines of progress, or line by line over pipes.
 
 Runs inside every toolkit's environment, so it needs nothing but the standard library and numpy.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -69,18 +71,35 @@ class Engine:
     max_tokens: int
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """The options that every answering worker has."""
+def read_options(description: str) -> argparse.Namespace:
+    """The command line of an answering worker; with --serve it keeps stdout for answers from here on, as `channel`.
+
+    Raises:
+        SystemExit: it cannot be, or it asked for help.
+    """
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--model", type=Path, required=True, help="folder of the base model")
     options.add_argument("--adapter", type=Path, help="folder of a LoRA adapter for it")
-    options.add_argument("--requests", type=Path, required=True, help="JSON lines: id, request[, system, prompt_ids]")
-    options.add_argument("--answers", type=Path, required=True, help="JSON lines to write, in the requests' order")
-    options.add_argument("--max-new-tokens", type=_positive, required=True, help="where a long answer is cut")
+    options.add_argument("--requests", type=Path, help="JSON lines: id, request[, system, prompt_ids]")
+    options.add_argument("--answers", type=Path, help="JSON lines to write, in the requests' order")
+    options.add_argument("--max-new-tokens", type=_positive, help="where a long answer is cut")
+    options.add_argument("--serve", action="store_true", help="answer lines of stdin on stdout, until stdin ends")
     options.add_argument("--batch-size", type=_positive, default=1, help="prompts answered together")
     options.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     options.add_argument("--logits", type=Path, help="also write the prompts' logits to this .npz")
-    return options
+    given = options.parse_args()
+    if not given.serve and not (given.requests and given.answers and given.max_new_tokens):
+        options.error("needs --requests, --answers and --max-new-tokens, or --serve")
+    given.channel = _own_stdout() if given.serve else None
+    return given
+
+
+def _own_stdout() -> TextIO:
+    """stdout for answers alone: whatever a toolkit prints from now on, as they do when imported, goes to stderr."""
+    sys.stdout.flush()
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return channel
 
 
 def _positive(text: str) -> int:
@@ -133,6 +152,18 @@ def _request(fields: Any) -> Request:
     return Request(fields["id"], fields["request"], system, prompt_ids)
 
 
+def answer(engine: Engine, options: argparse.Namespace) -> None:
+    """Answer what the command line says: the lines of stdin, or the requests of a file.
+
+    Raises:
+        SystemExit: a request of the file is malformed or too long; the message names it.
+    """
+    if options.channel:
+        answer_each(engine, sys.stdin.buffer, options.channel)
+    else:
+        answer_all(engine, options)
+
+
 def answer_all(engine: Engine, options: argparse.Namespace) -> None:
     """Answer every request of a file: print a line of progress per batch, and write the answers whole or not at all.
 
@@ -159,6 +190,40 @@ def answer_all(engine: Engine, options: argparse.Namespace) -> None:
         for index, request in enumerate(requests):
             fields = _answer(request, prompts[index], generated[index], engine.decode)
             stream.write(json.dumps(fields, ensure_ascii=False) + "\n")
+
+
+def answer_each(engine: Engine, requests: Iterable[bytes], answers: TextIO) -> None:
+    """Answer each line as it comes, after a line that says that the model is ready, until there are no more.
+
+    A line is a request with its own `max_new_tokens`. One that is malformed or too long gets an error for its answer;
+    anything else that goes wrong ends the worker, since nobody knows what it left behind.
+    """
+    _say(answers, {"ready": True})
+    for line in requests:
+        _say(answers, _answer_to_line(engine, line))
+
+
+def _say(answers: TextIO, fields: dict[str, Any]) -> None:
+    answers.write(json.dumps(fields) + "\n")
+    answers.flush()
+
+
+def _answer_to_line(engine: Engine, line: bytes) -> dict[str, Any]:
+    name = None
+    try:
+        fields = json.loads(line)
+        name = fields.get("id") if isinstance(fields, dict) else None
+        limit = fields.pop("max_new_tokens", None) if isinstance(fields, dict) else None
+        request = _request(fields)
+        if type(limit) is not int or limit < 1:
+            raise ValueError("max_new_tokens has to be a positive number")
+        prompt = engine.prompt_ids(request)
+        _check_lengths([request], [prompt], limit, engine.max_tokens)
+    except (ValueError, RecursionError, SystemExit) as error:
+        return {"id": name, "error": str(error)}
+    [generated] = engine.generate([prompt], limit)
+    fields = _answer(request, prompt, generated, engine.decode)
+    return {key: fields[key] for key in ("id", "answer", "prompt_tokens", "answer_tokens", "finished")}
 
 
 def _check_lengths(requests: list[Request], prompts: list[list[int]], new_tokens: int, max_tokens: int) -> None:

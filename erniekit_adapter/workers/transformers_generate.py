@@ -1,6 +1,7 @@
 """Greedy answers with Hugging Face transformers: `python -m erniekit_adapter.workers.transformers_generate --help`.
 
-The same files as `erniekit_generate`; a request that carries `prompt_ids` is answered from exactly those tokens.
+The same files and lines as `erniekit_generate`; a request that carries `prompt_ids` is answered from exactly those
+tokens.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from erniekit_adapter.workers.exchange import Engine, Generated, Logits, Request, answer_all, parser
+from erniekit_adapter.workers.exchange import Engine, Generated, Logits, Request, answer, read_options
 
 
 def load_model(folder: Path, adapter: Path | None, device: str) -> Any:
@@ -100,13 +101,13 @@ def prompt_token_ids(tokenizer: Any, request: Request) -> list[int]:
 
 def main() -> None:
     """Run the command line."""
-    options = parser("Greedy answers with a model in Hugging Face's layout.").parse_args()
+    options = read_options("Greedy answers with a model in Hugging Face's layout.")
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     model = load_model(options.model, options.adapter, options.device)
     generator = Generator(model, tokenizer.eos_token_id, tokenizer.pad_token_id)
-    answer_all(
+    answer(
         Engine(
             prompt_ids=lambda request: prompt_token_ids(tokenizer, request),
             generate=generator.generate,

@@ -25,14 +25,14 @@ ANSWER = (
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
-def write_bundle(folder: Path, *, value: float = 1.0, run_name: str = "demo") -> Path:
+def write_bundle(folder: Path, *, value: float = 1.0, run_name: str = "demo", **more: Any) -> Path:
     """A bundle with a native and a peft form, as export writes it; another value makes another one."""
     for form in ("native", "peft"):
         (folder / form).mkdir(parents=True)
         write_tensors(folder / form / "adapter_model.safetensors", {"a": np.full((3, 4), value, np.float32)})
         write_json(folder / form / "adapter_config.json", {"r": 3})
     write_text(folder / "README.md", "A model card.\n")
-    write_manifest(folder, run_name=run_name)
+    write_manifest(folder, run_name=run_name, **more)
     return folder
 
 

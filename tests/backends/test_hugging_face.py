@@ -1,0 +1,68 @@
+"""Which environment with transformers and PEFT is taken; the interpreters here answer the probe and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from erniekit_adapter.backends.hugging_face import Transformers, find_transformers
+
+
+def interpreter(path: Path, **versions: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    probed = json.dumps({"python": "3.11.9", "versions": versions, "packages": {}})
+    path.write_text(f"#!/bin/sh\necho '{probed}'\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with both environments that make makes."""
+    monkeypatch.delenv("TRANSFORMERS_PYTHON", raising=False)
+    monkeypatch.setattr("erniekit_adapter.backends.hugging_face.PROJECT_ROOT", tmp_path)
+    for name, version in (("transformers", "4.57.6"), ("transformers5", "5.23.0")):
+        interpreter(tmp_path / ".venvs" / name / "bin" / "python", torch="2", transformers=version, peft="0.21.2")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("majors", "version"), [((4, 5), "4.57.6"), ((5,), "5.23.0"), ((4,), "4.57.6")])
+def test_the_environment_with_a_wanted_version_is_taken(root: Path, majors: tuple[int, ...], version: str) -> None:
+    found = find_transformers(*majors)
+    assert isinstance(found, Transformers)
+    assert found.version == version
+    assert found.name == f"transformers {version}, PEFT 0.21.2"
+
+
+def test_the_one_that_the_user_names_comes_first(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = interpreter(root / "own", torch="2", transformers="4.58.0", peft="0.18.0")
+    monkeypatch.setenv("TRANSFORMERS_PYTHON", str(own))
+    found = find_transformers(4, 5)
+    assert isinstance(found, Transformers)
+    assert found.python == own
+
+
+def test_one_of_another_version_is_passed_over(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = interpreter(root / "own", torch="2", transformers="4.58.0", peft="0.18.0")
+    monkeypatch.setenv("TRANSFORMERS_PYTHON", str(own))
+    found = find_transformers(5)
+    assert isinstance(found, Transformers)
+    assert found.version == "5.23.0"
+
+
+@pytest.mark.parametrize("versions", [{}, {"torch": "2", "transformers": "4.57.6"}])
+def test_a_named_one_that_is_broken_is_not_replaced(
+    root: Path, monkeypatch: pytest.MonkeyPatch, versions: dict[str, str]
+) -> None:
+    monkeypatch.setenv("TRANSFORMERS_PYTHON", str(interpreter(root / "own", **versions)))
+    found = find_transformers(4, 5)
+    assert isinstance(found, str)
+    assert found.startswith("TRANSFORMERS_PYTHON: lacks ")
+
+
+def test_without_any_it_says_what_each_place_lacks(root: Path) -> None:
+    interpreter(root / ".venvs" / "transformers" / "bin" / "python", torch="2", transformers="4.57.6")
+    (root / ".venvs" / "transformers5" / "bin" / "python").unlink()
+    assert find_transformers(4, 5) == ".venvs/transformers: lacks peft; .venvs/transformers5: is not there"
