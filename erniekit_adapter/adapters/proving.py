@@ -40,6 +40,7 @@ _MOST_TEST_PROMPTS = 3
 _OWN_PROMPT = "Analyze this invoice. Vendor: Müller & Söhne GmbH, 3 x Desk 20.00, VAT 19 % 11.40, total 71.40 EUR"
 _ADAPTERS: tuple[Form, ...] = ("native", "peft", "peft-v5")
 _BASE = "base"
+_WHERE = {"cpu": "the CPU in float32", "gpu": "a GPU in bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,7 @@ def proof_lines(proof: Mapping[str, Any]) -> Iterator[str]:
     """What is printed of a proof, line by line."""
     if "effect" in proof:
         yield (
-            f"proof: {proof['prompts']} prompt{'s' * (proof['prompts'] > 1)}; "
+            f"proof on {_WHERE[proof['device']]}: {proof['prompts']} prompt{'s' * (proof['prompts'] > 1)}; "
             f"base and tuned model differ by {proof['effect']:g} in logits, "
             f"on a scale of {proof['scale']:g}"
         )

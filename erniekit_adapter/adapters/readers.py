@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,9 @@ def find_readers(forms: list[Form], backend: Backend, kind: Kind, base_dir: Path
         backend: the toolkit that trained.
         kind: the base model's kind.
         base_dir: its folder; its size decides whether memory is enough.
-        device: cpu or gpu.
+        device: what the project trains on; without a driver for GPUs here, the CPU reads.
     """
+    device = "gpu" if device == "gpu" and shutil.which("nvidia-smi") else "cpu"
     toolkit = _toolkit(backend, kind, device)
     torch: dict[tuple[int, ...], Environment | Unread] = {}
     environments: dict[Form, Environment] = {}
@@ -123,7 +125,7 @@ def _toolkit(backend: Backend, kind: Kind, device: str) -> Environment | Unread:
     if kind == "vl-moe":
         return Unread(f"{name}'s models with experts for images are read by no worker here")
     if kind == "moe" and device == "cpu":
-        return Unread(f"{name}'s experts have no kernels for a CPU", "export on a GPU with training.device: gpu")
+        return Unread(f"{name}'s experts have no kernels for a CPU", "export where there is a GPU")
     last = looked_at(backend)[-1]
     if last.toolkit is None:
         return Unread(f"no {name} to read it: {last.problem}", last.remedy(backend))
@@ -149,7 +151,7 @@ def _too_large(base_dir: Path) -> Unread | None:
     if free_bytes is None or needed_bytes <= free_bytes:
         return None
     what = f"reading it in float32 takes {needed_bytes / 2**30:.1f} GiB of memory and {free_bytes / 2**30:.1f} are free"
-    return Unread(what, "export on a larger machine, or on a GPU with training.device: gpu")
+    return Unread(what, "export where there is more memory, or a GPU")
 
 
 def _available_bytes() -> int | None:
