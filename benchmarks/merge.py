@@ -25,9 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from erniekit_adapter.adapters.layouts import ModelShape, base_shapes, linear_shapes  # noqa: E402 - runs from anywhere
-from erniekit_adapter.adapters.merge import list_model  # noqa: E402
+from erniekit_adapter.adapters.merge import list_model, write_hf_base  # noqa: E402
 from erniekit_adapter.adapters.merge_check import as_float32  # noqa: E402
-from erniekit_adapter.adapters.peft import write_hf_base, write_peft  # noqa: E402
+from erniekit_adapter.adapters.peft import write_peft  # noqa: E402
 from erniekit_adapter.adapters.tensor_files import BFLOAT16, file_header  # noqa: E402
 from erniekit_adapter.backends.erniekit import export_settings  # noqa: E402
 from erniekit_adapter.backends.installed import find_erniekit  # noqa: E402

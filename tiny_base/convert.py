@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from erniekit_adapter.adapters.layouts import PARTS, Array, ModelShape, base_shapes, join_columns
-from erniekit_adapter.adapters.peft import write_hf_base
+from erniekit_adapter.adapters.merge import write_hf_base
 from erniekit_adapter.adapters.tensor_files import read_tensors, write_tensors
 from erniekit_adapter.files import read_bytes, read_json, write_bytes, write_json, writing_folder
 from erniekit_adapter.workers.erniekit_tiny_model import BOS_ID, EOS_ID, model_config, tokenizer_config
@@ -25,7 +25,7 @@ _TOKENIZER_BYTES = 1_000_000
 
 
 def to_erniekit(tensors: Mapping[str, Array], shape: ModelShape) -> dict[str, Array]:
-    """Turn the tensors of `Ernie4_5ForCausalLM` into ERNIEKit's layout: the inverse of `base_to_hugging_face`."""
+    """Turn the tensors of `Ernie4_5ForCausalLM` into ERNIEKit's layout: the inverse of `to_hugging_face`."""
     converted: dict[str, Array] = {}
     for name in base_shapes(shape):
         prefix, module = _prefix_and_module(name)

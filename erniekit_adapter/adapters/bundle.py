@@ -12,7 +12,7 @@ from rich.console import Console
 from erniekit_adapter import __version__
 from erniekit_adapter.adapters.measured import adapter_fingerprint, describe, measured
 from erniekit_adapter.adapters.merge import merge, stored_dtype
-from erniekit_adapter.adapters.merge_check import check_adapter_changes_something, check_merge
+from erniekit_adapter.adapters.merge_check import check_adapter_changes_something, check_hf_merge, check_merge
 from erniekit_adapter.adapters.peft import READERS, Reader, read_base, read_native, write_peft
 from erniekit_adapter.adapters.proving import Written, proof_lines, prove
 from erniekit_adapter.adapters.readers import find_readers, refuse_unread
@@ -92,7 +92,9 @@ def _write_forms(project: Project, forms: list[Form], source: Path, bundle: Path
         checks["merge"] = asdict(check_merge(weights, adapter, lora_config, written))
     if "merged-hf" in forms:
         console.print("merged-hf: the same in the layout of transformers")
-        checks["merged_hf_tensors"] = merge(base_dir, source, bundle / "merged-hf", "hugging-face").tensors
+        merge(base_dir, source, bundle / "merged-hf", "hugging-face")
+        weights, written = read_base(base_dir)[0], read_base(bundle / "merged-hf")[0]
+        checks["merge_hf"] = asdict(check_hf_merge(weights, adapter, lora_config, base_config, written))
     return checks
 
 

@@ -17,12 +17,9 @@ import numpy.typing as npt
 
 from erniekit_adapter.adapters.layouts_lora import (
     Linear,
-    Sizes,
     check_lora,
     column_order_degree,
     convert_lora,
-    listed,
-    mismatches,
     shapes_of,
 )
 from erniekit_adapter.errors import AdapterError, Problem, fail
@@ -39,7 +36,7 @@ PARTS = {
     "mlp.down_proj": ("mlp.down_proj",),
 }
 _NORMS = ("input_layernorm", "post_attention_layernorm")
-_EMBEDDING, _HEAD = "ernie.embed_tokens.weight", "lm_head.weight"
+EMBEDDING, HEAD = "ernie.embed_tokens.weight", "lm_head.weight"
 
 _SIZES = {
     "layers": "num_hidden_layers",
@@ -115,8 +112,9 @@ def _config_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         value = config.get(key)
         if value is not None and not _is_positive(value):
             yield Problem(f"config.json {key}", f"{value!r} is not a positive whole number")
-    if not isinstance(config.get("tie_word_embeddings", True), bool):
-        yield Problem("config.json tie_word_embeddings", f"{config['tie_word_embeddings']!r} is not true or false")
+    tied = config.get("tie_word_embeddings")
+    if tied is not None and not isinstance(tied, bool):
+        yield Problem("config.json tie_word_embeddings", f"{tied!r} is not true or false")
     heads, kv_heads = config.get("num_attention_heads"), config.get("num_key_value_heads")
     if isinstance(heads, int) and isinstance(kv_heads, int) and kv_heads > 0 and heads % kv_heads:
         yield Problem("config.json num_key_value_heads", f"{kv_heads} does not divide the {heads} heads")
@@ -143,14 +141,14 @@ def linear_shapes(shape: ModelShape) -> dict[str, tuple[int, int]]:
 
 def base_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
     """Every tensor of a base model in ERNIEKit's layout, each with its shape; a tied head is not among them."""
-    shapes: dict[str, tuple[int, ...]] = {_EMBEDDING: (shape.vocab, shape.hidden)}
+    shapes: dict[str, tuple[int, ...]] = {EMBEDDING: (shape.vocab, shape.hidden)}
     for layer in range(shape.layers):
         prefix = f"ernie.layers.{layer}"
         shapes |= {f"{prefix}.{norm}.weight": (shape.hidden,) for norm in _NORMS}
         shapes |= {f"{prefix}.{module}.weight": size for module, size in linear_shapes(shape).items()}
     shapes["ernie.norm.weight"] = (shape.hidden,)
     if not shape.tied:
-        shapes[_HEAD] = (shape.hidden, shape.vocab)
+        shapes[HEAD] = (shape.hidden, shape.vocab)
     return shapes
 
 
@@ -183,35 +181,6 @@ def join_columns(module: str, parts: Mapping[str, Array], shape: ModelShape) -> 
         heads = [array.reshape(len(array), shape.heads, shape.head_dim) for array in arrays]
         return np.stack(heads, axis=2).reshape(len(arrays[0]), 3 * shape.q_width)
     return np.concatenate(arrays, axis=1)
-
-
-def base_to_hugging_face(tensors: Mapping[str, Array], shape: ModelShape) -> dict[str, Array]:
-    """Turn a base model's tensors from ERNIEKit's layout into that of `Ernie4_5ForCausalLM`.
-
-    Args:
-        tensors: name and array of every tensor, of any dtype.
-        shape: the model's sizes.
-
-    Returns:
-        Hugging Face's names and arrays, of the same dtypes; arrays may be views that are not contiguous.
-
-    Raises:
-        AdapterError: a tensor is missing, has another shape, or has no place in the result; all problems at once.
-    """
-    problems = list(_tied_head_problems(tensors, shape))
-    if shape.tied:  # a head that is stored all the same equals the embedding, which stands for both
-        tensors = {name: array for name, array in tensors.items() if name != _HEAD}
-    if problems := problems + _base_mismatches(tensors, base_shapes(shape)):
-        raise AdapterError(problems)
-    converted: dict[str, Array] = {}
-    for name, array in tensors.items():
-        prefix, module = _layer_and_module(name.removesuffix(".weight"))
-        if module in PARTS:
-            parts = split_columns(module, array, shape)
-            converted |= {f"{prefix}.{part}.weight": value.T for part, value in parts.items()}
-        else:
-            converted[_renamed(name)] = array.T if name == _HEAD else array
-    return converted
 
 
 def erniekit_linears(shape: ModelShape, degree: int = 1) -> dict[str, Linear]:
@@ -354,34 +323,3 @@ def merged_weight(base: Array, lora_a: Array, lora_b: Array, scaling: float) -> 
     merged *= np.float32(scaling)
     merged += base.astype(np.float32)
     return merged
-
-
-def _layer_and_module(stem: str) -> tuple[str, str]:
-    """`ernie.layers.3.mlp.down_proj` is (`model.layers.3`, `mlp.down_proj`); outside the layers the module is empty."""
-    if not stem.startswith("ernie.layers."):
-        return _renamed(stem), ""
-    _, _, number, module = stem.split(".", 3)
-    return f"model.layers.{number}", module
-
-
-def _renamed(name: str) -> str:
-    return "model." + name.removeprefix("ernie.") if name.startswith("ernie.") else name
-
-
-def _tied_head_problems(tensors: Mapping[str, Array], shape: ModelShape) -> Iterator[Problem]:
-    if shape.tied and _HEAD in tensors and not np.array_equal(tensors[_HEAD], tensors.get(_EMBEDDING, np.empty(0))):
-        yield Problem(_HEAD, "differs from the embedding, and config.json says that the two are tied")
-
-
-def _base_mismatches(tensors: Mapping[str, Array], expected: Sizes) -> list[Problem]:
-    other = [name for name in tensors if name.startswith("model.")]
-    experts = [name for name in tensors if name.startswith("ernie.") and ("expert" in name or ".mlp.gate." in name)]
-    problems = []
-    if other:
-        what = "this is the layout of Hugging Face and PaddleFormers (`model.`), not ERNIEKit's"
-        problems.append(Problem(listed(other), what, "it needs no conversion"))
-    if experts:
-        what = "base models with mixture-of-experts layers are not converted"
-        problems.append(Problem(listed(experts), what, "take the -PT weights of the same model"))
-    rest = {name: array for name, array in tensors.items() if name not in {*other, *experts}}
-    return problems + mismatches(shapes_of(rest), expected)

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from erniekit_adapter.adapters.layouts_base import base_layout
 from erniekit_adapter.adapters.merge_jobs import Done, Job, jobs
-from erniekit_adapter.adapters.merge_plan import Output, Pair, pair_up, planned_outputs
+from erniekit_adapter.adapters.merge_plan import Layout, Output, Pair, pair_up, planned_outputs
 from erniekit_adapter.adapters.peft import NATIVE_INDEX, read_native
 from erniekit_adapter.adapters.proof import Dtype
-from erniekit_adapter.adapters.server_files import Layout, ServerFiles, server_files
+from erniekit_adapter.adapters.server_files import ServerFiles, server_files
 from erniekit_adapter.adapters.tensor_files import (
     StoredTensor,
     file_header,
@@ -31,7 +32,7 @@ from erniekit_adapter.adapters.tensor_files import (
     read_metadata,
 )
 from erniekit_adapter.errors import AdapterError, Problem, fail, misuse
-from erniekit_adapter.files import is_inside, write_bytes, write_json, writing_folder
+from erniekit_adapter.files import is_inside, read_json, write_bytes, write_json, writing_folder
 
 SINGLE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _TORCH_DTYPES: Mapping[str, Dtype] = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
@@ -65,6 +66,32 @@ class MergeReport:
     files: ServerFiles
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """All that is known before anything is written.
+
+    Attributes:
+        base_dir: the base model's folder.
+        base: its tensors.
+        pairs: what the adapter adds, by the name of the base's tensor.
+        layout: the layout to write.
+        outputs: what each tensor of the base becomes.
+        files: what stands beside the weights.
+    """
+
+    base_dir: Path
+    base: Mapping[str, StoredTensor]
+    pairs: Mapping[str, Pair]
+    layout: Layout
+    outputs: Mapping[str, list[Output]]
+    files: ServerFiles
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all weights together."""
+        return sum(out.size_bytes for out in chain.from_iterable(self.outputs.values()))
+
+
 def merge(
     base_dir: Path,
     adapter_dir: Path,
@@ -80,7 +107,7 @@ def merge(
         base_dir: the base model in ERNIEKit's layout.
         adapter_dir: the adapter as ERNIEKit wrote it.
         output: the folder to write; one that is there already is replaced when all is done.
-        layout: `paddle` keeps ERNIEKit's layout, `hugging-face` writes that of transformers and vLLM (dense models).
+        layout: `paddle` keeps ERNIEKit's layout, `hugging-face` writes that of transformers and vLLM.
         on_progress: called with the bytes written so far and the bytes in all.
 
     Raises:
@@ -89,34 +116,51 @@ def merge(
         UsageError: the output would replace the base or the adapter.
     """
     started = time.perf_counter()
-    for source in (base_dir, adapter_dir):
-        if is_inside(output, source):
-            raise misuse(output, f"holds {source}, and would be replaced by the merge", "choose another folder")
+    _check_places(output, base_dir, adapter_dir)
     base = list_model(base_dir)
     lora_config = read_native(adapter_dir)[1]
     pairs = pair_up(base, list_indexed(adapter_dir / NATIVE_INDEX), lora_config)
-    outputs = planned_outputs(base, layout, base_dir)
-    files = server_files(base_dir, layout, _torch_dtype(base))
-    total = sum(out.size_bytes for out in chain.from_iterable(outputs.values()))
-    _check_space(output, total)
-    with writing_folder(output) as folder:
-        done, places = _write_weights(folder, base, outputs, pairs, layout, lambda size: on_progress(size, total))
-        _check(done)
-        if (base_dir / INDEX).is_file():
-            write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
-        for name, content in files.contents.items():
-            write_bytes(folder / name, content)
+    plan = _planned(base_dir, base, pairs, layout)
+    done, tensors = _write_model(output, plan, on_progress)
     differing = {job.name for job in done if job.differs}
     return MergeReport(
-        tensors=len(places),
+        tensors=tensors,
         adapted=len(pairs),
-        size_bytes=total,
+        size_bytes=plan.size_bytes,
         seconds=time.perf_counter() - started,
         largest_tensor_bytes=max(source.size_bytes for source in base.values()),
         greatest_change=max((job.greatest_change for job in done), default=0.0),
         without_effect=tuple(sorted(set(pairs) - differing)),
-        files=files,
+        files=plan.files,
     )
+
+
+def write_hf_base(model: Path, output: Path) -> None:
+    """Write a base model of ERNIEKit's layout in that of transformers and PaddleFormers, without an adapter.
+
+    It is the same machinery, so memory is bounded and the result is there whole or not at all.
+
+    Raises:
+        AdapterError: the model cannot be represented exactly, a file is missing, or the disk is too small.
+        UsageError: the output would replace the model.
+    """
+    _check_places(output, model)
+    _write_model(output, _planned(model, list_model(model), {}, "hugging-face"), lambda written, total: None)
+
+
+def _check_places(output: Path, *sources: Path) -> None:
+    for source in sources:
+        if is_inside(output, source):
+            raise misuse(output, f"holds {source}, and would be replaced by the merge", "choose another folder")
+
+
+def _planned(base_dir: Path, base: Mapping[str, StoredTensor], pairs: Mapping[str, Pair], layout: Layout) -> _Plan:
+    config = read_json(base_dir / "config.json")
+    if not isinstance(config, dict):
+        raise fail(base_dir / "config.json", "is not an object", "download the model again")
+    target = base_layout(config) if layout == "hugging-face" else None
+    outputs = planned_outputs(base, target)
+    return _Plan(base_dir, base, pairs, layout, outputs, server_files(base_dir, _torch_dtype(base) if target else None))
 
 
 def list_model(folder: Path) -> dict[str, StoredTensor]:
@@ -172,30 +216,38 @@ def _check(done: Iterable[Done]) -> None:
         raise AdapterError(problems)
 
 
-def _write_weights(
-    folder: Path,
-    base: Mapping[str, StoredTensor],
-    outputs: Mapping[str, list[Output]],
-    pairs: Mapping[str, Pair],
-    layout: Layout,
-    on_progress: Callable[[int], None],
-) -> tuple[list[Done], dict[str, str]]:
+def _write_model(output: Path, plan: _Plan, on_progress: Progress) -> tuple[list[Done], int]:
+    """Write weights, their index where the base has one, and the files beside them; what was done, how many tensors."""
+    total = plan.size_bytes
+    _check_space(output, total)
+    with writing_folder(output) as folder:
+        done, places = _write_weights(folder, plan, lambda size: on_progress(size, total))
+        _check(done)
+        if (plan.base_dir / INDEX).is_file():
+            write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+        for name, content in plan.files.contents.items():
+            write_bytes(folder / name, content)
+    return done, len(places)
+
+
+def _write_weights(folder: Path, plan: _Plan, on_progress: Callable[[int], None]) -> tuple[list[Done], dict[str, str]]:
     """Write the base's files anew, each its header first and then its data in order; which tensor is where."""
     done: list[Done] = []
     places: dict[str, str] = {}
-    written, workers = 0, min(os.cpu_count() or 1, _MOST_WORKERS)
-    in_order = sorted(base.values(), key=lambda tensor: (str(tensor.path), tensor.start))
+    written, workers, outputs = 0, min(os.cpu_count() or 1, _MOST_WORKERS), plan.outputs
+    in_order = sorted(plan.base.values(), key=lambda tensor: (str(tensor.path), tensor.start))
     with ThreadPoolExecutor(workers) as pool:
         for path, group in groupby(in_order, key=lambda tensor: tensor.path):
             sources = [tensor for tensor in group if outputs[tensor.name]]
             listed = [(out.name, source.dtype, out.shape) for source in sources for out in outputs[source.name]]
             if not listed:
                 continue  # a file that held a tied head alone
-            header = file_header(listed, read_metadata(path) | ({"format": "pt"} if layout == "hugging-face" else {}))
+            torch = {"format": "pt"} if plan.layout == "hugging-face" else {}
+            header = file_header(listed, read_metadata(path) | torch)
             with (folder / path.name).open("wb") as stream:
                 stream.write(header)
                 stream.flush()
-                work = _jobs_of_file(stream.fileno(), len(header), sources, outputs, pairs)
+                work = _jobs_of_file(stream.fileno(), len(header), sources, outputs, plan.pairs)
                 for job in _run(pool, 2 * workers, work):
                     done.append(job)
                     written += job.size_bytes

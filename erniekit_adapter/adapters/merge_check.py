@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from erniekit_adapter.adapters.layouts import Array, lora_scaling, merged_weight
+from erniekit_adapter.adapters.layouts_base import BaseLayout, base_layout, to_hugging_face
 from erniekit_adapter.adapters.tensor_files import BFLOAT16
 from erniekit_adapter.errors import AdapterError, Problem
 
+Float32 = npt.NDArray[np.float32]
+
+_IN_ONE = "is in only one of base and merged model"
 # Rounding of the stored type, relative to the largest number of a tensor: 8 bits of bfloat16, 11 of float16.
 _TOLERANCE = {BFLOAT16: 2.0**-7, np.dtype("<f2"): 2.0**-10, np.dtype("<f4"): 1e-5, np.dtype("<f8"): 1e-5}
 
@@ -50,7 +54,7 @@ def check_adapter_changes_something(adapter: Mapping[str, Array]) -> None:
 def check_merge(
     base: Mapping[str, Array], adapter: Mapping[str, Array], lora_config: Mapping[str, Any], merged: Mapping[str, Array]
 ) -> MergeCheck:
-    """Hold a merged model against base + scaling · A·B, one tensor at a time.
+    """Hold a model merged in the base's own names and shapes against base + scaling · A·B, one tensor at a time.
 
     Args:
         base: the base model's tensors in ERNIEKit's layout.
@@ -61,36 +65,96 @@ def check_merge(
     Raises:
         AdapterError: tensors missing, extra, of another shape or with other numbers; all of them at once.
     """
-    problems = [Problem(name, "is in only one of base and merged model") for name in sorted(set(base) ^ set(merged))]
-    stray = sorted(name for name in adapter if f"{name.rpartition('.')[0]}.weight" not in base)
-    problems += [Problem(name, "belongs to no weight of the base model") for name in stray]
-    scaling, differences, changes, same = lora_scaling(lora_config), [0.0], [0.0], 0
-    for name in sorted(set(base) & set(merged)):
-        stem = name.removesuffix(".weight")
-        found, original = merged[name], base[name]
-        if found.shape != original.shape or found.dtype != original.dtype:
-            problems.append(
-                Problem(name, f"is {found.dtype} {found.shape}, expected {original.dtype} {original.shape}")
-            )
-        elif f"{stem}.lora_A" not in adapter:
+    scaling = lora_scaling(lora_config)
+    expected = (_Expected(name, base[name], _after(base, adapter, name, scaling)) for name in sorted(base))
+    return _held(expected, merged, list(_stray(base, adapter)))
+
+
+def check_hf_merge(
+    base: Mapping[str, Array],
+    adapter: Mapping[str, Array],
+    lora_config: Mapping[str, Any],
+    base_config: Mapping[str, Any],
+    merged: Mapping[str, Array],
+) -> MergeCheck:
+    """Hold a model merged into Hugging Face's layout against base + scaling · A·B, one tensor at a time.
+
+    Whole weights are added up and then cut, where the merge cuts first.
+
+    Args:
+        base: the base model's tensors in ERNIEKit's layout.
+        adapter: `lora_A` (in, r) and `lora_B` (r, out) of the changed weights.
+        lora_config: rank, alpha and rslora.
+        base_config: the content of the base model's config.json.
+        merged: the merged model's tensors.
+
+    Raises:
+        AdapterError: tensors missing, extra, of another shape or with other numbers; all of them at once.
+    """
+    expected = _turned(base, adapter, lora_scaling(lora_config), base_layout(base_config))
+    return _held(expected, merged, list(_stray(base, adapter)))
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """A tensor that the merged model has to have: as it was before, and after where the adapter changes it."""
+
+    name: str
+    before: Array
+    after: Float32 | None
+
+
+def _stray(base: Mapping[str, Array], adapter: Mapping[str, Array]) -> Iterator[Problem]:
+    for name in sorted(adapter):
+        if f"{name.rpartition('.')[0]}.weight" not in base:
+            yield Problem(name, "belongs to no weight of the base model")
+
+
+def _after(base: Mapping[str, Array], adapter: Mapping[str, Array], name: str, scaling: float) -> Float32 | None:
+    stem = name.removesuffix(".weight")
+    if f"{stem}.lora_A" not in adapter:
+        return None
+    a, b = as_float32(adapter[f"{stem}.lora_A"]), as_float32(adapter[f"{stem}.lora_B"])
+    return merged_weight(as_float32(base[name]), a, b, scaling)
+
+
+def _turned(
+    base: Mapping[str, Array], adapter: Mapping[str, Array], scaling: float, layout: BaseLayout
+) -> Iterator[_Expected]:
+    for name in sorted(base):
+        added = _after(base, adapter, name, scaling)
+        after = {} if added is None else to_hugging_face({name: added}, layout)
+        for part, before in to_hugging_face({name: base[name]}, layout).items():
+            yield _Expected(part, before, after.get(part))
+
+
+def _held(expected: Iterable[_Expected], merged: Mapping[str, Array], problems: list[Problem]) -> MergeCheck:
+    """Compare tensor by tensor, of which only one is in memory, and tell all problems, those given among them."""
+    differences, changes, same, seen = [0.0], [0.0], 0, set()
+    for tensor in expected:
+        name, before, found = tensor.name, tensor.before, merged.get(tensor.name)
+        seen.add(name)
+        if found is None:
+            problems.append(Problem(name, _IN_ONE))
+        elif found.shape != before.shape or found.dtype != before.dtype:
+            problems.append(Problem(name, f"is {found.dtype} {found.shape}, expected {before.dtype} {before.shape}"))
+        elif tensor.after is None:
             same += 1
-            if not np.array_equal(_bits(found), _bits(original)):
+            if not np.array_equal(_bits(found), _bits(before)):
                 problems.append(Problem(name, "differs from the base model, and the adapter does not touch it"))
         else:
-            a, b = as_float32(adapter[f"{stem}.lora_A"]), as_float32(adapter[f"{stem}.lora_B"])
-            before = as_float32(original)
-            expected = merged_weight(before, a, b, scaling)
-            difference = float(np.abs(as_float32(found) - expected).max())
+            difference = float(np.abs(as_float32(found) - tensor.after).max())
             differences.append(difference)
-            changes.append(float(np.abs(expected - before).max()))
-            if not difference <= _TOLERANCE[original.dtype] * float(np.abs(expected).max()):
+            changes.append(float(np.abs(tensor.after - as_float32(before)).max()))
+            if not difference <= _TOLERANCE[before.dtype] * float(np.abs(tensor.after).max()):
                 problems.append(Problem(name, f"is {difference:.3g} off from base + scaling · A·B"))
+    problems += [Problem(name, _IN_ONE) for name in sorted(set(merged) - seen)]
     if problems:
         raise AdapterError(problems)
     return MergeCheck(len(differences) - 1, same, max(differences), max(changes))
 
 
-def as_float32(array: Array) -> npt.NDArray[np.float32]:
+def as_float32(array: Array) -> Float32:
     """The numbers as float32; a bfloat16 is the upper half of one."""
     if array.dtype == BFLOAT16:
         return (array["bfloat16"].astype(np.uint32) << 16).view(np.float32)

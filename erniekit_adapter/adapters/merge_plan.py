@@ -6,26 +6,25 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from erniekit_adapter.adapters.layouts import PARTS, ModelShape, base_shapes, lora_scaling, split_columns
+from erniekit_adapter.adapters.layouts import EMBEDDING, HEAD, lora_scaling
+from erniekit_adapter.adapters.layouts_base import BaseLayout, hugging_face_name
 from erniekit_adapter.adapters.layouts_lora import listed
-from erniekit_adapter.adapters.server_files import Layout
 from erniekit_adapter.adapters.tensor_files import ITEM_BYTES, StoredTensor
-from erniekit_adapter.errors import AdapterError, Problem, fail
-from erniekit_adapter.files import read_json
+from erniekit_adapter.errors import AdapterError, Problem
+
+Layout = Literal["paddle", "hugging-face"]
 
 MERGED_DTYPES = ("BF16", "F16", "F32")
-_EMBEDDING, _HEAD = "ernie.embed_tokens.weight", "lm_head.weight"
 # Settings with which the trained weights are not base + scaling · A·B.
 _NOT_PLAIN_LORA = (
     *("pissa", "loraga", "use_mora", "lora_use_mixer", "lora_bias", "trainable_bias", "trainable_modules"),
     *("dora", "use_dora", "enable_lora_list"),
 )
-_LAYER = re.compile(r"\blayers\.\d+\.")
+_NUMBER = re.compile(r"\b(layers|experts)\.\d+\.")
 
 
 @dataclass(frozen=True)
@@ -112,12 +111,17 @@ def _stray(base: Mapping[str, StoredTensor], adapter: Mapping[str, StoredTensor]
 
 
 def _forgotten(base: Mapping[str, StoredTensor], stems: set[str]) -> Iterator[Problem]:
-    """Weights whose like is adapted in another layer: training adapts a kind of module everywhere or nowhere."""
-    kinds = {_LAYER.sub("layers.#.", stem) for stem in stems}
+    """Weights whose like is adapted elsewhere: training adapts a kind of module everywhere or nowhere."""
+    kinds = {_kind(stem) for stem in stems}
     weights = (name.removesuffix(".weight") for name in base if name.endswith(".weight"))
-    lost = sorted(stem for stem in weights if stem not in stems and _LAYER.sub("layers.#.", stem) in kinds)
+    lost = sorted(stem for stem in weights if stem not in stems and _kind(stem) in kinds)
     if lost:
-        yield Problem(listed(lost), "is without an adapter, which other layers have", "copy the adapter again")
+        what = "is without an adapter, which other layers or experts have"
+        yield Problem(listed(lost), what, "copy the adapter again")
+
+
+def _kind(stem: str) -> str:
+    return _NUMBER.sub(r"\1.#.", stem)
 
 
 def _unfit(weight: StoredTensor, a: StoredTensor, b: StoredTensor, rank: int) -> Iterator[Problem]:
@@ -134,29 +138,29 @@ def _unfit(weight: StoredTensor, a: StoredTensor, b: StoredTensor, rank: int) ->
         yield Problem(weight.name, what, "merge into the model before it was quantised")
 
 
-def planned_outputs(base: Mapping[str, StoredTensor], layout: Layout, base_dir: Path) -> dict[str, list[Output]]:
-    """What each of the base's tensors becomes: itself, or the one to three tensors that Hugging Face makes of it.
+def planned_outputs(base: Mapping[str, StoredTensor], target: BaseLayout | None) -> dict[str, list[Output]]:
+    """What each of the base's tensors becomes: itself, or the tensors that Hugging Face makes of it.
+
+    Args:
+        base: the base's tensors.
+        target: how ERNIEKit's layout becomes Hugging Face's, where it shall; None to keep the base's own layout.
 
     Raises:
-        AdapterError: the Hugging Face layout was asked for, and a tensor has no place in it; all problems at once.
+        AdapterError: a tensor has no place in the Hugging Face layout, or is missing; all problems at once.
     """
-    if layout == "paddle":
+    if target is None:
         return {name: [Output(name, tensor.shape, tensor.size_bytes, None)] for name, tensor in base.items()}
-    config = read_json(base_dir / "config.json")
-    if not isinstance(config, dict):
-        raise fail(base_dir / "config.json", "is not an object")
-    shape = ModelShape.from_config(config)
-    if problems := list(_misplaced(base, shape)):
+    if problems := list(_misplaced(base, target)):
         raise AdapterError(problems)
-    return {name: list(_hugging_face(tensor, shape)) for name, tensor in base.items()}
+    return {name: list(_hugging_face(tensor, target)) for name, tensor in base.items()}
 
 
-def _misplaced(base: Mapping[str, StoredTensor], shape: ModelShape) -> Iterator[Problem]:
-    expected = base_shapes(shape)
-    if shape.tied and _HEAD in base and _EMBEDDING in base:
-        expected[_HEAD] = base[_EMBEDDING].shape
-        if not _same_data(base[_HEAD], base[_EMBEDDING]):
-            yield Problem(_HEAD, "differs from the embedding, and config.json says that the two are tied")
+def _misplaced(base: Mapping[str, StoredTensor], target: BaseLayout) -> Iterator[Problem]:
+    expected = target.sizes
+    if target.tied and HEAD in base and EMBEDDING in base:
+        expected[HEAD] = base[EMBEDDING].shape
+        if not _same_data(base[HEAD], base[EMBEDDING]):
+            yield Problem(HEAD, "differs from the embedding, and config.json says that the two are tied")
     if extra := sorted(set(base) - set(expected)):
         yield Problem(listed(extra), "has no place in the Hugging Face layout", "merge in the Paddle layout")
     if missing := sorted(set(expected) - set(base)):
@@ -178,21 +182,18 @@ def _same_data(one: StoredTensor, other: StoredTensor, block_bytes: int = 1 << 2
         return all(first.read(length) == second.read(length) for length in lengths)
 
 
-def _hugging_face(tensor: StoredTensor, shape: ModelShape) -> Iterator[Output]:
-    name = "model." + tensor.name.removeprefix("ernie.") if tensor.name.startswith("ernie.") else tensor.name
-    module = re.sub(r"^model\.layers\.\d+\.", "", name).removesuffix(".weight")
-    if tensor.name == _HEAD and shape.tied:
+def _hugging_face(tensor: StoredTensor, target: BaseLayout) -> Iterator[Output]:
+    if target.tied and tensor.name == HEAD:
         return
-    if tensor.name != _HEAD and module not in PARTS:
-        yield Output(name, tensor.shape, tensor.size_bytes, None)
+    linear = target.linears.get(tensor.name.removesuffix(".weight"))
+    if linear is None:
+        yield Output(hugging_face_name(tensor.name), tensor.shape, tensor.size_bytes, None)
         return
     rows, width = tensor.shape
     # Where each column goes is found by cutting the columns' numbers as the weight itself would be cut.
-    numbers = np.arange(width)[None, :]
-    parts = split_columns(module, numbers, shape) if module in PARTS else {module: numbers}
-    for part, columns in parts.items():
+    for part, columns in zip(linear.parts, linear.split(np.arange(width)[None, :]), strict=True):
         size_bytes = columns.size * rows * ITEM_BYTES[tensor.dtype]
-        yield Output(name.replace(module, part), (columns.size, rows), size_bytes, tuple(_runs(columns[0])))
+        yield Output(f"{part}.weight", (columns.size, rows), size_bytes, tuple(_runs(columns[0])))
 
 
 def _runs(columns: np.ndarray[Any, np.dtype[np.int64]]) -> Iterator[slice]:

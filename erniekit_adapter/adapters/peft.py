@@ -1,4 +1,4 @@
-"""From ERNIEKit's folders to Hugging Face's: a native LoRA adapter to PEFT's form, a base model to transformers'."""
+"""From a toolkit's folder to PEFT's form and back: a native LoRA adapter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from erniekit_adapter.adapters.layouts import Array, ModelShape, base_to_hugging_face
+from erniekit_adapter.adapters.layouts import Array, ModelShape
 from erniekit_adapter.adapters.layouts_detection import Layout, layout_of, linears_of
 from erniekit_adapter.adapters.layouts_experts import ExpertShape, Toolkit, convert_lora_v5, peft_config_v5
 from erniekit_adapter.adapters.layouts_from_peft import lora_from_peft
@@ -17,9 +17,9 @@ from erniekit_adapter.adapters.layouts_lora import (
     peft_config,
     shapes_of,
 )
-from erniekit_adapter.adapters.tensor_files import BFLOAT16, read_indexed, read_tensors, write_tensors
-from erniekit_adapter.errors import AdapterError, Problem, fail
-from erniekit_adapter.files import read_bytes, read_json, write_bytes, write_json, writing_folder
+from erniekit_adapter.adapters.tensor_files import read_indexed, read_tensors, write_tensors
+from erniekit_adapter.errors import fail
+from erniekit_adapter.files import read_json, write_json, writing_folder
 from erniekit_adapter.project.catalogue import Kind
 
 Reader = Literal["v4", "v5"]
@@ -33,15 +33,6 @@ READERS: Mapping[tuple[Kind, Reader], str] = {
 NATIVE_INDEX = "peft_model.safetensors.index.json"
 NATIVE_WEIGHTS = "peft_model-00001-of-00001.safetensors"
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_TOKENIZER_BYTES = 64 * 1024 * 1024
-# What Hugging Face's class takes over from ERNIEKit's config.json under the same name.
-_SAME_KEYS = (
-    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
-    *("num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "rope_theta"),
-    *("tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id"),
-)
-# What it computes in one way only.
-_FIXED = {"compression_ratio": 1.0, "use_bias": False, "use_rmsnorm": True, "hidden_act": "silu", "rope_scaling": None}
 
 
 def read_native(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -147,75 +138,3 @@ def read_base(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise fail(folder / "config.json", "is not an object")
     index = folder / "model.safetensors.index.json"
     return read_indexed(index) if index.is_file() else read_tensors(folder / "model.safetensors"), config
-
-
-def write_hf_base(model: Path, output: Path) -> None:
-    """Write a base model of ERNIEKit's layout as transformers' `Ernie4_5ForCausalLM` loads it, whole or not at all.
-
-    PaddleFormers 1.2 loads it as well.
-
-    Raises:
-        AdapterError: the model cannot be represented exactly; all reasons at once.
-    """
-    tensors, config = read_base(model)
-    converted = base_to_hugging_face(tensors, ModelShape.from_config(config))
-    settings = hf_config(config, _torch_dtype(converted))
-    ends = {key: settings[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    fast = (model / "tokenizer.json").is_file()
-    tokenizer = hf_tokenizer_config(read_json(model / "tokenizer_config.json"), fast)
-    with writing_folder(output) as folder:
-        write_json(folder / "config.json", settings)
-        write_json(folder / "generation_config.json", {"do_sample": False, **ends})
-        write_json(folder / "tokenizer_config.json", tokenizer)
-        for name in ("tokenizer.model", "tokenizer.json") if fast else ("tokenizer.model",):
-            write_bytes(folder / name, read_bytes(model / name, _TOKENIZER_BYTES))
-        write_tensors(folder / "model.safetensors", converted)
-
-
-def hf_config(config: Mapping[str, Any], torch_dtype: str) -> dict[str, Any]:
-    """The config.json of `Ernie4_5ForCausalLM` for ERNIEKit's; every size is said, as the two sides' defaults differ.
-
-    Raises:
-        AdapterError: a key is missing, or says what the Hugging Face class does not compute; all of them at once.
-    """
-    problems = [Problem(f"config.json {key}", "missing") for key in _SAME_KEYS if config.get(key) is None]
-    for key, value in _FIXED.items():
-        if key in config and config[key] != value:
-            problems.append(Problem(f"config.json {key}", f"{config[key]!r}; transformers' class knows {value!r} only"))
-    if problems:
-        raise AdapterError(problems)
-    return {
-        "architectures": ["Ernie4_5ForCausalLM"],
-        "fuse_rms_norm": False,  # read by PaddleFormers alone, whose fused one has no kernel for CPUs
-        "hidden_act": "silu",
-        "model_type": "ernie4_5",
-        "torch_dtype": torch_dtype,
-        "use_bias": False,
-        "use_cache": True,
-        **{key: config[key] for key in _SAME_KEYS},
-    }
-
-
-def hf_tokenizer_config(config: Mapping[str, Any], fast: bool) -> dict[str, Any]:
-    """The tokenizer_config.json with which transformers reads ERNIEKit's tokenizer to the same token ids.
-
-    Args:
-        config: the content of ERNIEKit's tokenizer_config.json.
-        fast: whether there is a tokenizer.json, which says all the rest; it is made from tokenizer.model otherwise.
-    """
-    made = {"add_prefix_space": False, "legacy": False, "tokenizer_class": "LlamaTokenizerFast"}
-    return {
-        **{key: value for key, value in config.items() if key.endswith("_token") or key == "chat_template"},
-        "add_bos_token": False,
-        "add_eos_token": False,
-        "clean_up_tokenization_spaces": False,
-        **({"tokenizer_class": "PreTrainedTokenizerFast"} if fast else made),
-    }
-
-
-def _torch_dtype(tensors: Mapping[str, Array]) -> str:
-    dtypes = {array.dtype for array in tensors.values()}
-    if len(dtypes) > 1:
-        raise fail("model.safetensors", f"mixes the types {sorted(map(str, dtypes))}")
-    dtype = dtypes.pop()
-    return "bfloat16" if dtype == BFLOAT16 else dtype.name

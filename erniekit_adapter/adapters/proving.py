@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from rich.console import Console
 
-from erniekit_adapter.adapters.peft import write_hf_base
+from erniekit_adapter.adapters.merge import write_hf_base
 from erniekit_adapter.adapters.proof import (
     Arrays,
     Dtype,

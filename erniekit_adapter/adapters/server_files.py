@@ -1,8 +1,9 @@
 """What a server needs beside the weights of a merged model, taken from the base model's folder.
 
-In ERNIEKit's layout everything is the base model's own, byte for byte: a server that takes the base takes the merge. A
-training run's `config.json` is never used, since it says more than a model's, and FastDeploy refuses it (its issue
-5525). Where somebody made a training run's result the base model, the keys that only a run knows are left out.
+Where the weights keep the base model's layout everything is its own, byte for byte: a server that takes the base takes
+the merge. Where ERNIEKit's layout becomes Hugging Face's, config and tokenizer are said for transformers. A training
+run's `config.json` is never used, since it says more than a model's, and FastDeploy refuses it (its issue 5525). Where
+somebody made a training run's result the base model, the keys that only a run knows are left out.
 """
 
 from __future__ import annotations
@@ -10,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
-from erniekit_adapter.adapters.peft import hf_config, hf_tokenizer_config
+from erniekit_adapter.adapters.hugging_face_files import hf_config, hf_tokenizer_config
 from erniekit_adapter.errors import AdapterError, Problem, fail
 from erniekit_adapter.files import read_bytes
-
-Layout = Literal["paddle", "hugging-face"]
 
 NEEDED = ("config.json", "tokenizer_config.json")
 # One of the two: each says all token ids.
@@ -52,13 +51,13 @@ class ServerFiles:
     without_keys: tuple[str, ...]
 
 
-def server_files(base_dir: Path, layout: Layout, torch_dtype: str) -> ServerFiles:
+def server_files(base_dir: Path, torch_dtype: str | None = None) -> ServerFiles:
     """What to write beside merged weights.
 
     Args:
-        base_dir: the base model, in ERNIEKit's layout.
-        layout: the layout of the merged weights.
-        torch_dtype: the weights' type as transformers names it; the Hugging Face layout's config.json says it.
+        base_dir: the base model.
+        torch_dtype: where the weights were turned from ERNIEKit's layout into Hugging Face's, their type as
+            transformers names it, which config.json then says; None where they keep the base's layout.
 
     Raises:
         AdapterError: a file that a server needs is missing or damaged, or tokenizer_config.json names no
@@ -72,7 +71,7 @@ def server_files(base_dir: Path, layout: Layout, torch_dtype: str) -> ServerFile
         remedy = "download the model again; a result of training often lacks it"
         raise fail(base_dir / "tokenizer_config.json", "names no tokenizer_class, which servers ask for", remedy)
     without_keys = tuple(key for key in TRAINING_ONLY if key in config)
-    if layout == "paddle":
+    if torch_dtype is None:
         kept = {key: value for key, value in config.items() if key not in without_keys}
         contents = found | {"config.json": _json(kept)} if without_keys else found
     else:

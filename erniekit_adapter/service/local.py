@@ -97,7 +97,7 @@ class LocalWorkers:
 
     def _usable(self, model: LocalModel, converted: Path) -> LocalModel:
         """The model with its base as the environment reads it: transformers does not read ERNIEKit's layout."""
-        from erniekit_adapter.adapters.peft import write_hf_base
+        from erniekit_adapter.adapters.merge import write_hf_base
         from erniekit_adapter.project.model_folder import weights_layout
 
         if model.environment == "erniekit" or weights_layout(model.model_dir) != "paddle":

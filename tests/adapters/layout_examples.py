@@ -30,6 +30,16 @@ CONFIG: dict[str, Any] = {
     "vocab_size": 11,
     "tie_word_embeddings": True,
 }
+EXPERTS: dict[str, Any] = CONFIG | {
+    "model_type": "ernie4_5_moe",
+    "moe_num_experts": 3,
+    "moe_intermediate_size": 5,
+    "moe_num_shared_experts": 2,
+    "moe_layer_interval": 1,
+    "moe_layer_start_index": 1,
+}
+VISION = {"hidden_size": 4, "intermediate_size": 7, "num_hidden_layers": 1, "spatial_merge_size": 2}
+OCR_VL: dict[str, Any] = CONFIG | {"model_type": "paddleocr_vl", "vision_config": VISION}
 
 
 @st.composite

@@ -22,6 +22,7 @@ from layout_examples import (
     shapes,
 )
 
+from erniekit_adapter.adapters.hugging_face_files import hf_config
 from erniekit_adapter.adapters.layouts import (
     PARTS,
     QKV,
@@ -29,7 +30,6 @@ from erniekit_adapter.adapters.layouts import (
     Array,
     ModelShape,
     base_shapes,
-    base_to_hugging_face,
     join_columns,
     linear_shapes,
     lora_scaling,
@@ -37,7 +37,8 @@ from erniekit_adapter.adapters.layouts import (
     merged_weight,
     split_columns,
 )
-from erniekit_adapter.adapters.peft import hf_config, write_peft
+from erniekit_adapter.adapters.layouts_base import dense_base, to_hugging_face
+from erniekit_adapter.adapters.peft import write_peft
 from erniekit_adapter.adapters.tensor_files import BFLOAT16, read_tensors, write_tensors
 from erniekit_adapter.errors import AdapterError
 
@@ -54,7 +55,7 @@ def test_joining_what_was_split_gives_it_back(shape: ModelShape, module: str, ro
 @given(shape=shapes())
 def test_every_number_of_a_base_model_arrives_once(shape: ModelShape) -> None:
     tensors = numbered(base_shapes(shape))
-    converted = base_to_hugging_face(tensors, shape)
+    converted = to_hugging_face(tensors, dense_base(shape))
     assert len(converted) == 2 + 9 * shape.layers + (not shape.tied)
     numbers = np.concatenate([array.ravel() for array in converted.values()])
     np.testing.assert_array_equal(np.sort(numbers), np.arange(len(numbers)))
@@ -73,7 +74,7 @@ def test_merging_and_splitting_commute(shape: ModelShape, rank: int) -> None:
             weight = f"{stem}.weight"
             merged[weight] = merged_weight(base[weight], lora[name], lora[f"{stem}.lora_B"], 0.5)
     peft = lora_to_peft(lora, shape, LORA_CONFIG | {"r": rank})
-    split_base, split_merged = base_to_hugging_face(base, shape), base_to_hugging_face(merged, shape)
+    split_base, split_merged = (to_hugging_face(tensors, dense_base(shape)) for tensors in (base, merged))
     assert len(peft) == 2 * 7 * shape.layers
     for name in peft:
         if name.endswith(".lora_B.weight"):
@@ -151,32 +152,6 @@ def test_a_dense_model_may_say_that_it_has_no_experts() -> None:
 def test_adapters_that_are_no_plain_lora(change: dict[str, Any]) -> None:
     with pytest.raises(AdapterError, match=f"lora_config.json {next(iter(change))}"):
         lora_to_peft(lora_tensors(GROUPED), GROUPED, LORA_CONFIG | change)
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("lm_head.bias", "a bias has no place"),
-        ("ernie.layers.0.self_attn.qkv_proj.bias", "a bias has no place"),
-        ("ernie.layers.1.mlp.experts.0.up_gate_proj.weight", "mixture-of-experts"),
-        ("ernie.layers.1.mlp.gate.weight", "mixture-of-experts"),
-        ("model.layers.0.self_attn.q_proj.weight", "Hugging Face and PaddleFormers"),
-        ("ernie.layers.2.mlp.down_proj.weight", "is not a tensor of this model"),
-        ("lm_head.weight", "differs from the embedding"),
-    ],
-)
-def test_base_tensors_without_a_place_are_named(name: str, reason: str) -> None:
-    tensors = numbered(base_shapes(GROUPED)) | {name: np.zeros(3, np.float32)}
-    with pytest.raises(AdapterError) as error:
-        base_to_hugging_face(tensors, GROUPED)
-    assert f"{name}: " in problems_of(error)
-    assert reason in problems_of(error)
-
-
-def test_a_tied_head_that_is_stored_too_is_the_embedding() -> None:
-    tensors = numbered(base_shapes(GROUPED))
-    both = tensors | {"lm_head.weight": tensors["ernie.embed_tokens.weight"].copy()}
-    assert base_to_hugging_face(both, GROUPED).keys() == base_to_hugging_face(tensors, GROUPED).keys()
 
 
 def test_all_problems_come_at_once() -> None:

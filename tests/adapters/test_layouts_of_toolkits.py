@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from layout_examples import (
     CONFIG,
     EQUAL,
+    EXPERTS,
     GROUPED,
     LORA_CONFIG,
+    OCR_VL,
+    VISION,
     adapter_of,
     lora_tensors,
     native_folder,
@@ -48,16 +51,6 @@ from erniekit_adapter.adapters.peft import write_peft
 from erniekit_adapter.adapters.tensor_files import BFLOAT16, read_tensors
 from erniekit_adapter.errors import AdapterError
 
-EXPERTS: dict[str, Any] = CONFIG | {
-    "model_type": "ernie4_5_moe",
-    "moe_num_experts": 3,
-    "moe_intermediate_size": 5,
-    "moe_num_shared_experts": 2,
-    "moe_layer_interval": 1,
-    "moe_layer_start_index": 1,
-}
-VISION = {"hidden_size": 4, "intermediate_size": 7, "num_hidden_layers": 1, "spatial_merge_size": 2}
-OCR_VL: dict[str, Any] = CONFIG | {"model_type": "paddleocr_vl", "vision_config": VISION}
 CONFIGS: dict[Layout, dict[str, Any]] = {
     "erniekit": CONFIG,
     "paddleformers": CONFIG,

@@ -58,7 +58,7 @@ def test_in_erniekits_layout_every_file_is_the_bases_byte_for_byte(tmp_path: Pat
         "config_json": odd,
     }
     base = write_base(tmp_path, **files)
-    found = server_files(base, "paddle", "bfloat16")
+    found = server_files(base)
     assert found.contents == {path.name: path.read_bytes() for path in base.iterdir()}
     assert found.lacking == ()
 
@@ -66,7 +66,7 @@ def test_in_erniekits_layout_every_file_is_the_bases_byte_for_byte(tmp_path: Pat
 def test_weights_indexes_and_notes_of_the_base_are_not_taken(tmp_path: Path) -> None:
     base = write_base(tmp_path, model_safetensors_index_json={}, README_md=b"#", training_args_bin=b"pickle")
     (base / "model.safetensors").write_bytes(b"")
-    assert set(server_files(base, "paddle", "bfloat16").contents) == {
+    assert set(server_files(base).contents) == {
         "config.json",
         "tokenizer_config.json",
         "tokenizer.model",
@@ -76,14 +76,14 @@ def test_weights_indexes_and_notes_of_the_base_are_not_taken(tmp_path: Path) -> 
 @pytest.mark.parametrize("key", TRAINING_ONLY)
 def test_keys_that_only_training_knows_are_left_out_and_told(tmp_path: Path, key: str) -> None:
     base = write_base(tmp_path, config_json={**CONFIG, key: False})
-    found = server_files(base, "paddle", "bfloat16")
+    found = server_files(base)
     assert json.loads(found.contents["config.json"]) == CONFIG
     assert found.without_keys == (key,)
 
 
 def test_what_servers_can_use_and_the_base_lacks_is_told(tmp_path: Path) -> None:
     base = write_base(tmp_path, tokenizer_config_json={"tokenizer_class": "LlamaTokenizer"})
-    found = server_files(base, "paddle", "bfloat16")
+    found = server_files(base)
     assert found.lacking == ("a chat template", "tokenizer.json", "generation_config.json")
 
 
@@ -99,21 +99,21 @@ def test_what_servers_can_use_and_the_base_lacks_is_told(tmp_path: Path) -> None
 )
 def test_what_a_server_cannot_do_without_is_asked_for(tmp_path: Path, files: dict[str, Any], expected: str) -> None:
     with pytest.raises(AdapterError) as error:
-        server_files(write_base(tmp_path, **files), "paddle", "bfloat16")
+        server_files(write_base(tmp_path, **files))
     assert expected in str(error.value)
 
 
 def test_code_goes_along_only_where_an_auto_map_asks_for_it(tmp_path: Path) -> None:
     base = write_base(tmp_path, modeling_paddleocr_vl_py=b"import configuration\n", configuration_py=b"\n")
-    assert not [name for name in server_files(base, "paddle", "bfloat16").contents if name.endswith(".py")]
+    assert not [name for name in server_files(base).contents if name.endswith(".py")]
     write_base(tmp_path, config_json={**CONFIG, "auto_map": {"AutoModel": "modeling_paddleocr_vl.Model"}})
-    found = server_files(base, "paddle", "bfloat16").contents
+    found = server_files(base).contents
     assert {"modeling_paddleocr_vl.py", "configuration.py"} <= set(found)
 
 
 def test_the_hugging_face_layout_names_transformers_own_classes(tmp_path: Path) -> None:
     base = write_base(tmp_path, tokenizer_json={"model": {}}, generation_config_json={"top_p": 0.8, "eos_token_id": 2})
-    found = server_files(base, "hugging-face", "bfloat16").contents
+    found = server_files(base, "bfloat16").contents
     config = json.loads(found["config.json"])
     assert (config["architectures"], config["torch_dtype"]) == (["Ernie4_5ForCausalLM"], "bfloat16")
     tokenizer = json.loads(found["tokenizer_config.json"])

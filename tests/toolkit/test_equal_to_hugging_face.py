@@ -21,7 +21,8 @@ from tiny_ernie import as_bfloat16, corpus, louder_weights, write_adapter_folder
 
 from erniekit_adapter.adapters.layouts import ModelShape
 from erniekit_adapter.adapters.layouts_paddleformers import apart_linears, text_linears
-from erniekit_adapter.adapters.peft import write_from_peft, write_hf_base, write_peft
+from erniekit_adapter.adapters.merge import write_hf_base
+from erniekit_adapter.adapters.peft import write_from_peft, write_peft
 from erniekit_adapter.adapters.tensor_files import Array, read_tensors, write_tensors
 
 pytestmark = pytest.mark.toolkit

@@ -22,9 +22,9 @@ from test_equal_to_hugging_face import (
 )
 
 from erniekit_adapter.adapters.layouts import ModelShape
-from erniekit_adapter.adapters.merge import list_model, merge
+from erniekit_adapter.adapters.merge import list_model, merge, write_hf_base
 from erniekit_adapter.adapters.merge_check import check_merge
-from erniekit_adapter.adapters.peft import read_base, read_native, write_hf_base, write_peft
+from erniekit_adapter.adapters.peft import read_base, read_native, write_peft
 from erniekit_adapter.adapters.tensor_files import BFLOAT16, StoredTensor, write_tensors
 from erniekit_adapter.backends.erniekit import export_settings
 from erniekit_adapter.backends.installed import find_erniekit

@@ -22,7 +22,7 @@ from erniekit_adapter.adapters import bundle
 from erniekit_adapter.adapters.layouts import ModelShape
 from erniekit_adapter.adapters.layouts_lora import Linear
 from erniekit_adapter.adapters.layouts_paddleformers import paddleocr_vl_linears, split_groups, text_linears
-from erniekit_adapter.adapters.peft import write_hf_base
+from erniekit_adapter.adapters.merge import write_hf_base
 from erniekit_adapter.adapters.tensor_files import Array, read_tensors, write_tensors
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import write_json

@@ -23,7 +23,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from erniekit_adapter.adapters.peft import write_hf_base
+from erniekit_adapter.adapters.merge import write_hf_base
 from erniekit_adapter.files import sha256
 
 pytestmark = pytest.mark.toolkit
