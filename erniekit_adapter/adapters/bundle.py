@@ -120,14 +120,13 @@ def trained(project: Project) -> dict[str, Any]:
 def _forms(project: Project, training: dict[str, Any], console: Console) -> list[Form]:
     """The forms to write: those that the project names, or all that can be made of what was trained."""
     forms = project.export.forms
-    merged: tuple[Form, ...] = ("merged", "merged-hf")
-    if training["toolkit"]["name"] == "erniekit" or not set(merged) & set(forms):
+    if training["toolkit"]["name"] == "erniekit" or "merged" not in forms:
         return forms
-    what = "merged weights are made of ERNIEKit's adapters alone so far"
+    what = "PaddleFormers trained this adapter, and its base model is in the layout of transformers"
     if "forms" in project.export.model_fields_set:
-        raise misuse("export.forms", f"{what}, and PaddleFormers trained this one", "take native and peft")
-    console.print(f"merged: not written, {what}")
-    return [form for form in forms if form not in merged]
+        raise misuse("export.forms", f"found merged, which is of ERNIEKit's layout: {what}", "take merged-hf")
+    console.print(f"merged-hf instead of merged: {what}")
+    return ["merged-hf" if form == "merged" else form for form in forms]
 
 
 def _metrics(project: Project, adapter: str) -> dict[str, Any]:

@@ -6,15 +6,32 @@ else keeps its shape and changes its name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from erniekit_adapter.adapters.layouts import EMBEDDING, HEAD, ModelShape, base_shapes, erniekit_linears
 from erniekit_adapter.adapters.layouts_experts import ExpertShape, expert_linears
-from erniekit_adapter.adapters.layouts_lora import Array, Linear, whole
+from erniekit_adapter.adapters.layouts_lora import Array, Linear, listed, whole
 from erniekit_adapter.errors import fail
 from erniekit_adapter.project.catalogue import kind_of_config
+
+Layout = Literal["paddle", "hugging-face"]
+
+
+def layout_of_base(names: Iterable[str]) -> Layout:
+    """Whose layout a base model has, by the names of its tensors.
+
+    Raises:
+        AdapterError: the names are of both layouts or of none.
+    """
+    names = sorted(names)
+    paddle = [name for name in names if name.startswith("ernie.")]
+    torch = [name for name in names if name.startswith(("model.", "visual.", "mlp_AR."))]
+    if bool(paddle) == bool(torch):
+        found = f"names of ERNIEKit ({paddle[0]}) and of transformers ({torch[0]})" if paddle else listed(names)
+        raise fail("base model", f"its layout is not known: {found}", "give the model that was trained on")
+    return "paddle" if paddle else "hugging-face"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ Layout = Literal[
 ]
 _FUSED = ("qkv_proj", "up_gate_proj")
 _APART = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
-_PADDLEFORMERS = ("model.", "visual.", "mlp_AR.")
+PADDLEFORMERS = ("model.", "visual.", "mlp_AR.")
 
 
 def layout_of(sizes: Sizes, base_config: Mapping[str, Any]) -> Layout:
@@ -86,6 +86,19 @@ def linears_of(layout: Layout, base_config: Mapping[str, Any], degree: int = 1) 
     return expert_linears(ExpertShape.from_config(base_config), toolkit)
 
 
+def stored_weights(stem: str, linear: Linear, layout: Layout) -> tuple[str, ...]:
+    """What the weights of a linear layer are called in the files of the model that PaddleFormers trained on.
+
+    PaddleOCR-VL's files keep names that transformers 5 changes when it reads them; the adapter's names are the files'.
+
+    Args:
+        stem: the layer's name in the adapter.
+        linear: the layer.
+        layout: one of PaddleFormers' layouts.
+    """
+    return tuple(f"{part}.weight" for part in ((stem,) if layout == "paddleocr-vl" else linear.parts))
+
+
 def _name_problems(names: list[str]) -> Iterator[Problem]:
     for name in sorted(name for name in names if not name.endswith((".lora_A", ".lora_B"))):
         if name.startswith("base_model."):
@@ -96,7 +109,7 @@ def _name_problems(names: list[str]) -> Iterator[Problem]:
             yield Problem(name, "is no lora_A and no lora_B: PEFT's plain LoRA cannot say it", "export the merged form")
     plain = [name for name in names if name.endswith((".lora_A", ".lora_B"))]
     erniekit = [name for name in plain if name.startswith("ernie.")]
-    paddleformers = [name for name in plain if name.startswith(_PADDLEFORMERS)]
+    paddleformers = [name for name in plain if name.startswith(PADDLEFORMERS)]
     if others := sorted(set(plain) - {*erniekit, *paddleformers}):
         yield Problem(listed(others), "are names of no known toolkit", "known are ERNIEKit and PaddleFormers")
     if erniekit and paddleformers:

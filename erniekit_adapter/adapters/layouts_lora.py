@@ -25,7 +25,7 @@ _NOT_PLAIN_LORA = (
     *("trainable_bias", "trainable_modules", "enable_lora_list", "do_qat"),
 )
 # What ERNIEKit and what PaddleFormers call it.
-_DEGREES = ("tensor_parallel_degree", "tensor_model_parallel_size")
+DEGREES = ("tensor_parallel_degree", "tensor_model_parallel_size")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def column_order_degree(lora_config: Mapping[str, Any], given: int | None) -> in
         if given < 1:
             raise fail("tensor_parallel_degree", f"{given} is less than 1")
         return given
-    named = [key for key in _DEGREES if isinstance(lora_config.get(key), int) and lora_config[key] > 1]
+    named = [key for key in DEGREES if isinstance(lora_config.get(key), int) and lora_config[key] > 1]
     for key in named:
         what = f"{lora_config[key]}: the columns of fused projections may be ordered part by part, and no shape tells"
         remedy = "train with tensor_parallel_degree 1, or say the degree whose order the file has (1: it is joined)"

@@ -15,12 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from erniekit_adapter.adapters.layouts_base import base_layout
+from erniekit_adapter.adapters.layouts_base import Layout, base_layout, layout_of_base
 from erniekit_adapter.adapters.merge_jobs import Done, Job, jobs
-from erniekit_adapter.adapters.merge_plan import Layout, Output, Pair, pair_up, planned_outputs
+from erniekit_adapter.adapters.merge_pairs import Pair, pair_up, pair_up_turned
+from erniekit_adapter.adapters.merge_plan import Output, planned_outputs
 from erniekit_adapter.adapters.peft import NATIVE_INDEX, read_native
 from erniekit_adapter.adapters.proof import Dtype
 from erniekit_adapter.adapters.server_files import ServerFiles, server_files
@@ -104,10 +106,10 @@ def merge(
     Files are those of the base model: its shards under its names, each tensor once, of its own type.
 
     Args:
-        base_dir: the base model in ERNIEKit's layout.
-        adapter_dir: the adapter as ERNIEKit wrote it.
+        base_dir: the base model that was trained on: ERNIEKit's is in its own layout, PaddleFormers' in Hugging Face's.
+        adapter_dir: the adapter as the toolkit wrote it.
         output: the folder to write; one that is there already is replaced when all is done.
-        layout: `paddle` keeps ERNIEKit's layout, `hugging-face` writes that of transformers and vLLM.
+        layout: `paddle` is ERNIEKit's layout, `hugging-face` that of transformers, PaddleFormers and vLLM.
         on_progress: called with the bytes written so far and the bytes in all.
 
     Raises:
@@ -117,10 +119,13 @@ def merge(
     """
     started = time.perf_counter()
     _check_places(output, base_dir, adapter_dir)
-    base = list_model(base_dir)
-    lora_config = read_native(adapter_dir)[1]
-    pairs = pair_up(base, list_indexed(adapter_dir / NATIVE_INDEX), lora_config)
-    plan = _planned(base_dir, base, pairs, layout)
+    base, config = list_model(base_dir), _config(base_dir)
+    adapter, lora_config = list_indexed(adapter_dir / NATIVE_INDEX), read_native(adapter_dir)[1]
+    if layout_of_base(base) == "paddle":
+        pairs = pair_up(base, adapter, lora_config)
+    else:
+        pairs = pair_up_turned(base, adapter, lora_config, config)
+    plan = _planned(base_dir, base, config, pairs, layout)
     done, tensors = _write_model(output, plan, on_progress)
     differing = {job.name for job in done if job.differs}
     return MergeReport(
@@ -145,7 +150,11 @@ def write_hf_base(model: Path, output: Path) -> None:
         UsageError: the output would replace the model.
     """
     _check_places(output, model)
-    _write_model(output, _planned(model, list_model(model), {}, "hugging-face"), lambda written, total: None)
+    base = list_model(model)
+    if layout_of_base(base) == "hugging-face":
+        raise fail(model, "is in the layout of transformers already", "use it as it is")
+    plan = _planned(model, base, _config(model), {}, "hugging-face")
+    _write_model(output, plan, lambda written, total: None)
 
 
 def _check_places(output: Path, *sources: Path) -> None:
@@ -154,11 +163,25 @@ def _check_places(output: Path, *sources: Path) -> None:
             raise misuse(output, f"holds {source}, and would be replaced by the merge", "choose another folder")
 
 
-def _planned(base_dir: Path, base: Mapping[str, StoredTensor], pairs: Mapping[str, Pair], layout: Layout) -> _Plan:
+def _config(base_dir: Path) -> dict[str, Any]:
     config = read_json(base_dir / "config.json")
     if not isinstance(config, dict):
         raise fail(base_dir / "config.json", "is not an object", "download the model again")
-    target = base_layout(config) if layout == "hugging-face" else None
+    return config
+
+
+def _planned(
+    base_dir: Path,
+    base: Mapping[str, StoredTensor],
+    config: Mapping[str, Any],
+    pairs: Mapping[str, Pair],
+    layout: Layout,
+) -> _Plan:
+    own = layout_of_base(base)
+    if own == "hugging-face" and layout == "paddle":
+        what = "is in the layout of transformers, and a merge in ERNIEKit's was asked for"
+        raise fail(base_dir, what, "take the Hugging Face layout: merged-hf")
+    target = base_layout(config) if own != layout else None
     outputs = planned_outputs(base, target)
     return _Plan(base_dir, base, pairs, layout, outputs, server_files(base_dir, _torch_dtype(base) if target else None))
 

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from erniekit_adapter.adapters.layouts import Array, lora_scaling, merged_weight
-from erniekit_adapter.adapters.layouts_base import BaseLayout, base_layout, to_hugging_face
+from erniekit_adapter.adapters.layouts_base import BaseLayout, base_layout, layout_of_base, to_hugging_face
+from erniekit_adapter.adapters.layouts_detection import layout_of, linears_of, stored_weights
+from erniekit_adapter.adapters.layouts_lora import Linear, shapes_of
 from erniekit_adapter.adapters.tensor_files import BFLOAT16
 from erniekit_adapter.errors import AdapterError, Problem
 
@@ -79,11 +81,11 @@ def check_hf_merge(
 ) -> MergeCheck:
     """Hold a model merged into Hugging Face's layout against base + scaling · A·B, one tensor at a time.
 
-    Whole weights are added up and then cut, where the merge cuts first.
+    Whole products are cut, where the merge cuts B first.
 
     Args:
-        base: the base model's tensors in ERNIEKit's layout.
-        adapter: `lora_A` (in, r) and `lora_B` (r, out) of the changed weights.
+        base: the base model's tensors, of ERNIEKit's layout or, as PaddleFormers trains on, of Hugging Face's.
+        adapter: the toolkit's `lora_A` (in, r) and `lora_B` (r, out).
         lora_config: rank, alpha and rslora.
         base_config: the content of the base model's config.json.
         merged: the merged model's tensors.
@@ -91,8 +93,15 @@ def check_hf_merge(
     Raises:
         AdapterError: tensors missing, extra, of another shape or with other numbers; all of them at once.
     """
-    expected = _turned(base, adapter, lora_scaling(lora_config), base_layout(base_config))
-    return _held(expected, merged, list(_stray(base, adapter)))
+    scaling = lora_scaling(lora_config)
+    if layout_of_base(base) == "paddle":
+        expected = _turned(base, adapter, scaling, base_layout(base_config))
+        return _held(expected, merged, list(_stray(base, adapter)))
+    places = _places(adapter, base_config)
+    known = {place.stem for name, place in places.items() if name in base}
+    stray = [name for name in sorted(adapter) if name.rpartition(".")[0] not in known]
+    problems = [Problem(name, "belongs to no weight of the base model") for name in stray]
+    return _held(_added(base, adapter, scaling, places), merged, problems)
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,37 @@ def _turned(
         after = {} if added is None else to_hugging_face({name: added}, layout)
         for part, before in to_hugging_face({name: base[name]}, layout).items():
             yield _Expected(part, before, after.get(part))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a weight of Hugging Face's layout lies in PaddleFormers' adapter: which part of which layer."""
+
+    stem: str
+    linear: Linear
+    part: int
+
+
+def _places(adapter: Mapping[str, Array], base_config: Mapping[str, Any]) -> dict[str, _Place]:
+    layout = layout_of(shapes_of(adapter), base_config)
+    return {
+        weight: _Place(stem, linear, part)
+        for stem, linear in linears_of(layout, base_config).items()
+        if f"{stem}.lora_A" in adapter
+        for part, weight in enumerate(stored_weights(stem, linear, layout))
+    }
+
+
+def _added(
+    base: Mapping[str, Array], adapter: Mapping[str, Array], scaling: float, places: Mapping[str, _Place]
+) -> Iterator[_Expected]:
+    for name in sorted(base):
+        if (place := places.get(name)) is None:
+            yield _Expected(name, base[name], None)
+            continue
+        a, b = (as_float32(adapter[f"{place.stem}.{matrix}"]) for matrix in ("lora_A", "lora_B"))
+        change = np.float32(scaling) * place.linear.split(a @ b)[place.part].T
+        yield _Expected(name, base[name], as_float32(base[name]) + change)
 
 
 def _held(expected: Iterable[_Expected], merged: Mapping[str, Array], problems: list[Problem]) -> MergeCheck:

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from erniekit_adapter.adapters.layouts import Array
-from erniekit_adapter.adapters.merge_plan import Output, Pair
+from erniekit_adapter.adapters.merge_pairs import Pair
+from erniekit_adapter.adapters.merge_plan import Output
 from erniekit_adapter.adapters.tensor_files import StoredTensor
 from erniekit_adapter.errors import fail
 
@@ -180,11 +181,14 @@ def product(a: Float32, b: Float32) -> Float32:
 
 
 def _factors(pair: Pair) -> tuple[Float32, Float32]:
-    """A, and B times the scaling, in float32."""
+    """The two whose product is added to the weight, in float32: A and B times the scaling, or both turned."""
     a = np.array(pair.a.map(_DTYPES[pair.a.dtype]), np.float32)
     b = np.array(pair.b.map(_DTYPES[pair.b.dtype]), np.float32)
     b *= np.float32(pair.scaling)
-    return a, b
+    if pair.columns is None:
+        return a, b
+    own = np.concatenate([b[:, run] for run in pair.columns], axis=1)
+    return np.ascontiguousarray(own.T), np.ascontiguousarray(a.T)
 
 
 def _all_finite(array: Array) -> bool:

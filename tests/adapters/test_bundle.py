@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from bundle_examples import CONFIG, exported, trained
+from bundle_examples import CONFIG, LORA_CONFIG, SHAPE, exported, trained
+from merge_examples import random_adapter_of, random_base, write_adapter, write_base
 
+from erniekit_adapter.adapters.layouts_base import dense_base, to_hugging_face
+from erniekit_adapter.adapters.layouts_paddleformers import text_linears
 from erniekit_adapter.adapters.tensor_files import read_tensors
 from erniekit_adapter.errors import AdapterError, GateError, UsageError
 from erniekit_adapter.files import sha256, write_json
@@ -16,6 +21,7 @@ from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
 
 pytestmark = pytest.mark.usefixtures("nothing_to_read_with")
+LORA_OF_ALL = {**LORA_CONFIG, "lora_dropout": 0.0, "target_modules": [".*_proj"]}
 
 
 @pytest.mark.parametrize(
@@ -38,8 +44,40 @@ def by_paddleformers(project: Project) -> Project:
 
 
 def test_merged_weights_of_a_paddleformers_adapter_are_refused_where_they_are_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="made of ERNIEKit's adapters alone so far, and PaddleFormers trained this"):
+    with pytest.raises(UsageError, match=r"found merged, .* PaddleFormers trained this .*\n.*take merged-hf"):
         exported(by_paddleformers(trained(tmp_path, forms=("native", "merged"))))
+
+
+def trained_by_paddleformers(folder: Path, **export_settings: Any) -> Project:
+    """A run of PaddleFormers: its base model in transformers' layout, an adapter of all its linear layers."""
+    project = by_paddleformers(trained(folder))
+    shutil.rmtree(folder / "model")
+    weights = to_hugging_face(random_base(SHAPE), dense_base(SHAPE))
+    weights = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+    write_base(folder / "model", weights, SHAPE)
+    shutil.rmtree(project.training_dir / "output")
+    write_adapter(project.training_dir / "output", random_adapter_of(text_linears(SHAPE)), LORA_OF_ALL)
+    path = project.training_dir / "manifest.json"
+    made = json.loads(path.read_text())
+    write_json(path, {**made, "base_model": model_fingerprint(folder / "model")})
+    settings = project.model_dump(exclude_unset=True) | {"export": export_settings}
+    return Project.model_validate(settings)
+
+
+def test_without_a_word_on_forms_a_paddleformers_bundle_has_those_that_fit_its_base(tmp_path: Path) -> None:
+    project = trained_by_paddleformers(tmp_path)
+    files = exported(project)
+    manifest = json.loads(files["manifest.json"])
+    assert manifest["forms"] == ["native", "peft", "merged-hf"]
+    assert manifest["checks"]["merge_hf"]["changed"] == 7 * SHAPE.layers
+    base = read_tensors(tmp_path / "model" / "model.safetensors")
+    merged = read_tensors(project.bundle_dir / "merged-hf" / "model.safetensors")
+    assert {name: array.shape for name, array in merged.items()} == {name: array.shape for name, array in base.items()}
+
+
+def test_merged_hf_of_a_paddleformers_adapter_can_be_asked_for_alone(tmp_path: Path) -> None:
+    files = exported(trained_by_paddleformers(tmp_path, forms=["merged-hf"]))
+    assert {name.partition("/")[0] for name in files if "/" in name} == {"merged-hf"}
 
 
 def test_a_paddleformers_bundle_says_whose_adapter_it_is(tmp_path: Path) -> None:

@@ -151,8 +151,8 @@ def test_a_slow_server_ends_at_the_time_limit() -> None:
         results = list(threads.map(vlm.parse, [OCR, OCR]))
     assert [result.reason for result in results] == ["timeout", "timeout"]
     assert all(0.3 <= result.latency_s < 2 for result in results)
-    # The second one never had its turn, and says so.
-    assert sorted(result.attempts for result in results) == [0, 1]
+    # The second one has its turn in the last moment at most.
+    assert sorted(result.attempts for result in results) in ([0, 1], [1, 1])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Run inside PaddleFormers' or transformers 5's environment: PaddleOCR-VL's logits without and with an adapter.
+"""Run inside PaddleFormers' or transformers 5's environment: PaddleOCR-VL's logits without and with an adapter, merged.
 
-Usage: paddleocr_vl_logits.py paddle|torch MODEL_DIR ADAPTER_DIR OUT.npz SITE_PACKAGES. Asked is a text, and a page of
-noise with a question. SITE_PACKAGES is where PEFT is taken from when torch's environment has none.
+Usage: paddleocr_vl_logits.py paddle|torch MODEL_DIR ADAPTER_DIR MERGED_DIR OUT.npz SITE_PACKAGES. Asked is a text, and
+a page of noise with a question. SITE_PACKAGES is where PEFT is taken from when torch's environment has none.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ def with_torch(folder: str, adapter: str | None, site_packages: str) -> Arrays:
 
 
 def main() -> None:
-    library, folder, adapter, output, site_packages = sys.argv[1:]
+    library, folder, adapter, merged, output, site_packages = sys.argv[1:]
     ask = {"paddle": with_paddle, "torch": with_torch}[library]
     arrays = {}
-    for name, loaded in (("base", None), ("adapted", adapter)):
-        arrays |= {f"{name} {kind}": logits for kind, logits in ask(folder, loaded, site_packages).items()}
+    for name, model, loaded in (("base", folder, None), ("adapted", folder, adapter), ("merged", merged, None)):
+        arrays |= {f"{name} {kind}": logits for kind, logits in ask(model, loaded, site_packages).items()}
     np.savez(output, **arrays)
 
 

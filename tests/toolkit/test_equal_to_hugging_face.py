@@ -205,6 +205,11 @@ def test_a_tiny_model_repeats_byte_for_byte(folders: Folders) -> None:
 @pytest.fixture(scope="session")
 def paddleformers_adapted(folders: Folders, base: Answers, paddleformers_python: Path) -> Answers:
     """What PaddleFormers computes with an adapter in its own layout, on the model in Hugging Face's."""
+    write_paddleformers_adapter(folders)
+    return ask_paddleformers(folders, paddleformers_python, base, "hf", "pf-native")
+
+
+def write_paddleformers_adapter(folders: Folders) -> None:
     shape = ModelShape.from_config(orjson.loads((folders.root / "hf" / "config.json").read_bytes()))
     numbers, tensors = np.random.default_rng(4), {}
     for stem, linear in text_linears(shape).items():
@@ -214,13 +219,17 @@ def paddleformers_adapted(folders: Folders, base: Answers, paddleformers_python:
     names = [rf"model\.layers\..*\.{module}" for module in ("qkv_proj", "o_proj", "up_gate_proj", "down_proj")]
     config = {"r": 4, "lora_alpha": 8, "rslora": False, "lora_dropout": 0.0, "target_modules": names}
     write_adapter_folder(folders.root / "pf-native", tensors, config | {"tensor_model_parallel_size": -1})
+
+
+def ask_paddleformers(folders: Folders, python: Path, like: Answers, model: str, *adapter: str) -> Answers:
+    """Ask PaddleFormers, without or with an adapter, with exactly these prompt tokens."""
     requests, logits = folders.root / "pf.requests.jsonl", folders.root / "pf.npz"
-    lines = [json.dumps(request | {"prompt_ids": base.by_id[request["id"]]["prompt_ids"]}) for request in REQUESTS]
+    lines = [json.dumps(request | {"prompt_ids": like.by_id[request["id"]]["prompt_ids"]}) for request in REQUESTS]
     requests.write_text("\n".join(lines), encoding="utf-8")
     script = Path(__file__).with_name("paddleformers_logits.py")
-    folders.run(paddleformers_python, script, folders.root / "hf", requests, logits, folders.root / "pf-native")
+    folders.run(python, script, folders.root / model, requests, logits, *(folders.root / name for name in adapter))
     with np.load(logits) as arrays:
-        return Answers(base.by_id, {request["id"]: arrays[request["id"]] for request in REQUESTS}, [])
+        return Answers(like.by_id, {request["id"]: arrays[request["id"]] for request in REQUESTS}, [])
 
 
 def peft_of(folders: Folders, name: str, change: Callable[[str, Array], tuple[str, Array]]) -> str:

@@ -1,8 +1,8 @@
 """Mixture-of-experts adapters in PEFT's two forms, and merged by us, on transformers 4 and 5 in torch.
 
 ERNIEKit's own mixture of experts has no kernels for the CPU, so the adapter is made up: in its names, A and B random.
-The merge here is written out anew and shares no code with the layouts under test. Seen on a scale of 7: 1.7e-5 apart;
-the form of transformers 4 is 5.8 off on transformers 5.
+The merge here is written out anew and shares no code with the layouts under test. Seen on a scale of 7: 1.7e-5 apart,
+merged by us 1.1e-5; the form of transformers 4 is 5.8 off on transformers 5.
 """
 
 from __future__ import annotations

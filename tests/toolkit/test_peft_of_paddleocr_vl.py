@@ -1,7 +1,7 @@
-"""A PaddleOCR-VL adapter of PaddleFormers computes in PEFT's form, on transformers 5, what it does in PaddleFormers.
+"""A PaddleOCR-VL adapter of PaddleFormers computes the same there, and on transformers 5 in PEFT's form and merged.
 
 The adapter is made up and covers the language model, the vision tower and the projector between them. Seen on CPU in
-float32: base 7e-6, adapted 8e-6 apart on a scale of 6.
+float32: base 7e-6, adapted 1.3e-5, merged 1.1e-5 apart on a scale of 6.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from erniekit_adapter.adapters.layouts_paddleformers import paddleocr_vl_linears
+from erniekit_adapter.adapters.merge import merge
 from erniekit_adapter.adapters.peft import write_peft
 from erniekit_adapter.adapters.tensor_files import Array, write_tensors
 
@@ -39,7 +40,7 @@ def logits(
     transformers_python: Path,
     transformers5_python: Path,
 ) -> dict[str, Logits]:
-    """Of PaddleFormers with its own form, and of transformers 5 with PEFT's: on a text and on a page."""
+    """Of PaddleFormers with its own form, of transformers 5 with PEFT's, of both merged: on a text and on a page."""
     root = tmp_path_factory.mktemp("ocr-vl")
     run_python(paddleformers_python, TOOLKIT / "tiny_paddleocr_vl.py", TOKENIZER, root / "model")
     config = orjson.loads((root / "model" / "config.json").read_bytes())
@@ -57,6 +58,7 @@ def logits(
     settings = {"r": 4, "lora_alpha": 8, "rslora": False, "lora_dropout": 0.0, "tensor_model_parallel_size": -1}
     (root / "native" / "lora_config.json").write_bytes(orjson.dumps(settings | {"target_modules": TARGETS}))
     assert write_peft(root / "native", config, root / "peft", "base") == "paddleocr-vl"
+    merge(root / "model", root / "native", root / "merged", "hugging-face")
     packages = next((transformers_python.parents[1] / "lib").glob("python3.*")) / "site-packages"
     found: dict[str, Logits] = {}
     for library, python, adapter in (
@@ -64,7 +66,8 @@ def logits(
         ("torch", transformers5_python, root / "peft"),
     ):
         output = root / f"{library}.npz"
-        run_python(python, TOOLKIT / "paddleocr_vl_logits.py", library, root / "model", adapter, output, packages)
+        folders = (root / "model", adapter, root / "merged")
+        run_python(python, TOOLKIT / "paddleocr_vl_logits.py", library, *folders, output, packages)
         with np.load(output) as arrays:
             found[library] = dict(arrays)
     return found
@@ -75,6 +78,16 @@ def test_both_compute_the_same(logits: dict[str, Logits], asked: str) -> None:
     ours, theirs = logits["paddle"][asked], logits["torch"][asked]
     largest = float(np.abs(ours - theirs).max())
     print(f"{asked}: logits differ by {largest:.1e} on a scale of {np.abs(ours).max():.1f}")
+    assert largest < TOLERANCE
+
+
+@pytest.mark.parametrize("library", ["paddle", "torch"])
+@pytest.mark.parametrize("kind", ["text", "page"])
+def test_merged_weights_compute_what_paddleformers_does_with_its_adapter(
+    logits: dict[str, Logits], kind: str, library: str
+) -> None:
+    largest = float(np.abs(logits["paddle"][f"adapted {kind}"] - logits[library][f"merged {kind}"]).max())
+    print(f"merged, {kind}, {library}: logits differ by {largest:.1e}")
     assert largest < TOLERANCE
 
 

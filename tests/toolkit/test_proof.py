@@ -201,7 +201,7 @@ def test_every_form_of_a_dense_model_of_paddleformers_is_proven(
     targets = [rf"model\.layers\..*\.{module}" for module in ("qkv_proj", "o_proj", "up_gate_proj", "down_proj")]
     linears = text_linears(ModelShape.from_config(config_of(tmp_path / "hf")))
     write_random_adapter(tmp_path / "run" / "training" / "output", linears, targets)
-    proof = exported(trained(tmp_path, tmp_path / "hf", "paddleformers", ["native", "peft"]))
+    proof = exported(trained(tmp_path, tmp_path / "hf", "paddleformers", ["native", "peft", "merged-hf"]))
     assert proof["reference"].startswith("native, PaddleFormers")
     assert {found["state"] for found in proof["forms"].values()} == {"proven"}
     assert proof["effect"] > proof["scale"] / 10
@@ -216,7 +216,7 @@ def test_every_form_of_paddleocr_vl_is_proven_on_text_and_on_a_page(
     targets = [r"model\.layers\..*_proj", vision, r"mlp_AR\.linear_.*"]
     linears = paddleocr_vl_linears(config_of(tmp_path / "model"))
     write_random_adapter(tmp_path / "run" / "training" / "output", linears, targets)
-    proof = exported(trained(tmp_path, tmp_path / "model", "paddleformers", ["native", "peft"]))
+    proof = exported(trained(tmp_path, tmp_path / "model", "paddleformers", ["native", "peft", "merged-hf"]))
     assert {found["state"] for found in proof["forms"].values()} == {"proven"}
     assert proof["prompts"] == 2, "one of them with a page"
     assert proof["effect"] > proof["scale"] / 10

@@ -304,10 +304,14 @@ def kill_when_written(run: Run, file: Path) -> None:
     assert not run.path("manifest.json").exists()
 
 
-def test_an_adapter_of_paddleformers_is_exported_as_peft_reads_it(adapted: Adapted) -> None:
+def test_an_adapter_of_paddleformers_is_exported_as_peft_reads_it_and_merged(adapted: Adapted) -> None:
     said = adapted.run.says("export", adapted.run.file)
-    assert "merged: not written" in said
-    peft = adapted.run.path().parent / "bundle" / "peft"
+    assert "merged-hf instead of merged" in said
+    bundle = adapted.run.path().parent / "bundle"
+    checks = json.loads((bundle / "manifest.json").read_text())["checks"]
+    assert checks["merge_hf"]["changed"] == len(adapted.run.adapter()) // 4 * (3 + 1)  # q, k, v of one, o of another
+    assert not (bundle / "merged").exists()
+    peft = bundle / "peft"
     config = json.loads((peft / "adapter_config.json").read_text())
     assert (config["lora_alpha"], sorted(config["target_modules"])) == (4, ["k_proj", "o_proj", "q_proj", "v_proj"])
     assert "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" in load_file(
