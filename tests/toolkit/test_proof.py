@@ -20,11 +20,13 @@ from tiny_ernie import as_bfloat16, corpus, louder_weights, write_adapter_folder
 
 from erniekit_adapter.adapters import bundle
 from erniekit_adapter.adapters.layouts import ModelShape
+from erniekit_adapter.adapters.layouts_base import base_layout
+from erniekit_adapter.adapters.layouts_experts import ExpertShape, expert_linears
 from erniekit_adapter.adapters.layouts_lora import Linear
 from erniekit_adapter.adapters.layouts_paddleformers import paddleocr_vl_linears, split_groups, text_linears
 from erniekit_adapter.adapters.merge import write_hf_base
 from erniekit_adapter.adapters.tensor_files import Array, read_tensors, write_tensors
-from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.errors import AdapterError, GateError
 from erniekit_adapter.files import write_json
 from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
@@ -219,4 +221,64 @@ def test_every_form_of_paddleocr_vl_is_proven_on_text_and_on_a_page(
     proof = exported(trained(tmp_path, tmp_path / "model", "paddleformers", ["native", "peft", "merged-hf"]))
     assert {found["state"] for found in proof["forms"].values()} == {"proven"}
     assert proof["prompts"] == 2, "one of them with a page"
+    assert proof["effect"] > proof["scale"] / 10
+
+
+EXPERTS: dict[str, Any] = {
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "num_hidden_layers": 3,
+    "head_dim": 16,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+    "rms_norm_eps": 1e-5,
+    "moe_num_experts": 5,
+    "moe_k": 2,
+    "moe_intermediate_size": 24,
+    "moe_num_shared_experts": 2,
+    "moe_layer_start_index": 1,
+    "moe_layer_end_index": 2,
+    "moe_layer_interval": 1,
+    "moe_use_aux_free": True,
+    "architectures": ["Ernie4_5_MoeForCausalLM"],
+    "tie_word_embeddings": True,
+    "use_bias": False,
+}
+
+
+def write_experts(model: Path) -> dict[str, Any]:
+    """A mixture of experts in ERNIEKit's layout, with the tiny base's tokenizer; its config.json."""
+    base = config_of(BASE)
+    kept = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id", "rope_theta")
+    config = EXPERTS | {key: base[key] for key in kept}
+    numbers, weights = np.random.default_rng(1), {}
+    for name, size in base_layout(config).sizes.items():
+        loud = numbers.normal(0, 1.5 / size[0] ** 0.5, size) if len(size) > 1 else numbers.normal(1, 0.3, size)
+        weights[name] = (loud * 0 if name.endswith("correction_bias") else loud).astype(np.float32)
+    weights["ernie.embed_tokens.weight"] *= np.float32(base["vocab_size"] ** 0.5 / 48**0.5)
+    model.mkdir()
+    write_tensors(model / "model.safetensors", weights, form="np")
+    write_json(model / "config.json", config)
+    for name in ("tokenizer.model", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(BASE / name, model / name)
+    return config
+
+
+@pytest.mark.usefixtures("transformers_python", "transformers5_python")
+def test_the_torch_forms_of_experts_are_held_against_one_another(tmp_path: Path) -> None:
+    """ERNIEKit's experts have no kernels for a CPU, so its own forms are not read here, and that is said."""
+    config = write_experts(tmp_path / "model")
+    linears = expert_linears(ExpertShape.from_config(config), "erniekit")
+    write_random_adapter(tmp_path / "run" / "training" / "output", linears, [".*_proj.*"])
+    project = trained(tmp_path, tmp_path / "model", "erniekit", ["native", "peft", "peft-v5", "merged", "merged-hf"])
+    with pytest.raises(GateError, match="form native: not checked: ERNIEKit's experts have no kernels for a CPU"):
+        exported(project)
+    proof = exported(project, allow_unproven=True)
+    states = {form: found["state"] for form, found in proof["forms"].items()}
+    assert states == dict.fromkeys(("native", "merged"), "not checked") | dict.fromkeys(
+        ("peft", "peft-v5", "merged-hf"), "proven"
+    )
+    assert proof["reference"].startswith("peft, transformers 4")
+    assert proof["forms"]["peft-v5"]["read_by"].startswith("transformers 5")
     assert proof["effect"] > proof["scale"] / 10
