@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from erniekit_adapter.adapters.merge_check import check_adapter_changes_somethin
 from erniekit_adapter.adapters.peft import READERS, Reader, read_base, read_native, write_peft
 from erniekit_adapter.adapters.proving import Written, proof_lines, prove
 from erniekit_adapter.adapters.readers import find_readers, refuse_unread
+from erniekit_adapter.adapters.tensor_parallel import write_joined
 from erniekit_adapter.errors import fail, misuse
 from erniekit_adapter.files import read_json, refuse_foreign_folder, write_json, writing_folder
 from erniekit_adapter.project.catalogue import Kind, kind_of_config
@@ -54,9 +58,9 @@ def export(project: Project, console: Console, *, allow_unproven: bool = False) 
     readers = find_readers(forms, backend, kind, base_dir, project.training.device)
     if not allow_unproven:
         refuse_unread(readers.unread)
-    with writing_folder(project.bundle_dir) as bundle:
-        checks = _write_forms(project, forms, source, bundle, console)
-        written = Written(bundle, source, base_dir, stored_dtype(base_dir), torch_base=backend == "paddleformers")
+    with _in_whole_order(project, source, base_config) as ordered, writing_folder(project.bundle_dir) as bundle:
+        checks = _write_forms(project, forms, ordered, bundle, console)
+        written = Written(bundle, ordered, base_dir, stored_dtype(base_dir), torch_base=backend == "paddleformers")
         proof, unread = prove(project, forms, readers, written, console)
         if not allow_unproven:
             refuse_unread(unread)
@@ -69,6 +73,22 @@ def export(project: Project, console: Console, *, allow_unproven: bool = False) 
         console.print(line)
     console.print(f"bundle: {project.bundle_dir}")
     return manifest
+
+
+@contextmanager
+def _in_whole_order(project: Project, source: Path, base_config: dict[str, Any]) -> Iterator[Path]:
+    """The adapter itself, or a copy with its columns in the order of a whole model where the project says it has not.
+
+    Raises:
+        AdapterError: a mixture of experts, or a degree that cannot have cut this model.
+    """
+    degree = project.export.tensor_parallel_degree
+    if degree is None:
+        yield source
+        return
+    with tempfile.TemporaryDirectory(prefix=".joined-", dir=project.output_dir) as folder:
+        write_joined(source, base_config, degree, Path(folder) / "native")
+        yield Path(folder) / "native"
 
 
 def _write_forms(project: Project, forms: list[Form], source: Path, bundle: Path, console: Console) -> dict[str, Any]:

@@ -17,12 +17,8 @@ import numpy.typing as npt
 
 from erniekit_adapter.adapters.layouts_lora import (
     Linear,
-    check_lora,
-    column_order_degree,
-    convert_lora,
-    shapes_of,
 )
-from erniekit_adapter.errors import AdapterError, Problem, fail
+from erniekit_adapter.errors import AdapterError, Problem
 
 Array = npt.NDArray[Any]
 
@@ -100,8 +96,8 @@ class ModelShape:
         return self.kv_heads == self.heads
 
 
-# A module's name, the model's sizes and the tensor-parallel degree, to what cuts the module's columns.
-Splitter = Callable[[str, ModelShape, int], Callable[[Array], list[Array]]]
+# A module's name and the model's sizes, to what cuts the module's columns.
+Splitter = Callable[[str, ModelShape], Callable[[Array], list[Array]]]
 
 
 def _config_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -183,129 +179,30 @@ def join_columns(module: str, parts: Mapping[str, Array], shape: ModelShape) -> 
     return np.concatenate(arrays, axis=1)
 
 
-def erniekit_linears(shape: ModelShape, degree: int = 1) -> dict[str, Linear]:
-    """The linear layers of a dense model as ERNIEKit keeps them.
-
-    Args:
-        shape: the model's sizes.
-        degree: in how many tensor-parallel parts the columns of fused projections are still ordered.
-
-    Raises:
-        AdapterError: `degree` does not divide the heads and the feed-forward width.
-    """
-    return fused_linears(shape, degree, "ernie", column_splitter)
+def erniekit_linears(shape: ModelShape) -> dict[str, Linear]:
+    """The linear layers of a dense model as ERNIEKit keeps them."""
+    return fused_linears(shape, "ernie", column_splitter)
 
 
-def fused_linears(shape: ModelShape, degree: int, prefix: str, splitter: Splitter) -> dict[str, Linear]:
+def fused_linears(shape: ModelShape, prefix: str, splitter: Splitter) -> dict[str, Linear]:
     """The linear layers of a dense model that fuses q, k and v, and gate and up.
 
     Args:
         shape: the model's sizes.
-        degree: in how many tensor-parallel parts the columns of fused projections are still ordered.
         prefix: what the toolkit puts before `layers`.
         splitter: how the columns of a module are cut.
-
-    Raises:
-        AdapterError: `degree` does not divide the heads and the feed-forward width.
     """
-    check_degree(shape, degree)
     linears: dict[str, Linear] = {}
     for layer in range(shape.layers):
         for module, size in linear_shapes(shape).items():
             parts = tuple(f"model.layers.{layer}.{part}" for part in PARTS[module])
-            linears[f"{prefix}.layers.{layer}.{module}"] = Linear(module, size, parts, splitter(module, shape, degree))
+            linears[f"{prefix}.layers.{layer}.{module}"] = Linear(module, size, parts, splitter(module, shape))
     return linears
 
 
-def column_splitter(module: str, shape: ModelShape, degree: int) -> Callable[[Array], list[Array]]:
-    """How ERNIEKit's columns of a module are cut, of which `degree` processes each held a share."""
-
-    def split(array: Array) -> list[Array]:
-        ordered = undo_tensor_parallel(module, array, shape, degree)
-        return list(split_columns(module, ordered, shape).values())
-
-    return split
-
-
-def lora_to_peft(
-    tensors: Mapping[str, Array],
-    shape: ModelShape,
-    lora_config: Mapping[str, Any],
-    tensor_parallel_degree: int | None = None,
-) -> dict[str, Array]:
-    """Turn an adapter of a dense model in ERNIEKit's layout into PEFT's.
-
-    A fused projection has one `lora_A`; each projection cut from it gets that same A and its own columns of `lora_B`.
-
-    Args:
-        tensors: ERNIEKit's names with `lora_A` (in, r) and `lora_B` (r, out), of any dtype.
-        shape: the base model's sizes.
-        lora_config: the content of lora_config.json.
-        tensor_parallel_degree: in how many parts the columns are still ordered, see `column_order_degree`.
-
-    Returns:
-        PEFT's names with `lora_A` (r, in) and `lora_B` (out, r); arrays may be views that are not contiguous.
-
-    Raises:
-        AdapterError: the adapter is not plain LoRA, or a tensor is missing, has another shape or has no place in the
-            result; all problems at once.
-    """
-    linears = erniekit_linears(shape, column_order_degree(lora_config, tensor_parallel_degree))
-    check_lora(shapes_of(tensors), linears, lora_config)
-    return convert_lora(tensors, linears)
-
-
-def check_degree(shape: ModelShape, degree: int) -> None:
-    """Refuse a tensor-parallel degree that cannot have cut this model into equal parts.
-
-    Raises:
-        AdapterError: `degree` does not divide the heads and the feed-forward width.
-    """
-    sizes = {"query heads": shape.heads, "key and value heads": shape.kv_heads, "feed-forward width": shape.ffn}
-    if uneven := [f"{size} {name}" for name, size in sizes.items() if size % degree]:
-        raise fail("tensor_parallel_degree", f"{degree} does not divide the model's {', '.join(uneven)}")
-
-
-def undo_tensor_parallel(module: str, array: Array, shape: ModelShape, degree: int) -> Array:
-    """Bring columns that lie part by part into the order of a whole model.
-
-    A tensor-parallel run gives each of `degree` processes an equal share of every projection, so joined end to end
-    the columns of `qkv_proj` are [q0 k0 v0 | q1 k1 v1 | …] and those of `up_gate_proj` [gate0 up0 | gate1 up1 | …].
-    Where q, k and v interleave head by head, and where nothing is fused, the order is the same with and without.
-
-    Args:
-        module: ERNIEKit's name within a layer, a key of `PARTS`.
-        array: (rows, out): a weight, or a `lora_B`.
-        shape: the whole model's sizes.
-        degree: the number of parts, which divides heads and widths.
-
-    Returns:
-        (rows, out) with the columns that `split_columns` expects.
-    """
-    if (widths := _fused_widths(module, shape)) is None or degree == 1:
-        return array
-    pieces = np.split(array, degree, axis=1)
-    cuts = np.cumsum([width // degree for width in widths])[:-1]
-    shares = [np.split(piece, cuts, axis=1) for piece in pieces]
-    return np.concatenate([share[part] for part in range(len(widths)) for share in shares], axis=1)
-
-
-def apply_tensor_parallel(module: str, array: Array, shape: ModelShape, degree: int) -> Array:
-    """Order columns part by part, as `degree` tensor-parallel processes hold them: undoes `undo_tensor_parallel`."""
-    if (widths := _fused_widths(module, shape)) is None or degree == 1:
-        return array
-    projections = np.split(array, np.cumsum(widths)[:-1], axis=1)
-    shares = [np.split(projection, degree, axis=1) for projection in projections]
-    return np.concatenate([share[rank] for rank in range(degree) for share in shares], axis=1)
-
-
-def _fused_widths(module: str, shape: ModelShape) -> list[int] | None:
-    """The widths of the projections that lie one after the other in a module's columns; None where none do."""
-    if module == UP_GATE:
-        return [shape.ffn, shape.ffn]
-    if module == QKV and not shape.interleaved:
-        return [shape.q_width, shape.kv_width, shape.kv_width]
-    return None
+def column_splitter(module: str, shape: ModelShape) -> Callable[[Array], list[Array]]:
+    """How ERNIEKit's columns of a module are cut."""
+    return lambda array: list(split_columns(module, array, shape).values())
 
 
 def lora_scaling(lora_config: Mapping[str, Any]) -> float:

@@ -63,25 +63,22 @@ def layout_of(sizes: Sizes, base_config: Mapping[str, Any]) -> Layout:
     return "paddleformers-apart" if apart else "paddleformers"
 
 
-def linears_of(layout: Layout, base_config: Mapping[str, Any], degree: int = 1) -> dict[str, Linear]:
-    """The table of linear layers of a layout; `degree` is that of `column_order_degree`.
+def linears_of(layout: Layout, base_config: Mapping[str, Any]) -> dict[str, Linear]:
+    """The table of linear layers of a layout.
 
     Raises:
-        AdapterError: the config lacks a size, or the degree cannot be undone.
+        AdapterError: the config lacks a size.
     """
     # transformers leaves out a value that is its default; no linear layer hangs on whether the head is tied.
     base_config = {"tie_word_embeddings": True, **base_config}
     if layout == "erniekit":
-        return erniekit_linears(ModelShape.from_config(base_config), degree)
+        return erniekit_linears(ModelShape.from_config(base_config))
     if layout == "paddleformers":
-        return text_linears(ModelShape.from_config(base_config), degree)
+        return text_linears(ModelShape.from_config(base_config))
     if layout == "paddleformers-apart":
         return apart_linears(ModelShape.from_config(base_config))
     if layout == "paddleocr-vl":
         return paddleocr_vl_linears(base_config)
-    if degree > 1:
-        what = f"{degree}: how a model with experts is cut depends on expert parallelism, so it is not undone"
-        raise fail("tensor_parallel_degree", what, "train with tensor_parallel_degree 1")
     toolkit: Literal["erniekit", "paddleformers"] = "erniekit" if layout == "erniekit-experts" else "paddleformers"
     return expert_linears(ExpertShape.from_config(base_config), toolkit)
 

@@ -132,29 +132,14 @@ def lora_config_problems(lora_config: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(f"lora_config.json {key}", f"{lora_config[key]!r} has no counterpart in PEFT's LoRA", remedy)
 
 
-def column_order_degree(lora_config: Mapping[str, Any], given: int | None) -> int:
-    """In how many tensor-parallel parts the columns of fused layers are still ordered; 1 is the order of a whole model.
-
-    No shape tells [q0 k0 v0 | q1 k1 v1] from [q0 q1 | k0 k1 | v0 v1], so somebody has to say it.
-
-    Args:
-        lora_config: the content of lora_config.json, whose degree may say -1 after a tensor-parallel run.
-        given: what the caller knows; None to go by lora_config.json.
-
-    Raises:
-        AdapterError: lora_config.json names a degree over 1 and the caller does not say which order the columns have,
-            or `given` is less than 1.
-    """
-    if given is not None:
-        if given < 1:
-            raise fail("tensor_parallel_degree", f"{given} is less than 1")
-        return given
-    named = [key for key in DEGREES if isinstance(lora_config.get(key), int) and lora_config[key] > 1]
-    for key in named:
-        what = f"{lora_config[key]}: the columns of fused projections may be ordered part by part, and no shape tells"
-        remedy = "train with tensor_parallel_degree 1, or say the degree whose order the file has (1: it is joined)"
-        raise fail(f"lora_config.json {key}", what, remedy)
-    return 1
+def degree_problems(lora_config: Mapping[str, Any]) -> Iterator[Problem]:
+    """A tensor-parallel degree over 1: no shape tells [q0 k0 v0 | q1 k1 v1] from [q0 q1 | k0 k1 | v0 v1]."""
+    for key in DEGREES:
+        degree = lora_config.get(key)
+        if isinstance(degree, int) and degree > 1:
+            what = f"{degree}: fused projections may have their columns ordered by rank, and no shape tells"
+            remedy = "say it in export.tensor_parallel_degree: the degree, or 1 where the columns are joined"
+            yield Problem(f"lora_config.json {key}", what, remedy)
 
 
 def peft_config(lora_config: Mapping[str, Any], tensors: Mapping[str, Array], base_model_name: str) -> dict[str, Any]:

@@ -56,24 +56,16 @@ def join_groups(q: Array, k: Array, v: Array, shape: ModelShape) -> Array:
     return np.concatenate(parts, axis=2).reshape(rows, shape.q_width + 2 * shape.kv_width)
 
 
-def group_splitter(module: str, shape: ModelShape, degree: int) -> Callable[[Array], list[Array]]:
-    """How PaddleFormers' columns of a module are cut; a tensor-parallel run cuts between groups, and within up_gate."""
+def group_splitter(module: str, shape: ModelShape) -> Callable[[Array], list[Array]]:
+    """How PaddleFormers' columns of a module are cut."""
     if module == QKV:
         return lambda array: split_groups(array, shape)
-    return column_splitter(module, shape, degree)
+    return column_splitter(module, shape)
 
 
-def text_linears(shape: ModelShape, degree: int = 1) -> dict[str, Linear]:
-    """The linear layers of a dense text model as PaddleFormers 1.2 keeps them.
-
-    Args:
-        shape: the model's sizes.
-        degree: in how many tensor-parallel parts the columns of fused projections are still ordered.
-
-    Raises:
-        AdapterError: `degree` does not divide the heads and the feed-forward width.
-    """
-    return fused_linears(shape, degree, "model", group_splitter)
+def text_linears(shape: ModelShape) -> dict[str, Linear]:
+    """The linear layers of a dense text model as PaddleFormers 1.2 keeps them."""
+    return fused_linears(shape, "model", group_splitter)
 
 
 def apart_linears(shape: ModelShape, target: str = "model.layers") -> dict[str, Linear]:

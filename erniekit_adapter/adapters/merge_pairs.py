@@ -16,7 +16,7 @@ import numpy as np
 
 from erniekit_adapter.adapters.layouts import lora_scaling
 from erniekit_adapter.adapters.layouts_detection import PADDLEFORMERS, layout_of, linears_of, stored_weights
-from erniekit_adapter.adapters.layouts_lora import DEGREES, Linear, check_lora, listed
+from erniekit_adapter.adapters.layouts_lora import Linear, check_lora, degree_problems, listed
 from erniekit_adapter.adapters.tensor_files import StoredTensor
 from erniekit_adapter.errors import AdapterError, Problem, fail
 
@@ -138,11 +138,7 @@ def _config_problems(lora_config: Mapping[str, Any]) -> Iterator[Problem]:
         if lora_config.get(key) not in (None, False, "none", []):
             what = f"{lora_config[key]!r}: such an adapter is not base + scaling · A·B"
             yield Problem(f"lora_config.json {key}", what, "train without it")
-    for key in DEGREES:
-        degree = lora_config.get(key)
-        if isinstance(degree, int) and degree > 1:
-            what = f"{degree}: fused projections have their columns ordered by rank, which no shape tells for certain"
-            yield Problem(f"lora_config.json {key}", what, f"train with {key} 1")
+    yield from degree_problems(lora_config)
 
 
 def _stray(base: Mapping[str, StoredTensor], adapter: Mapping[str, StoredTensor]) -> Iterator[Problem]:

@@ -12,13 +12,13 @@ from erniekit_adapter.adapters.layouts_experts import ExpertShape, Toolkit, conv
 from erniekit_adapter.adapters.layouts_from_peft import lora_from_peft
 from erniekit_adapter.adapters.layouts_lora import (
     check_lora,
-    column_order_degree,
     convert_lora,
+    degree_problems,
     peft_config,
     shapes_of,
 )
 from erniekit_adapter.adapters.tensor_files import read_indexed, read_tensors, write_tensors
-from erniekit_adapter.errors import fail
+from erniekit_adapter.errors import AdapterError, fail
 from erniekit_adapter.files import read_json, write_json, writing_folder
 from erniekit_adapter.project.catalogue import Kind
 
@@ -57,7 +57,6 @@ def write_peft(
     output: Path,
     base_model_name: str,
     reader: Reader = "v4",
-    tensor_parallel_degree: int | None = None,
 ) -> Layout:
     """Write a toolkit's adapter in PEFT's form, whole or not at all; the same input gives the same bytes.
 
@@ -68,8 +67,6 @@ def write_peft(
         base_model_name: what PEFT shall look for as base model.
         reader: who shall read it, see `READERS`. It matters for mixture-of-experts models alone: each reader loads the
             other's file with a warning at most, and computes something else.
-        tensor_parallel_degree: in how many parts the columns of fused projections are still ordered; None to go by
-            lora_config.json, which refuses a degree over 1, and 1 to say that they are joined whatever it says.
 
     Returns:
         the layout that the adapter was found to have.
@@ -81,8 +78,9 @@ def write_peft(
     sizes = shapes_of(tensors)
     layout = layout_of(sizes, base_config)
     apart = layout == "paddleformers-apart" or layout == "paddleocr-vl"
-    degree = 1 if apart else column_order_degree(lora_config, tensor_parallel_degree)
-    linears = linears_of(layout, base_config, degree)
+    if not apart and (problems := list(degree_problems(lora_config))):
+        raise AdapterError(problems)
+    linears = linears_of(layout, base_config)
     check_lora(sizes, linears, lora_config)
     if reader == "v5" and (layout == "erniekit-experts" or layout == "paddleformers-experts"):
         toolkit: Toolkit = "erniekit" if layout == "erniekit-experts" else "paddleformers"
@@ -119,10 +117,15 @@ def write_from_peft(peft: Path, base_config: dict[str, Any], output: Path, toolk
         raise fail(peft / PEFT_CONFIG, "is not an object")
     shape = ModelShape.from_config({"tie_word_embeddings": True, **base_config})
     native, lora_config = lora_from_peft(read_tensors(peft / PEFT_WEIGHTS), shape, config, toolkit)
-    size_bytes = sum(array.nbytes for array in native.values())
+    write_native(output, native, lora_config)
+
+
+def write_native(output: Path, tensors: Mapping[str, Array], lora_config: Mapping[str, Any]) -> None:
+    """Write an adapter as a toolkit takes it, whole or not at all."""
+    size_bytes = sum(array.nbytes for array in tensors.values())
     with writing_folder(output) as folder:
-        write_tensors(folder / NATIVE_WEIGHTS, native, form="np")
-        index = {"metadata": {"total_size": size_bytes}, "weight_map": dict.fromkeys(native, NATIVE_WEIGHTS)}
+        write_tensors(folder / NATIVE_WEIGHTS, tensors, form="np")
+        index = {"metadata": {"total_size": size_bytes}, "weight_map": dict.fromkeys(tensors, NATIVE_WEIGHTS)}
         write_json(folder / NATIVE_INDEX, index)
         write_json(folder / "lora_config.json", lora_config)
 

@@ -156,6 +156,9 @@ class ExportSection(Section):
     """What the bundle holds."""
 
     forms: list[Form] = Field(["native", "peft", "merged"], min_length=1)
+    tensor_parallel_degree: int | None = Field(
+        None, ge=1, description="in how many parts a tensor-parallel run left the adapter's columns; 1: they are joined"
+    )
 
 
 class EvaluateSection(Section):

@@ -12,8 +12,8 @@ import orjson
 import pytest
 from hypothesis import strategies as st
 
-from erniekit_adapter.adapters.layouts import PARTS, Array, ModelShape, linear_shapes
-from erniekit_adapter.adapters.layouts_lora import Linear
+from erniekit_adapter.adapters.layouts import PARTS, Array, ModelShape, erniekit_linears, linear_shapes
+from erniekit_adapter.adapters.layouts_lora import Linear, check_lora, convert_lora, shapes_of
 from erniekit_adapter.adapters.tensor_files import write_tensors
 from erniekit_adapter.errors import AdapterError
 
@@ -90,3 +90,10 @@ def native_folder(folder: Path, tensors: dict[str, Array], config: Mapping[str, 
     (folder / "peft_model.safetensors.index.json").write_bytes(orjson.dumps(index))
     (folder / "lora_config.json").write_bytes(orjson.dumps(dict(config)))
     return folder
+
+
+def lora_to_peft(tensors: dict[str, Array], shape: ModelShape, lora_config: dict[str, Any]) -> dict[str, Array]:
+    """An adapter of a dense model in ERNIEKit's layout, in PEFT's: what writing one does, without any file."""
+    linears = erniekit_linears(shape)
+    check_lora(shapes_of(tensors), linears, lora_config)
+    return convert_lora(tensors, linears)

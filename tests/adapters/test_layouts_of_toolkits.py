@@ -26,16 +26,9 @@ from layout_examples import (
 )
 
 from erniekit_adapter.adapters.layouts import (
-    PARTS,
     QKV,
-    UP_GATE,
-    Array,
     ModelShape,
-    apply_tensor_parallel,
-    linear_shapes,
-    lora_to_peft,
     split_columns,
-    undo_tensor_parallel,
 )
 from erniekit_adapter.adapters.layouts_detection import Layout, layout_of, linears_of
 from erniekit_adapter.adapters.layouts_experts import ExpertShape, Toolkit, convert_lora_v5, expert_linears
@@ -79,63 +72,6 @@ def test_with_as_many_key_heads_as_query_heads_both_toolkits_agree() -> None:
     columns = np.arange(48)[None]
     for ours, theirs in zip(split_groups(columns, EQUAL), split_columns(QKV, columns, EQUAL).values(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-
-
-@st.composite
-def parallel(draw: st.DrawFn) -> tuple[ModelShape, int]:
-    """A model and a degree that divides its heads and width."""
-    degree, group = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    kv_heads, ffn = degree * draw(st.integers(1, 2)), degree * draw(st.integers(1, 3))
-    shape = ModelShape(1, 4, kv_heads * group, kv_heads, draw(st.integers(1, 3)), ffn, 9, tied=True)
-    return shape, degree
-
-
-@given(case=parallel(), module=st.sampled_from(sorted(PARTS)))
-def test_undoing_tensor_parallel_order_is_its_inverse(case: tuple[ModelShape, int], module: str) -> None:
-    shape, degree = case
-    width = linear_shapes(shape)[module][1]
-    array = np.arange(2 * width).reshape(2, width)
-    shuffled = apply_tensor_parallel(module, array, shape, degree)
-    np.testing.assert_array_equal(undo_tensor_parallel(module, shuffled, shape, degree), array)
-
-
-def test_each_process_holds_a_share_of_q_k_and_v_and_of_gate_and_up() -> None:
-    shares = apply_tensor_parallel(QKV, np.arange(32)[None], GROUPED, 2)[0].tolist()
-    assert shares == [*range(8), *range(16, 20), *range(24, 28), *range(8, 16), *range(20, 24), *range(28, 32)]
-    assert apply_tensor_parallel(UP_GATE, np.arange(12)[None], GROUPED, 2)[0].tolist() == [
-        *(0, 1, 2, 6, 7, 8, 3, 4, 5, 9, 10, 11)
-    ]
-
-
-def shuffled_adapter(degree: int) -> dict[str, Array]:
-    return {
-        name: apply_tensor_parallel(name.split(".", 3)[3].removesuffix(".lora_B"), array, GROUPED, degree)
-        if name.endswith("lora_B")
-        else array
-        for name, array in lora_tensors(GROUPED).items()
-    }
-
-
-def test_a_known_degree_is_undone() -> None:
-    expected = lora_to_peft(lora_tensors(GROUPED), GROUPED, LORA_CONFIG)
-    for config in (LORA_CONFIG, LORA_CONFIG | {"tensor_parallel_degree": 2}):
-        found = lora_to_peft(shuffled_adapter(2), GROUPED, config, tensor_parallel_degree=2)
-        for name, array in expected.items():
-            np.testing.assert_array_equal(found[name], array)
-
-
-def test_a_degree_that_the_configuration_names_is_refused_until_the_order_is_said() -> None:
-    config = LORA_CONFIG | {"tensor_parallel_degree": 2}
-    with pytest.raises(AdapterError, match=r"no shape tells\n.*say the degree whose order the file has"):
-        lora_to_peft(lora_tensors(GROUPED), GROUPED, config)
-    joined = lora_to_peft(lora_tensors(GROUPED), GROUPED, config, tensor_parallel_degree=1)
-    assert joined.keys() == lora_to_peft(lora_tensors(GROUPED), GROUPED, LORA_CONFIG).keys()
-
-
-@pytest.mark.parametrize("degree", [0, 3, 4])
-def test_a_degree_that_cannot_have_been_is_refused(degree: int) -> None:
-    with pytest.raises(AdapterError, match=f"tensor_parallel_degree: {degree}"):
-        lora_to_peft(lora_tensors(GROUPED), GROUPED, LORA_CONFIG, tensor_parallel_degree=degree)
 
 
 @pytest.mark.parametrize("layout", CONFIGS)
@@ -256,11 +192,6 @@ def test_sizes_of_experts_that_are_missing_or_of_images_are_named() -> None:
         ExpertShape.from_config({key: value for key, value in EXPERTS.items() if key != "moe_intermediate_size"})
     with pytest.raises(AdapterError, match="experts for images"):
         ExpertShape.from_config(EXPERTS | {"moe_num_experts": [3, 3]})
-
-
-def test_experts_of_a_tensor_parallel_run_are_not_undone() -> None:
-    with pytest.raises(AdapterError, match="depends on expert parallelism"):
-        linears_of("erniekit-experts", EXPERTS, degree=2)
 
 
 @pytest.mark.parametrize("toolkit", ["erniekit", "paddleformers"])
