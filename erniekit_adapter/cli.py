@@ -111,6 +111,8 @@ def verify(
     found = verify(bundle, public_key, base)
     signed = f", signature {found.signature}" if public_key else ""
     typer.echo(f"✓ {found.path}: {found.files} files, {found.size_bytes:,} bytes, identity {found.identity}{signed}")
+    for form in found.unproven:
+        typer.echo(f"⊘ {form}: not checked when it was exported")
 
 
 @app.command()

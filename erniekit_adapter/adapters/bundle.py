@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from erniekit_adapter import __version__
+from erniekit_adapter.adapters.layouts_base import Layout
 from erniekit_adapter.adapters.measured import adapter_fingerprint, describe, measured
 from erniekit_adapter.adapters.merge import merge, stored_dtype
 from erniekit_adapter.adapters.merge_check import check_adapter_changes_something, check_hf_merge, check_merge
@@ -107,15 +108,24 @@ def _write_forms(project: Project, forms: list[Form], source: Path, bundle: Path
             raise misuse("export.forms", "peft-v5 is for mixtures of experts, and this is none", "take peft")
     if "merged" in forms:
         console.print("merged: base + adapter, shard by shard, then held against each other")
-        merge(base_dir, source, bundle / "merged", "paddle")
+        _merge(base_dir, source, bundle / "merged", "paddle", console)
         weights, written = read_base(base_dir)[0], read_base(bundle / "merged")[0]
         checks["merge"] = asdict(check_merge(weights, adapter, lora_config, written))
     if "merged-hf" in forms:
         console.print("merged-hf: the same in the layout of transformers")
-        merge(base_dir, source, bundle / "merged-hf", "hugging-face")
+        _merge(base_dir, source, bundle / "merged-hf", "hugging-face", console)
         weights, written = read_base(base_dir)[0], read_base(bundle / "merged-hf")[0]
         checks["merge_hf"] = asdict(check_hf_merge(weights, adapter, lora_config, base_config, written))
     return checks
+
+
+def _merge(base_dir: Path, source: Path, output: Path, layout: Layout, console: Console) -> None:
+    with console.status(f"{output.name}: starting") as status:
+
+        def show(written: int, total: int) -> None:
+            status.update(f"{output.name}: {written / 2**20:,.0f} of {total / 2**20:,.0f} MiB written")
+
+        merge(base_dir, source, output, layout, show)
 
 
 def trained(project: Project) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def prove(project: Project, forms: list[Form], readers: Readers, written: Writte
             }
             if died:
                 shutil.copyfile(folder / LOG, log)
-        return _judged(forms, readings, unread, written.stored if readers.device == "cpu" else "bfloat16", readers)
+        return _judged(forms, readings, unread, written.stored, readers)
 
 
 def test_prompts(project: Project) -> list[str]:
@@ -213,53 +213,60 @@ def _case(form: Form, base: Path, written: Written) -> dict[str, str | None]:
 
 
 def _judged(
-    forms: list[Form], readings: list[Reading], unread: Mapping[Form, Unread], coarse: Dtype, readers: Readers
+    forms: list[Form], readings: list[Reading], unread: Mapping[Form, Unread], stored: Dtype, readers: Readers
 ) -> Proven:
     """The verdict on everything that was read.
+
+    Args:
+        forms: the forms of the bundle.
+        readings: what was read, the reference first.
+        unread: the forms that were not read.
+        stored: the type of merged weights.
+        readers: who read, and on what.
 
     Raises:
         AdapterError: as `prove` does.
     """
-    read = [reading for reading in readings if reading.name != _BASE]
-    bases = [reading for reading in readings if reading.name == _BASE]
     unread = dict(unread)
-    if read and read[0].name != "native" and len(read) == 1:
-        unread[read[0].name] = Unread("nothing else was read that it could be held against")  # type: ignore[index]
+    read = [reading for reading in readings if reading.name != _BASE]
+    if len(read) == 1 and read[0].name != "native":
+        unread |= {form: Unread("nothing else was read that it could be held against") for form in forms}
         read = []
     proofs = {form: FormProof("not checked", reason=each.reason) for form, each in unread.items()}
-    if not read or not bases:
+    base = next((reading for reading in readings if reading.name == _BASE), None)
+    if not read or not base:
         return Proven({"device": readers.device, "forms": _listed(forms, proofs)}, unread)
     reference = read[0]
-    arrays, base = reference.load(), bases[0].load()
-    scale, effect = scale_of(arrays), compare(arrays, base).difference
+    arrays, before = reference.load(), base.load()
+    scale, effect = scale_of(arrays), compare(arrays, before).difference
     problems = list(effect_problems(effect, scale))
-    whole: Dtype = "float32" if readers.device == "cpu" else "bfloat16"
-    differences = [(each, compare(base, each.load()), whole) for each in bases[1:]]
-    differences += [
-        (each, compare(arrays, each.load()), coarse if each.name.startswith("merged") else whole) for each in read
-    ]
-    for each, compared, dtype in differences:
-        allowed = tolerance(dtype, scale, effect)
-        held_against = f"{reference.name if each.name != _BASE else _BASE} in {reference.environment.name}"
-        if problem := form_problem(each.name, held_against, each.environment.name, compared, allowed):
+    for each in readings:
+        of_base = each.name == _BASE
+        compared = compare(before if of_base else arrays, each.load())
+        allowed = tolerance(_coarser(each, stored, readers.device), scale, effect)
+        held_against = base if of_base else reference
+        named = f"{held_against.name} in {held_against.environment.name}"
+        if problem := form_problem(each.name, named, each.environment.name, compared, allowed):
             problems.append(problem)
-        if each.name in forms:
-            form: Form = each.name
-            figures = (rounded(compared.difference), rounded(allowed), compared.same_answers)
-            proofs[form] = FormProof("proven", each.environment.name, *figures)
+        figures = (rounded(compared.difference), rounded(allowed), compared.same_answers)
+        proofs |= {form: FormProof("proven", each.environment.name, *figures) for form in forms if form == each.name}
     if problems:
         raise AdapterError(problems)
-    return Proven(
-        {
-            "device": readers.device,
-            "prompts": len(request_names(arrays)),
-            "reference": f"{reference.name}, {reference.environment.name}",
-            "scale": rounded(scale),
-            "effect": rounded(effect),
-            "forms": _listed(forms, proofs),
-        },
-        unread,
-    )
+    said = {
+        "device": readers.device,
+        "prompts": len(request_names(arrays)),
+        "reference": f"{reference.name}, {reference.environment.name}",
+        "scale": rounded(scale),
+        "effect": rounded(effect),
+    }
+    return Proven({**said, "forms": _listed(forms, proofs)}, unread)
+
+
+def _coarser(reading: Reading, stored: Dtype, device: str) -> Dtype:
+    """The coarser of the types that a reading's weights are stored and read in."""
+    if device == "gpu":
+        return "bfloat16"
+    return stored if reading.name.startswith("merged") else "float32"
 
 
 def _listed(forms: list[Form], proofs: Mapping[Form, FormProof]) -> dict[str, dict[str, Any]]:

@@ -79,11 +79,10 @@ def find_readers(forms: list[Form], backend: Backend, kind: Kind, base_dir: Path
     too_large = _too_large(base_dir) if device == "cpu" else None
     reference: list[Form] = [] if "native" in forms else ["native"]
     for form in forms + reference:
-        if majors := majors_that_read(form, kind):
-            found = torch.setdefault(majors, torch[majors] if majors in torch else _transformers(majors))
-        else:
-            found = toolkit
-        found = too_large or found
+        majors = majors_that_read(form, kind)
+        if majors and majors not in torch:
+            torch[majors] = _transformers(majors)
+        found = too_large or (torch[majors] if majors else toolkit)
         if isinstance(found, Environment):
             environments[form] = found
         elif form in forms:
@@ -122,8 +121,8 @@ def refuse_unread(unread: Mapping[Form, Unread]) -> None:
 
 def _toolkit(backend: Backend, kind: Kind, device: str) -> Environment | Unread:
     name = TOOLKIT_NAMES[backend]
-    if kind == "vl-moe":
-        return Unread(f"{name}'s models with experts for images are read by no worker here")
+    if kind == "vl-moe" or (kind == "ocr-vl" and backend == "erniekit"):
+        return Unread(f"no worker here reads {name}'s models of this kind")
     if kind == "moe" and device == "cpu":
         return Unread(f"{name}'s experts have no kernels for a CPU", "export where there is a GPU")
     last = looked_at(backend)[-1]

@@ -59,6 +59,14 @@ class Verified:
     size_bytes: int
     signature: Literal["checked", "not checked", "none"]
 
+    @property
+    def unproven(self) -> list[str]:
+        """The forms of which the manifest says that they were not checked."""
+        proof = self.manifest.get("proof")
+        forms = proof.get("forms") if isinstance(proof, dict) else None
+        found = forms if isinstance(forms, dict) else {}
+        return [form for form, each in found.items() if isinstance(each, dict) and each.get("state") != "proven"]
+
 
 def verify(bundle: Path, public_key: Path | None = None, base_dir: Path | None = None) -> Verified:
     """Hold a bundle against its manifest.
