@@ -103,7 +103,7 @@ def prove(project: Project, forms: list[Form], readers: Readers, written: Writte
         AdapterError: a form computes something else, does not find a place for each tensor, or the adapter changes
             nothing; all problems at once.
     """
-    requests, log = test_prompts(project), project.output_dir / LOG
+    requests, log = probe_requests(project), project.output_dir / LOG
     log.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix=".proof-", dir=project.output_dir) as name:
         folder, unread = Path(name).resolve(), dict(readers.unread)
@@ -121,7 +121,7 @@ def prove(project: Project, forms: list[Form], readers: Readers, written: Writte
         return _judged(forms, readings, unread, written.stored, readers)
 
 
-def test_prompts(project: Project) -> list[str]:
+def probe_requests(project: Project) -> list[str]:
     """What the models are asked: the first test lines of the data stage, and one prompt of our own."""
     path = project.data_dir / "test.jsonl"
     lines = (line for _, line in read_lines(path) if line) if path.is_file() else iter(())
@@ -130,12 +130,15 @@ def test_prompts(project: Project) -> list[str]:
 
 
 def _prompt(line: bytes) -> str | None:
-    """The text that is asked in a line, in ERNIEKit's format or PaddleFormers'."""
-    value = orjson.loads(line)
-    said = value.get("src") or [
-        message["content"] for message in value.get("messages", []) if message["role"] == "user"
-    ]
-    return said[-1] if said and isinstance(said[-1], str) and said[-1].strip() else None
+    """The text that is asked in a line, in ERNIEKit's format or PaddleFormers'; None where there is none."""
+    try:
+        value = orjson.loads(line)
+        messages = value.get("messages", [])
+        said = value.get("src") or [message["content"] for message in messages if message["role"] == "user"]
+        text = said[-1]
+    except (orjson.JSONDecodeError, AttributeError, LookupError, TypeError):
+        return None
+    return text if isinstance(text, str) and text.strip() else None
 
 
 def _in_order(readers: Readers) -> list[Environment]:

@@ -41,7 +41,10 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
     from safetensors import safe_open
 
-    model = PeftModel.from_pretrained(model, str(adapter))
+    try:
+        model = PeftModel.from_pretrained(model, str(adapter))
+    except (KeyError, RuntimeError, ValueError) as error:  # sizes or settings that do not go with the model
+        raise SystemExit(f"{adapter}: {error}") from error
     with safe_open(str(adapter / "adapter_model.safetensors"), framework="np") as tensors:
         stored = set(tensors.keys())
     wanted = {name.replace(".default.", ".") for name in model.state_dict() if ".lora_" in name}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from erniekit_adapter.adapters.proof import (
     scale_of,
     tolerance,
 )
+from erniekit_adapter.adapters.proving import probe_requests
+from erniekit_adapter.project.schema import Project
 
 ANSWER = np.array([1, 2])
 
@@ -89,3 +92,22 @@ def test_a_form_within_the_tolerance_is_no_problem() -> None:
 
 def test_the_scale_is_the_largest_logit_of_either_sign() -> None:
     assert scale_of({"0": np.array([[-3.0, 2.0]]), "0:prompt_ids": ANSWER}) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("line", "prompt"),
+    [
+        (b'{"src": ["What is the total?"], "tgt": ["{}"]}', "What is the total?"),
+        (b'{"messages": [{"role": "user", "content": "Total?"}, {"role": "assistant", "content": "5"}]}', "Total?"),
+        (b'{"messages": [{"role": "user", "content": [{"type": "image"}]}]}', None),
+        *((line, None) for line in (b"", b"{", b"[]", b"7", b'{"src": []}', b'{"src": " "}', b'{"messages": [1]}')),
+    ],
+)
+def test_the_prompts_of_test_lines_are_read_in_either_format_and_others_passed_over(
+    tmp_path: Path, line: bytes, prompt: str | None
+) -> None:
+    project = Project.model_validate({"model": {"model_name_or_path": "a"}, "output_dir": str(tmp_path)})
+    project.data_dir.mkdir()
+    (project.data_dir / "test.jsonl").write_bytes(line + b"\n")
+    *own, _ = probe_requests(project)
+    assert own == ([prompt] if prompt else [])

@@ -1,4 +1,4 @@
-"""The service against a real OpenAI-compatible server: `transformers serve` on CPU with the tiny base, killed midway.
+"""The service against a real OpenAI-compatible server: `transformers serve` on CPU with merged weights, killed midway.
 
 The tiny base does not know the answer's form, so a request counts as answered when the model's text came back.
 """
@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,12 +18,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tiny_ernie import write_native_adapter
 
+from erniekit_adapter.adapters.merge import merge
 from erniekit_adapter.service import ErnieVLMService, ParseResult
+from tiny_base.sizes import SHAPE
 
 pytestmark = pytest.mark.toolkit
 
-ROOT = Path(__file__).resolve().parents[2]
+TINY_BASE = Path(__file__).resolve().parents[2] / "tiny_base" / "model"
 REQUESTS = 200
 START_LIMIT_S = 120
 
@@ -37,11 +39,11 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny base in Hugging Face's layout."""
-    folder = tmp_path_factory.mktemp("served") / "tiny"
-    command = [sys.executable, "-m", "tiny_base.convert", "--hugging-face", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    return folder
+    """A bundle's `merged-hf`: the tiny base with a random adapter that leaves it most of its words."""
+    folder = tmp_path_factory.mktemp("served")
+    write_native_adapter(folder / "native", SHAPE, "float32", rslora=False, deviation=0.02)
+    merge(TINY_BASE, folder / "native", folder / "merged-hf", "hugging-face")
+    return folder / "merged-hf"
 
 
 class Server:

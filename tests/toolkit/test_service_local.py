@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from test_equal_to_hugging_face import write_native_adapter
+from tiny_ernie import write_native_adapter
 
 from erniekit_adapter.adapters.bundle import export
 from erniekit_adapter.files import write_json

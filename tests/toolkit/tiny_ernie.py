@@ -45,15 +45,15 @@ def as_bfloat16(tensors: dict[str, Array]) -> dict[str, Array]:
     return {name: (array.view(np.uint32) >> 16).astype("<u2").view(BFLOAT16) for name, array in tensors.items()}
 
 
-def write_native_adapter(folder: Path, shape: ModelShape, dtype: str, rslora: bool) -> None:
+def write_native_adapter(folder: Path, shape: ModelShape, dtype: str, rslora: bool, deviation: float = 0.1) -> None:
     """A random adapter with no zeros in it, in the form in which ERNIEKit saves one."""
     numbers = np.random.default_rng(2)
     tensors: dict[str, Array] = {}
     for layer in range(shape.layers):
         for module in PARTS:
             width_in, width_out = linear_shapes(shape)[module]
-            tensors[f"ernie.layers.{layer}.{module}.lora_A"] = numbers.normal(0, 0.1, (width_in, 4))
-            tensors[f"ernie.layers.{layer}.{module}.lora_B"] = numbers.normal(0, 0.1, (4, width_out))
+            tensors[f"ernie.layers.{layer}.{module}.lora_A"] = numbers.normal(0, deviation, (width_in, 4))
+            tensors[f"ernie.layers.{layer}.{module}.lora_B"] = numbers.normal(0, deviation, (4, width_out))
     tensors = {name: array.astype(np.float32) for name, array in tensors.items()}
     tensors = as_bfloat16(tensors) if dtype == "bfloat16" else tensors
     config = {
