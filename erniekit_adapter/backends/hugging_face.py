@@ -80,12 +80,14 @@ def find_transformers(*majors: int) -> Transformers | str:
 
 def setup_remedy(*majors: int) -> str:
     """What to do where there is none."""
+    if os.environ.get(VARIABLE):
+        return f"correct {VARIABLE}, or unset it"
     return f"run make setup-{_MADE[majors[0]]}, or set {VARIABLE}"
 
 
 def _examined(python: Path) -> Transformers | str:
     if not python.exists():
-        return "is not there"
+        return f"{python} is not there"
     installed = probe_python(python)
     if isinstance(installed, str):
         return installed

@@ -93,7 +93,7 @@ def probe_python(python: Path, home: Path | None = None) -> Installed | str:
         return f"{python} does not run: {error}"
     if done.returncode != 0:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        return f"{python} does not run: {' '.join(last)}"
+        return f"{python} does not run: {' '.join(last)[:200]}"
     try:
         return Installed(**orjson.loads(done.stdout))
     except (orjson.JSONDecodeError, TypeError):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from erniekit_adapter.backends.hugging_face import Transformers, find_transformers
+from erniekit_adapter.backends.hugging_face import Transformers, find_transformers, setup_remedy
 
 
 def interpreter(path: Path, **versions: str) -> Path:
@@ -60,9 +60,12 @@ def test_a_named_one_that_is_broken_is_not_replaced(
     found = find_transformers(4, 5)
     assert isinstance(found, str)
     assert found.startswith("TRANSFORMERS_PYTHON: lacks ")
+    assert setup_remedy(4, 5) == "correct TRANSFORMERS_PYTHON, or unset it"
 
 
 def test_without_any_it_says_what_each_place_lacks(root: Path) -> None:
     interpreter(root / ".venvs" / "transformers" / "bin" / "python", torch="2", transformers="4.57.6")
     (root / ".venvs" / "transformers5" / "bin" / "python").unlink()
-    assert find_transformers(4, 5) == ".venvs/transformers: lacks peft; .venvs/transformers5: is not there"
+    gone = root / ".venvs" / "transformers5" / "bin" / "python"
+    assert find_transformers(4, 5) == f".venvs/transformers: lacks peft; .venvs/transformers5: {gone} is not there"
+    assert setup_remedy(4, 5) == "run make setup-transformers, or set TRANSFORMERS_PYTHON"

@@ -335,7 +335,7 @@ def test_what_is_not_installed_or_not_there_is_told_before_the_first_request(
     with pytest.raises(UsageError, match=r"base_model_dir: .*nowhere holds no model"):
         service(tmp_path / "nowhere")
     monkeypatch.setenv("TRANSFORMERS_PYTHON", str(tmp_path / "none"))
-    with pytest.raises(UsageError, match="run make setup-transformers, or set TRANSFORMERS_PYTHON"):
+    with pytest.raises(UsageError, match=r"none is not there\n.*correct TRANSFORMERS_PYTHON, or unset it"):
         service(model)
 
 
