@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from layout_examples import CONFIG
 from rich.console import Console
 
 from erniekit_adapter.adapters.bundle import export
@@ -16,16 +16,6 @@ from erniekit_adapter.files import write_json
 from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
 
-CONFIG: dict[str, Any] = {
-    "num_hidden_layers": 2,
-    "hidden_size": 8,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 4,
-    "intermediate_size": 6,
-    "vocab_size": 11,
-    "tie_word_embeddings": True,
-}
 LORA_CONFIG = {
     "r": 3,
     "lora_alpha": 6,

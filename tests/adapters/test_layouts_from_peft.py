@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layout_examples import CONFIG, EQUAL, GROUPED, adapter_of, lora_tensors, problems_of, shapes
+from merge_examples import config_of
 
 from erniekit_adapter.adapters.layouts import PARTS, Array, ModelShape, lora_scaling
 from erniekit_adapter.adapters.layouts_detection import layout_of, linears_of
@@ -60,16 +61,7 @@ def test_there_and_back_keeps_every_product(shape: ModelShape, toolkit: Toolkit,
     layout = layout_of(shapes_of(native), CONFIG)
     if toolkit == "erniekit":
         assert layout == "erniekit"
-    sizes = {
-        "num_hidden_layers": shape.layers,
-        "hidden_size": shape.hidden,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.kv_heads,
-        "head_dim": shape.head_dim,
-        "intermediate_size": shape.ffn,
-        "vocab_size": shape.vocab,
-    }
-    linears = linears_of("erniekit" if toolkit == "erniekit" else "paddleformers", sizes)
+    linears = linears_of("erniekit" if toolkit == "erniekit" else "paddleformers", config_of(shape))
     check_lora(shapes_of(native), linears, lora_config)
     found = products(convert_lora(native, linears), lora_scaling(lora_config))
     expected = products(peft, lora_scaling({"r": 2, "lora_alpha": 4, "rslora": rslora}))

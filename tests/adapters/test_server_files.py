@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from layout_examples import CONFIG as SIZES
+from merge_examples import OTHER
 
 from erniekit_adapter.adapters.server_files import TRAINING_ONLY, server_files
 from erniekit_adapter.errors import AdapterError
@@ -15,20 +17,8 @@ from erniekit_adapter.files import write_json
 CONFIG: dict[str, Any] = {
     "architectures": ["Ernie4_5_ForCausalLM"],
     "model_type": "ernie4_5",
-    "num_hidden_layers": 2,
-    "hidden_size": 8,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 4,
-    "intermediate_size": 6,
-    "vocab_size": 11,
-    "tie_word_embeddings": True,
-    "max_position_embeddings": 64,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 5e5,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": 0,
+    **SIZES,
+    **OTHER,
 }
 TOKENIZER = {"tokenizer_class": "Ernie4_5_Tokenizer", "chat_template": "{{ messages }}", "eos_token": "</s>"}
 
