@@ -331,5 +331,5 @@ def test_an_incomplete_adapter_is_refused(folders: Folders) -> None:
     index = {"metadata": {"total_size": 0}, "weight_map": dict.fromkeys(tensors, shard)}
     (strange / "peft_model.safetensors.index.json").write_bytes(orjson.dumps(index))
     (strange / "lora_config.json").write_bytes((native / "lora_config.json").read_bytes())
-    with pytest.raises(pytest.fail.Exception, match=r"without a place: \['ernie\.layers\.9\.mlp\.down_proj\.lora_A'\]"):
+    with pytest.raises(pytest.fail.Exception, match=r"without a place: ernie\.layers\.9\.mlp\.down_proj\.lora_A"):
         folders.ask_erniekit("strange", adapter="strange")
