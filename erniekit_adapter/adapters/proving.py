@@ -235,7 +235,9 @@ def _judged(
     if len(read) == 1 and read[0].name != "native":
         unread |= {form: Unread("nothing else was read that it could be held against") for form in forms}
         read = []
-    proofs = {form: FormProof("not checked", reason=each.reason) for form, each in unread.items()}
+    # What follows a colon is about this machine, and a bundle is the same wherever it is made.
+    reasons = {form: each.reason.partition(": ")[0] for form, each in unread.items()}
+    proofs = {form: FormProof("not checked", reason=reason) for form, reason in reasons.items()}
     base = next((reading for reading in readings if reading.name == _BASE), None)
     if not read or not base:
         return Proven({"device": readers.device, "forms": _listed(forms, proofs)}, unread)

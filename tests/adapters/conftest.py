@@ -13,6 +13,10 @@ def nothing_to_read_with(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine without toolkits: forms are proven in tests/toolkit, where the real ones read them."""
 
     def nothing(forms: list[Form], *machine: object) -> Readers:
-        return Readers({}, {form: Unread("there is no toolkit here", "install one") for form in forms}, "cpu")
+        return Readers(
+            {},
+            {form: Unread("there is no toolkit here: /home/somebody lacks it", "install one") for form in forms},
+            "cpu",
+        )
 
     monkeypatch.setattr("erniekit_adapter.adapters.bundle.find_readers", nothing)

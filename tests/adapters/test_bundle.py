@@ -245,7 +245,8 @@ def test_a_form_that_nothing_here_can_read_is_not_written(tmp_path: Path) -> Non
     with pytest.raises(GateError) as refused:
         exported(project, allow_unproven=False)
     assert [str(problem) for problem in refused.value.problems] == [
-        f"form {form}: not checked: there is no toolkit here\n    → install one, or accept it with --allow-unproven"
+        f"form {form}: not checked: there is no toolkit here: /home/somebody lacks it\n"
+        "    → install one, or accept it with --allow-unproven"
         for form in ("native", "peft")
     ]
     assert not project.bundle_dir.exists()
