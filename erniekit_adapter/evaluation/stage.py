@@ -81,13 +81,15 @@ def native_adapter(project: Project) -> Path:
     """The bundle's native adapter.
 
     Raises:
-        UsageError: there is none, or the base model is not the one it was made for.
+        UsageError: there is none, an earlier version exported it, or the base model is not the one it was made for.
     """
     adapter = project.bundle_dir / "native"
     if not (adapter / "lora_config.json").is_file():
         remedy = "run make export first" if not project.bundle_dir.exists() else "add native to export.forms"
         raise misuse(adapter, "no adapter to evaluate", remedy)
     manifest = read_json(project.bundle_dir / "manifest.json")
+    if "adapter" not in manifest:
+        raise misuse(project.bundle_dir, "was exported by an earlier version", "run make export again")
     if manifest["training"]["toolkit"]["name"] != "erniekit":
         what = "is PaddleFormers' adapter, and answers are asked of ERNIEKit's alone so far"
         raise misuse(adapter, what, "serve the bundle's peft form and ask it there")
