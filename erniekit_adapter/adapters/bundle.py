@@ -60,7 +60,7 @@ def export(project: Project, console: Console, *, allow_unproven: bool = False) 
     if not allow_unproven:
         refuse_unread(readers.unread)
     with _in_whole_order(project, source, base_config) as ordered, writing_folder(project.bundle_dir) as bundle:
-        checks = _write_forms(project, forms, ordered, bundle, console)
+        checks = _write_forms(project, forms, ordered, base_config, bundle, console)
         written = Written(bundle, ordered, base_dir, stored_dtype(base_dir), torch_base=backend == "paddleformers")
         proof, unread = prove(project, forms, readers, written, console)
         if not allow_unproven:
@@ -92,10 +92,12 @@ def _in_whole_order(project: Project, source: Path, base_config: dict[str, Any])
         yield Path(folder) / "native"
 
 
-def _write_forms(project: Project, forms: list[Form], source: Path, bundle: Path, console: Console) -> dict[str, Any]:
+def _write_forms(
+    project: Project, forms: list[Form], source: Path, base_config: dict[str, Any], bundle: Path, console: Console
+) -> dict[str, Any]:
     """Write each form into the bundle, and give what was checked of their numbers."""
     name, base_dir = project.model.model_name_or_path, local_model_dir(project)
-    base_config, (adapter, lora_config) = read_json(base_dir / "config.json"), read_native(source)
+    adapter, lora_config = read_native(source)
     checks: dict[str, Any] = {"lora_changes_the_base": True}
     if "native" in forms:
         _copy_native(source, bundle / "native", lora_config, name)

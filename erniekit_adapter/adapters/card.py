@@ -9,14 +9,19 @@ from typing import Any
 from erniekit_adapter.backends.keytable import TOOLKIT_NAMES
 from erniekit_adapter.project.catalogue import is_local
 
+# The names that tables and the model card give the figures of results.json.
+FIGURES = {
+    "strict_json": "JSON validity",
+    "schema_valid": "schema valid",
+    "field_f1": "field F1",
+    "line_item_f1": "line item F1",
+    "rule_compliant": "rule compliance",
+    "arithmetic_verified": "arithmetic rate",
+}
 
-def model_card(manifest: Mapping[str, Any], figures: Mapping[str, str]) -> str:
-    """The card's text; every figure in it stands in the manifest.
 
-    Args:
-        manifest: what the manifest says, but for its files.
-        figures: the names of measured figures, by their keys.
-    """
+def model_card(manifest: Mapping[str, Any]) -> str:
+    """The card's text; every figure in it stands in the manifest, which may lack its files yet."""
     import jinja2
 
     text = resources.files(__package__).joinpath("model_card.md.jinja").read_text()
@@ -24,8 +29,13 @@ def model_card(manifest: Mapping[str, Any], figures: Mapping[str, str]) -> str:
     environment = jinja2.Environment(  # noqa: S701
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
+    environment.filters["figure"] = figure
     toolkit = TOOLKIT_NAMES[manifest["training"]["toolkit"]["name"]]
     return environment.from_string(text).render(
-        manifest=manifest, toolkit=toolkit, figures=figures, published=not is_local(manifest["base_model"]["name"])
+        manifest=manifest, toolkit=toolkit, figures=FIGURES, published=not is_local(manifest["base_model"]["name"])
     )
+
+
+def figure(value: float | None) -> str:
+    """A measured figure as tables show it."""
+    return "–" if value is None else f"{value:.3f}"

@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from erniekit_adapter.adapters.layouts_lora import (
-    Linear,
-)
+from erniekit_adapter.adapters.layouts_lora import Linear
 from erniekit_adapter.errors import AdapterError, Problem
 
 Array = npt.NDArray[Any]

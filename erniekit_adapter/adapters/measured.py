@@ -9,20 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from erniekit_adapter.adapters.card import model_card
+from erniekit_adapter.adapters.card import FIGURES, model_card
 from erniekit_adapter.adapters.verify import MANIFEST, SIGNATURE
 from erniekit_adapter.files import fingerprint, read_json, sha256, write_json, write_text, writing_folder
 
 CARD = "README.md"
-# The names that tables and the model card give the figures of results.json.
-FIGURES = {
-    "strict_json": "JSON validity",
-    "schema_valid": "schema valid",
-    "field_f1": "field F1",
-    "line_item_f1": "line item F1",
-    "rule_compliant": "rule compliance",
-    "arithmetic_verified": "arithmetic rate",
-}
 
 
 def adapter_fingerprint(adapter: Path) -> str:
@@ -54,7 +45,7 @@ def describe(bundle: Path, manifest: Mapping[str, Any], known: Mapping[str, Any]
         manifest: what the manifest says, but for its files.
         known: the entries of files that were hashed before.
     """
-    write_text(bundle / CARD, model_card(manifest, FIGURES))
+    write_text(bundle / CARD, model_card(manifest))
     write_json(bundle / MANIFEST, {**manifest, "files": dict(_files(bundle, known))})
 
 

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
-from erniekit_adapter.adapters.measured import FIGURES
+from erniekit_adapter.adapters.card import FIGURES, figure
 from erniekit_adapter.errors import misuse
 from erniekit_adapter.files import read_json
 from erniekit_adapter.project.schema import Project
@@ -93,11 +93,6 @@ def _results_table(results: dict[str, Any]) -> RenderableType:
             f"in rule compliance and {base['expected_arithmetic_verified']:.3f} in arithmetic."
         )
     return table
-
-
-def figure(value: float | None) -> str:
-    """A figure as tables show it."""
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _signed(value: float | None) -> str:

@@ -10,13 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from erniekit_adapter import __version__
-from erniekit_adapter.adapters.measured import FIGURES
+from erniekit_adapter.adapters.card import FIGURES, figure
 from erniekit_adapter.answering.toolkit import read_replies
 from erniekit_adapter.errors import misuse
 from erniekit_adapter.evaluation.comparison import Comparison, compare
 from erniekit_adapter.evaluation.scoring import SampleScore
 from erniekit_adapter.evaluation.stage import read_test_samples, score
-from erniekit_adapter.evaluation.summary import figure
 from erniekit_adapter.files import read_json
 from erniekit_adapter.sweep.sweep_file import Run
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from bundle_examples import exported, trained
 
-from erniekit_adapter.adapters.measured import FIGURES, adapter_fingerprint, add_metrics
+from erniekit_adapter.adapters.card import FIGURES
+from erniekit_adapter.adapters.measured import adapter_fingerprint, add_metrics
 from erniekit_adapter.adapters.verify import verify
 from erniekit_adapter.files import write_json
 from erniekit_adapter.project.schema import Project
