@@ -1,7 +1,7 @@
 """Run inside PaddleFormers' or transformers 5's environment: PaddleOCR-VL's logits without and with an adapter, merged.
 
-Usage: paddleocr_vl_logits.py paddle|torch MODEL_DIR ADAPTER_DIR MERGED_DIR OUT.npz SITE_PACKAGES. Asked is a text, and
-a page of noise with a question. SITE_PACKAGES is where PEFT is taken from when torch's environment has none.
+Usage: paddleocr_vl_logits.py paddle|torch MODEL_DIR ADAPTER_DIR MERGED_DIR OUT.npz. Asked is a text, and a page of
+noise with a question.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def prompts(folder: str) -> tuple[list[int], list[int], int]:
     return [5, *QUESTION], [5, config["vision_start_token_id"], *[image] * TOKENS, *QUESTION], image
 
 
-def with_paddle(folder: str, adapter: str | None, _: str) -> Arrays:
+def with_paddle(folder: str, adapter: str | None) -> Arrays:
     import paddle
     from paddleformers.peft import LoRAModel
     from paddleformers.transformers.paddleocr_vl import PaddleOCRVLForConditionalGeneration
@@ -46,7 +46,7 @@ def with_paddle(folder: str, adapter: str | None, _: str) -> Arrays:
         }
 
 
-def with_torch(folder: str, adapter: str | None, site_packages: str) -> Arrays:
+def with_torch(folder: str, adapter: str | None) -> Arrays:
     import torch
     from transformers import PaddleOCRVLForConditionalGeneration
 
@@ -57,7 +57,6 @@ def with_torch(folder: str, adapter: str | None, site_packages: str) -> Arrays:
     if problems := {kind: sorted(names) for kind, names in report.items() if names}:
         raise SystemExit(f"{folder}: not every tensor found its place: {problems}")
     if adapter:
-        sys.path.append(site_packages)  # at the end: what this environment has comes from it
         from peft import PeftModel
         from safetensors import safe_open
 
@@ -79,11 +78,11 @@ def with_torch(folder: str, adapter: str | None, site_packages: str) -> Arrays:
 
 
 def main() -> None:
-    library, folder, adapter, merged, output, site_packages = sys.argv[1:]
+    library, folder, adapter, merged, output = sys.argv[1:]
     ask = {"paddle": with_paddle, "torch": with_torch}[library]
     arrays = {}
     for name, model, loaded in (("base", folder, None), ("adapted", folder, adapter), ("merged", merged, None)):
-        arrays |= {f"{name} {kind}": logits for kind, logits in ask(model, loaded, site_packages).items()}
+        arrays |= {f"{name} {kind}": logits for kind, logits in ask(model, loaded).items()}
     np.savez(output, **arrays)
 
 

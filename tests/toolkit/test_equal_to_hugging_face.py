@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pytest
-from tiny_ernie import as_bfloat16, corpus, louder_weights, write_adapter_folder, write_native_adapter
+from tiny_ernie import SIZES, build_loud, write_adapter_folder, write_native_adapter
 
 from erniekit_adapter.adapters.layouts import ModelShape
 from erniekit_adapter.adapters.layouts_paddleformers import apart_linears, text_linears
 from erniekit_adapter.adapters.merge import write_hf_base
-from erniekit_adapter.adapters.peft import write_from_peft, write_peft
+from erniekit_adapter.adapters.peft import read_base, write_from_peft, write_peft
 from erniekit_adapter.adapters.tensor_files import Array, read_tensors, write_tensors
 
 pytestmark = pytest.mark.toolkit
@@ -90,13 +90,7 @@ class Folders:
             )
 
 
-MODELS = {
-    "grouped-tied": ["--heads", 6, "--kv-heads", 2],
-    "equal-untied": ["--heads", 4, "--kv-heads", 4, "--untied"],
-}
-
-
-@pytest.fixture(scope="session", params=list(MODELS))
+@pytest.fixture(scope="session", params=list(SIZES))
 def folders(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
@@ -104,17 +98,12 @@ def folders(
     erniekit_python: Path,
     transformers_python: Path,
 ) -> Folders:
-    root = tmp_path_factory.mktemp(request.param)
-    (root / "corpus.txt").write_text(corpus(), encoding="utf-8")
+    root, grouped = tmp_path_factory.mktemp(request.param), request.param == "grouped-tied"
     folders = Folders(root, run_python, erniekit_python, transformers_python)
-    folders.build("model", *MODELS[request.param])
-    config = orjson.loads((root / "model" / "config.json").read_bytes())
-    shape = ModelShape.from_config(config)
-    weights, grouped = louder_weights(shape), shape.kv_heads < shape.heads
-    write_tensors(root / "model" / "model.safetensors", weights if grouped else as_bfloat16(weights), form="np")
+    shape = build_loud(root / "model", request.param, run_python, erniekit_python, bfloat16=not grouped)
     write_native_adapter(root / "native", shape, "float32" if grouped else "bfloat16", rslora=not grouped)
     write_hf_base(root / "model", root / "hf")
-    write_peft(root / "native", config, root / "peft", str(root / "hf"))
+    write_peft(root / "native", read_base(root / "model")[1], root / "peft", str(root / "hf"))
     return folders
 
 
@@ -280,15 +269,13 @@ def test_gate_and_up_swapped_in_an_adapter_are_caught(
 def test_one_peft_file_serves_transformers_4_and_5(
     folders: Folders, transformers_python: Path, transformers5_python: Path
 ) -> None:
-    """transformers 5's environment takes PEFT, pure Python, from the other."""
     cases, hf = folders.root / "cases.json", str(folders.root / "hf")
     cases.write_bytes(orjson.dumps({"base": [hf, None], "adapted": [hf, str(folders.root / "peft")]}))
-    packages = next((transformers_python.parents[1] / "lib").glob("python3.*")) / "site-packages"
     script = Path(__file__).with_name("torch_logits.py")
     found = []
     for python in (transformers_python, transformers5_python):
         output = folders.root / "cases.npz"
-        assert json.loads(folders.run(python, script, "logits", cases, output, packages)) == {"base": "", "adapted": ""}
+        assert json.loads(folders.run(python, script, "logits", cases, output)) == {"base": "", "adapted": ""}
         with np.load(output) as arrays:
             found.append(dict(arrays))
     four, five = found

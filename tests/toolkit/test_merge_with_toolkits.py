@@ -22,7 +22,7 @@ from test_equal_to_hugging_face import (
     difference,
     write_paddleformers_adapter,
 )
-from tiny_ernie import as_bfloat16, corpus, louder_weights, write_adapter_folder, write_native_adapter
+from tiny_ernie import SIZES, as_bfloat16, build_loud, louder_weights, write_adapter_folder, write_native_adapter
 
 from erniekit_adapter.adapters.layouts import ModelShape
 from erniekit_adapter.adapters.merge import list_model, merge, write_hf_base
@@ -37,11 +37,6 @@ from erniekit_adapter.files import write_json
 
 pytestmark = pytest.mark.toolkit
 
-SIZES = {
-    "grouped-tied": ["--heads", 6, "--kv-heads", 2],
-    "equal-untied": ["--heads", 4, "--kv-heads", 4, "--untied"],
-}
-
 
 @pytest.fixture(scope="module", params=list(SIZES))
 def folders(
@@ -53,12 +48,8 @@ def folders(
 ) -> Folders:
     """A base in float32 in both layouts, with an adapter of each toolkit, merged in all layouts that it has."""
     root = tmp_path_factory.mktemp(f"merge-{request.param}")
-    (root / "corpus.txt").write_text(corpus(), encoding="utf-8")
     folders = Folders(root, run_python, erniekit_python, transformers_python)
-    folders.build("model", *SIZES[request.param])
-    config = orjson.loads((root / "model" / "config.json").read_bytes())
-    shape = ModelShape.from_config(config)
-    write_tensors(root / "model" / "model.safetensors", louder_weights(shape), form="np")
+    shape = build_loud(root / "model", request.param, run_python, erniekit_python, bfloat16=False)
     write_native_adapter(root / "native", shape, "float32", rslora=not shape.tied)
     merge(root / "model", root / "native", root / "merged", "paddle")
     merge(root / "model", root / "native", root / "merged-hf", "hugging-face")

@@ -43,10 +43,6 @@ SAID_BY_BOTH = (
 Logits = npt.NDArray[np.float32]
 
 
-def site_packages(python: Path) -> Path:
-    return next((python.parents[1] / "lib").glob("python3.*")) / "site-packages"
-
-
 def write_native(folder: Path, tensors: dict[str, Array], config: dict[str, Any]) -> Path:
     folder.mkdir()
     shard = "peft_model-00001-of-00001.safetensors"
@@ -158,7 +154,7 @@ def config_of(root: Path) -> dict[str, Any]:
 def answers(
     root: Path, run_python: Callable[..., str], transformers_python: Path, transformers5_python: Path
 ) -> dict[Reader, Answers]:
-    """All cases on both, one process each. transformers 5's environment takes PEFT, pure Python, from the other."""
+    """All cases on both, one process each."""
     cases: dict[str, tuple[str, str | None]] = {"base": (str(root / "model"), None)}
     cases["converted"] = (str(root / "converted"), None)
     for case in CASES:
@@ -170,8 +166,7 @@ def answers(
     found: dict[Reader, Answers] = {}
     for reader, python in zip(READERS, (transformers_python, transformers5_python), strict=True):
         output = root / f"{reader}.npz"
-        packages = site_packages(transformers_python)
-        said = orjson.loads(run_python(python, SCRIPT, "logits", root / "cases.json", output, packages))
+        said = orjson.loads(run_python(python, SCRIPT, "logits", root / "cases.json", output))
         with np.load(output) as arrays:
             found[reader] = Answers(dict(arrays), said)
     return found

@@ -37,7 +37,6 @@ def logits(
     tmp_path_factory: pytest.TempPathFactory,
     run_python: Callable[..., str],
     paddleformers_python: Path,
-    transformers_python: Path,
     transformers5_python: Path,
 ) -> dict[str, Logits]:
     """Of PaddleFormers with its own form, of transformers 5 with PEFT's, of both merged: on a text and on a page."""
@@ -59,7 +58,6 @@ def logits(
     (root / "native" / "lora_config.json").write_bytes(orjson.dumps(settings | {"target_modules": TARGETS}))
     assert write_peft(root / "native", config, root / "peft", "base") == "paddleocr-vl"
     merge(root / "model", root / "native", root / "merged", "hugging-face")
-    packages = next((transformers_python.parents[1] / "lib").glob("python3.*")) / "site-packages"
     found: dict[str, Logits] = {}
     for library, python, adapter in (
         ("paddle", paddleformers_python, root / "native"),
@@ -67,7 +65,7 @@ def logits(
     ):
         output = root / f"{library}.npz"
         folders = (root / "model", adapter, root / "merged")
-        run_python(python, TOOLKIT / "paddleocr_vl_logits.py", library, *folders, output, packages)
+        run_python(python, TOOLKIT / "paddleocr_vl_logits.py", library, *folders, output)
         with np.load(output) as arrays:
             found[library] = dict(arrays)
     return found

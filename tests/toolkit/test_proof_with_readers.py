@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from expert_sizes import SIZES as EXPERTS
 from rich.console import Console
-from tiny_ernie import as_bfloat16, corpus, louder_weights, write_adapter_folder, write_native_adapter
+from tiny_ernie import SIZES, build_loud, write_adapter_folder, write_native_adapter
 
 from erniekit_adapter.adapters import bundle
 from erniekit_adapter.adapters.layouts import ModelShape
@@ -37,10 +38,6 @@ TOOLKIT = Path(__file__).parent
 BASE = TOOLKIT.parents[1] / "tiny_base" / "model"
 Proof = dict[str, Any]
 Run = Callable[..., str]
-SIZES = {
-    "grouped, tied": ("--heads", 6, "--kv-heads", 2),
-    "equal, untied": ("--heads", 4, "--kv-heads", 4, "--untied"),
-}
 
 
 def trained(folder: Path, model: Path, backend: str, forms: list[str]) -> Project:
@@ -82,17 +79,6 @@ def config_of(model: Path) -> dict[str, Any]:
     return config
 
 
-def erniekit_model(folder: Path, kind: str, run_python: Run, erniekit_python: Path) -> Path:
-    """A tiny dense model in ERNIEKit's layout: float32 where it is grouped, else bfloat16."""
-    (folder / "corpus.txt").write_text(corpus(), encoding="utf-8")
-    model = folder / "model"
-    options = ["--corpus", folder / "corpus.txt", "--output", model, "--vocab-size", 400, "--layers", 3, *SIZES[kind]]
-    run_python(erniekit_python, "-m", "erniekit_adapter.workers.erniekit_tiny_model", *options)
-    weights = louder_weights(ModelShape.from_config(config_of(model)))
-    write_tensors(model / "model.safetensors", weights if kind.startswith("grouped") else as_bfloat16(weights), "np")
-    return model
-
-
 @pytest.fixture(scope="module", params=list(SIZES))
 def by_erniekit(
     request: pytest.FixtureRequest,
@@ -103,11 +89,10 @@ def by_erniekit(
 ) -> Project:
     """A dense model and its adapter; the one with equal heads is bfloat16 and rank-stabilised."""
     folder = tmp_path_factory.mktemp("by erniekit")
-    model = erniekit_model(folder, request.param, run_python, erniekit_python)
-    grouped = request.param.startswith("grouped")
+    model, grouped = folder / "model", request.param == "grouped-tied"
+    shape = build_loud(model, request.param, run_python, erniekit_python, bfloat16=not grouped)
     (folder / "run" / "training").mkdir(parents=True)
     adapter = folder / "run" / "training" / "output"
-    shape = ModelShape.from_config(config_of(model))
     write_native_adapter(adapter, shape, "float32" if grouped else "bfloat16", rslora=not grouped)
     return trained(folder, model, "erniekit", ["native", "peft", "merged", "merged-hf"])
 
@@ -146,7 +131,7 @@ def without_one(tensors: dict[str, Array]) -> dict[str, Array]:
     return {name: array for name, array in tensors.items() if not name.endswith("layers.1.mlp.up_proj.lora_B.weight")}
 
 
-@pytest.mark.parametrize("by_erniekit", ["grouped, tied"], indirect=True)
+@pytest.mark.parametrize("by_erniekit", ["grouped-tied"], indirect=True)
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -224,34 +209,12 @@ def test_every_form_of_paddleocr_vl_is_proven_on_text_and_on_a_page(
     assert proof["effect"] > proof["scale"] / 10
 
 
-EXPERTS: dict[str, Any] = {
-    "hidden_size": 48,
-    "intermediate_size": 80,
-    "num_hidden_layers": 3,
-    "head_dim": 16,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 1024,
-    "rms_norm_eps": 1e-5,
-    "moe_num_experts": 5,
-    "moe_k": 2,
-    "moe_intermediate_size": 24,
-    "moe_num_shared_experts": 2,
-    "moe_layer_start_index": 1,
-    "moe_layer_end_index": 2,
-    "moe_layer_interval": 1,
-    "moe_use_aux_free": True,
-    "architectures": ["Ernie4_5_MoeForCausalLM"],
-    "tie_word_embeddings": True,
-    "use_bias": False,
-}
-
-
 def write_experts(model: Path) -> dict[str, Any]:
     """A mixture of experts in ERNIEKit's layout, with the tiny base's tokenizer; its config.json."""
     base = config_of(BASE)
     kept = ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id", "rope_theta")
-    config = EXPERTS | {key: base[key] for key in kept}
+    said_by_erniekit = {"architectures": ["Ernie4_5_MoeForCausalLM"], "moe_use_aux_free": True}
+    config = EXPERTS | said_by_erniekit | {key: base[key] for key in kept} | {"max_position_embeddings": 1024}
     numbers, weights = np.random.default_rng(1), {}
     for name, size in base_layout(config).sizes.items():
         loud = numbers.normal(0, 1.5 / size[0] ** 0.5, size) if len(size) > 1 else numbers.normal(1, 0.3, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,24 @@ def corpus() -> str:
             f'{{"vendor": "{vendor}", "total": "{total}"}} User: Assistant: '
         )
     return "\n".join(lines)
+
+
+SIZES = {
+    "grouped-tied": ("--heads", 6, "--kv-heads", 2),
+    "equal-untied": ("--heads", 4, "--kv-heads", 4, "--untied"),
+}
+
+
+def build_loud(model: Path, kind: str, run_python: Callable[..., str], python: Path, *, bfloat16: bool) -> ModelShape:
+    """A tiny dense model of one of SIZES, in ERNIEKit's layout, with weights that show a wrong place."""
+    text = model.with_name("corpus.txt")
+    text.write_text(corpus(), encoding="utf-8")
+    options = ["--corpus", text, "--output", model, "--vocab-size", 400, "--layers", 3, *SIZES[kind]]
+    run_python(python, "-m", "erniekit_adapter.workers.erniekit_tiny_model", *options)
+    shape = ModelShape.from_config(orjson.loads((model / "config.json").read_bytes()))
+    weights = louder_weights(shape)
+    write_tensors(model / "model.safetensors", as_bfloat16(weights) if bfloat16 else weights, form="np")
+    return shape
 
 
 def louder_weights(shape: ModelShape) -> dict[str, Array]:

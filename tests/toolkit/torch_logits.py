@@ -1,10 +1,10 @@
 """Run inside transformers' environment: models' logits with and without adapters; and a tiny random mixture of experts.
 
 Usage: torch_logits.py experts MODEL_DIR
-       torch_logits.py logits CASES.json OUT.npz SITE_PACKAGES
+       torch_logits.py logits CASES.json OUT.npz
 
-CASES.json is {name: [MODEL_DIR, ADAPTER_DIR or null]}. SITE_PACKAGES is where PEFT is taken from when this environment
-has none. Printed is, by name, what PEFT warned about keys, or the error with which it refused an adapter.
+CASES.json is {name: [MODEL_DIR, ADAPTER_DIR or null]}. Printed is, by name, what PEFT warned about keys, or the error
+with which it refused an adapter.
 """
 
 from __future__ import annotations
@@ -16,31 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from expert_sizes import SIZES
 from transformers import AutoModelForCausalLM, Ernie4_5_MoeConfig, Ernie4_5_MoeForCausalLM
 
-# One layer without experts, two with; widths that differ, so that a wrong place shows or does not fit.
-SIZES = {
-    "vocab_size": 96,
-    "hidden_size": 48,
-    "intermediate_size": 80,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "moe_num_experts": 5,
-    "moe_k": 2,
-    "moe_intermediate_size": 24,
-    "moe_num_shared_experts": 2,
-    "moe_layer_start_index": 1,
-    "moe_layer_end_index": 2,
-    "moe_layer_interval": 1,
-    "max_position_embeddings": 128,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 500000.0,
-    "tie_word_embeddings": True,
-    "use_bias": False,
-    "pad_token_id": 0,
-}
 TOKENS = 40
 
 
@@ -70,8 +48,7 @@ def load(folder: str, adapter: str | None) -> tuple[torch.nn.Module, str]:
     return model, "".join(str(warning.message) for warning in caught if "keys" in str(warning.message))
 
 
-def logits(cases: str, output: str, site_packages: str) -> None:
-    sys.path.append(site_packages)  # at the end: what this environment has comes from it
+def logits(cases: str, output: str) -> None:
     ids = torch.from_numpy(np.random.default_rng(1).integers(1, SIZES["vocab_size"], (1, TOKENS)))
     arrays, said = {}, {}
     for name, (folder, adapter) in json.loads(Path(cases).read_text()).items():
