@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from erniekit_adapter.invoice.answer import Answer
+from erniekit_adapter.invoice.rules import Finding
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class DocumentRecord:
         language: what the source says the page is written in, as ISO 639-1: `de`.
         augmented: a copy of a page that was made to look different on purpose.
         model_output: what a model had said before a person corrected it, in any form of a log; None where unknown.
+        complete: the source claims to state every field of the document: then a missing required field is an error.
+        findings: results of the source's own rules on the complete document; None if it has none.
     """
 
     document_id: str
@@ -49,6 +52,8 @@ class DocumentRecord:
     language: str | None = None
     augmented: bool = False
     model_output: Any = None
+    complete: bool = False
+    findings: tuple[Finding, ...] | None = None
 
 
 @dataclass(frozen=True)

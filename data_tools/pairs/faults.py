@@ -21,7 +21,7 @@ KINDS = ("line_total", "subtotal", "tax", "grand_total", "date_order", "currency
 BREAKS = {
     "line_total": frozenset({"BR-CO-10"}),
     "subtotal": frozenset({"BR-CO-10", "BR-CO-15"}),
-    "tax": frozenset({"BR-CO-15", "BR-CO-17"}),
+    "tax": frozenset({"BR-CO-15"}),
     "grand_total": frozenset({"BR-CO-15"}),
     "date_order": frozenset({"DUE-DATE"}),
     "currency": frozenset({"BR-CL-04"}),
@@ -143,12 +143,16 @@ def _wrong_tax(answer: Answer, currency: str, rng: random.Random) -> Iterator[An
 
 def _wrong_subtotal(answer: Answer, currency: str, rng: random.Random) -> Iterator[Answer]:
     for subtotal in _misread(answer.summary.subtotal, currency, rng):
-        yield _with_summary(answer, subtotal=subtotal)
+        wrong = _with_summary(answer, subtotal=subtotal)
+        if not rules.may_include_taxes(wrong):
+            yield wrong
 
 
 def _wrong_grand_total(answer: Answer, currency: str, rng: random.Random) -> Iterator[Answer]:
     for total in _misread(answer.summary.grand_total, currency, rng):
-        yield _with_summary(answer, grand_total=total)
+        wrong = _with_summary(answer, grand_total=total)
+        if not rules.may_include_taxes(wrong):
+            yield wrong
 
 
 def _dates_swapped(answer: Answer, currency: str, rng: random.Random) -> Iterator[Answer]:

@@ -65,7 +65,8 @@ class Shown:
         ocr: what the OCR gave, without personal data where that is masked.
         request: the request of a ready-made line.
         data: the structured data as JSON, with what the request shows.
-        findings: what the rules say of that data.
+        findings: results of the rules on the complete document.
+        shown_findings: results on the data, which may lack values; None if they are those of the complete document.
         left_out: fields that left the answer, because the request does not show them.
         unseen: fields that the request does not show and that stay in the answer.
         masked: kinds of personal data that were masked.
@@ -77,6 +78,7 @@ class Shown:
     request: str | None
     data: dict[str, Any]
     findings: tuple[rules.Finding, ...]
+    shown_findings: tuple[rules.Finding, ...] | None
     left_out: tuple[str, ...]
     unseen: tuple[str, ...]
     masked: tuple[str, ...]
@@ -89,7 +91,7 @@ def show(record: DocumentRecord, findings: tuple[rules.Finding, ...], settings: 
 
     Args:
         record: one that has an answer.
-        findings: what the rules say of that answer.
+        findings: results of the rules on the complete document.
         settings: whether personal data is masked, and whether unseen values leave the answer.
 
     Raises:
@@ -110,12 +112,13 @@ def show(record: DocumentRecord, findings: tuple[rules.Finding, ...], settings: 
     if settings.gates.visible != "off" and not with_image:
         looked_at = {"structured_data": data if drops else copy.deepcopy(data)}
         unseen = drop_unseen(looked_at, page_text(ocr if request is None else request))
-        if unseen and drops:
-            findings = rules.check(read_answer(looked_at))
+    shown_findings = None
+    if (unseen and drops) or record.findings is not None:
+        shown_findings = rules.check(read_answer({"structured_data": data}))
     read = jsontext.compose_parsed(ocr if request is None else request).encode()
     said = sha256(orjson.dumps(data, default=_plain_number)).digest()
     left_out, kept = (unseen, ()) if drops else ((), unseen)
-    return Shown(ocr, request, data, findings, left_out, kept, masked, said, sha256(read).digest())
+    return Shown(ocr, request, data, findings, shown_findings, left_out, kept, masked, said, sha256(read).digest())
 
 
 def _masked(data: Any, ocr: Any, request: str | None) -> tuple[Any, Any, str | None, tuple[str, ...]]:
@@ -164,7 +167,7 @@ def _analysis(shown: Shown) -> dict[str, Any]:
     # Never copied from a log: logs call anything valid, and the model would learn to.
     return {
         "structured_data": shown.data,
-        "validation_summary": rules.summarize(shown.findings).model_dump(),
+        "validation_summary": rules.summarize(shown.findings, shown.shown_findings).model_dump(),
     }
 
 

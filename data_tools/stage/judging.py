@@ -26,7 +26,7 @@ from data_tools.records import DocumentRecord, Reading, Rejection
 from data_tools.stage import documents
 from data_tools.stage.gates import RESERVED_TOKENS, Verdicts, judge_pair, judge_record, something_to_read
 from data_tools.stage.record_pages import PageFolders, look_at_pages, page_files, with_ocr
-from data_tools.stage.rows import KEY_BYTES, PLACE, JudgedShard, Row, key_records, row_json
+from data_tools.stage.rows import KEY_BYTES, PLACE, DocumentVerdict, JudgedShard, Row, key_records, row_json
 from data_tools.stage.shards import Shard, read_shard
 from data_tools.stage.tokens import most_tokens, token_counter
 from erniekit_adapter.invoice import rules
@@ -34,6 +34,7 @@ from erniekit_adapter.invoice import rules
 # Lines of every source whose tokens are counted; of those behind them one in so many is, chosen by what it says.
 COUNTED_LINES = 1_000
 COUNTED_ONE_IN = 64
+_VERDICTS: dict[bool | None, DocumentVerdict] = {True: "valid", False: "invalid", None: "not checkable"}
 _KIND_OF_NAME = {"vendor": documents.VENDOR, "number": documents.NUMBER, "name": documents.NAME}
 
 
@@ -112,7 +113,7 @@ class _Judgement:
 
     def row(self) -> Rejection | tuple[Row, tuple[bytes, ...], list[bytes]]:
         """The record's row, its lines and its keys, or its rejection."""
-        findings = rules.check(self.record.answer) if self.record.answer else ()
+        findings = self.findings()
         if judge_record(self.record, findings, self.verdicts):
             return self.rejected()
         pages = self.pages()
@@ -128,6 +129,13 @@ class _Judgement:
         if judge_pair(pair, self.settings, self.verdicts):
             return self.rejected()
         return self.written(pair, shown, images, page_images)
+
+    def findings(self) -> tuple[rules.Finding, ...]:
+        """Return the results of the rules on the complete document, before values that the page does not show go."""
+        record = self.record
+        if record.findings is not None:
+            return record.findings
+        return rules.check(record.answer, complete=record.complete) if record.answer else ()
 
     def rejected(self) -> Rejection:
         gate, reason = self.verdicts.refused or ("source", "refused without a reason")
@@ -159,10 +167,20 @@ class _Judgement:
             return None
         if shown.unseen:
             self.verdicts.note("visible", f"the page does not show {', '.join(shown.unseen)}")
+        if self.verdicts.note("verdict", self.unshown_verdict(shown)):
+            return None
         if self.settings.gates.personal == "warn":
             _, found = mask_value([shown.data, shown.ocr, shown.request])
             self.verdicts.note("personal", f"holds {', '.join(found)}" if found else None)
         return shown
+
+    def unshown_verdict(self, shown: Shown) -> str | None:
+        """Return why the verdict on the complete document does not fit the answer that is left of it."""
+        if shown.shown_findings is None:
+            return None
+        reason = rules.unshown_reason(shown.findings, shown.shown_findings)
+        left_out = f"; left out: {', '.join(shown.left_out)}" if shown.left_out else ""
+        return f"{reason}{left_out}" if reason else None
 
     def counted(self, pair: Pair, shown: Shown) -> Pair:
         """The pair with its tokens where it may be too long, or is one whose tokens are counted for the manifest."""
@@ -211,6 +229,8 @@ class _Judgement:
             warned=self.verdicts.warned,
             masked=list(shown.masked),
             preference_refused=refused,
+            verdict=_VERDICTS[rules.validity(shown.findings)],
+            failed_rules=[finding.rule for finding in rules.failures(shown.findings)],
         )
         return row, (line, test, preference), self.keys(shown, page_images)
 

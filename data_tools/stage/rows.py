@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
-from typing import IO
+from dataclasses import dataclass, field
+from typing import IO, Literal
 
 import numpy as np
 import orjson
@@ -15,6 +15,7 @@ from data_tools.records import Rejection
 KEY = np.dtype([("high", ">u8"), ("low", ">u8"), ("row", "<u4")])
 KEY_BYTES = 16
 PLACE = np.dtype("<i8")
+DocumentVerdict = Literal["valid", "invalid", "not checkable"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Row:
         warned: gates that warn, each with its reason.
         masked: kinds of personal data that were masked.
         preference_refused: the gate that keeps the model's output from being a line for DPO, with its reason.
+        verdict: of the complete document.
+        failed_rules: the rules of level error that the document fails.
     """
 
     line: int | None
@@ -53,6 +56,8 @@ class Row:
     warned: list[tuple[str, str]]
     masked: list[str]
     preference_refused: tuple[str, str] | None = None
+    verdict: DocumentVerdict = "not checkable"
+    failed_rules: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def score_sample(expected: Answer, text: str, *, sample: str = "") -> SampleScor
     answer = parsed.answer
     findings = rules.check(answer) if answer else ()
     expected_findings = rules.check(expected)
-    verified = answer is not None and rules.is_arithmetic_verified(findings)
+    verified = rules.arithmetic_validity(findings) if answer else None
     said = answer.validation_summary if answer else None
     fields, rows_expected, rows_exact = _count_fields(expected, answer)
     return SampleScore(
@@ -119,12 +119,12 @@ def score_sample(expected: Answer, text: str, *, sample: str = "") -> SampleScor
         strict_json=parsed.form == "strict",
         repaired_json=parsed.form == "repaired",
         schema_valid=answer is not None,
-        rule_compliant=answer is not None and rules.is_compliant(findings),
-        arithmetic_verified=verified,
+        rule_compliant=answer is not None and rules.validity(findings) is True,
+        arithmetic_verified=verified is True,
         arithmetic_coverage=rules.arithmetic_coverage(findings) if answer else 0.0,
         math_flag_right=said is not None and said.math_verified == verified,
-        expected_rule_compliant=rules.is_compliant(expected_findings),
-        expected_arithmetic_verified=rules.is_arithmetic_verified(expected_findings),
+        expected_rule_compliant=rules.validity(expected_findings) is True,
+        expected_arithmetic_verified=rules.arithmetic_validity(expected_findings) is True,
         fields=fields,
         rows_expected=rows_expected,
         rows_exact=rows_exact,

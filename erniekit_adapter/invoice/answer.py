@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
 
@@ -50,6 +50,9 @@ def _iso_date(value: object) -> object:
 Number = Annotated[Decimal, BeforeValidator(_number)]
 Text = Annotated[str, BeforeValidator(_text)]
 IsoDate = Annotated[date, BeforeValidator(_iso_date)]
+
+
+DocumentType = Literal["invoice", "credit_note"]
 
 
 class _Part(BaseModel):
@@ -100,19 +103,34 @@ class Tax(_Part):
 
 
 class Discount(_Part):
-    """A document level allowance [BG-20]: amount [BT-92], positive."""
+    """A document level allowance [BG-20]: amount [BT-92] taken off the subtotal; negative where the page adds it."""
+
+    description: Text | None = None
+    amount: Number | None = None
+
+
+class Charge(_Part):
+    """A document level charge [BG-21], such as freight: amount [BT-99] added to the subtotal."""
 
     description: Text | None = None
     amount: Number | None = None
 
 
 class FinancialSummary(_Part):
-    """Sum of the lines [BT-106], taxes, discounts, total with VAT [BT-112], currency [BT-5]."""
+    """Sum of the lines [BT-106], taxes, discounts, charges, total with VAT [BT-112], currency [BT-5].
+
+    `amount_paid` [BT-113], `rounding` [BT-114] and `amount_due` [BT-115] are given if something was paid in advance or
+    the amount to pay was rounded.
+    """
 
     subtotal: Number | None = None
     taxes: list[Tax] | None = None
     discounts: list[Discount] | None = None
+    charges: list[Charge] | None = None
     grand_total: Number | None = None
+    amount_paid: Number | None = None
+    rounding: Number | None = None
+    amount_due: Number | None = None
     currency: Text | None = None
 
 
@@ -125,8 +143,12 @@ class PaymentTerms(_Part):
 
 
 class StructuredData(_Part):
-    """What the invoice says."""
+    """The content of the invoice.
 
+    `document_type` is given for a credit note only [BT-3]; its amounts are positive, as they are printed.
+    """
+
+    document_type: DocumentType | None = None
     vendor_block: VendorBlock | None = None
     client_info: ClientInfo | None = None
     line_items: list[LineItem] | None = None
@@ -135,10 +157,10 @@ class StructuredData(_Part):
 
 
 class ValidationSummary(_Part):
-    """What the rules make of the invoice; `issues` name the rule and both amounts."""
+    """The result of the rules: true, false, or None if operands are missing; `issues` name the rule and the amounts."""
 
-    is_valid: StrictBool
-    math_verified: StrictBool
+    is_valid: StrictBool | None
+    math_verified: StrictBool | None
     issues: list[Text] = []
 
 

@@ -7,6 +7,7 @@ what is asked and not how. A request ends with what it is about, as JSON behind 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from erniekit_adapter.invoice import jsontext
@@ -18,11 +19,11 @@ DATA_MARK = "Invoice Data:"
 WORDINGS = 4
 
 _STRUCTURED_DATA = (
-    '"structured_data":{"vendor_block":{"name","address","phone","email"},'
+    '"structured_data":{"document_type","vendor_block":{"name","address","phone","email"},'
     '"client_info":{"name","address","invoice_number","invoice_date","due_date"},'
     '"line_items":[{"description","quantity","unit_price","total"}],'
     '"financial_summary":{"subtotal","taxes":[{"type","rate","amount"}],"discounts":[{"description","amount"}],'
-    '"grand_total","currency"},"payment_terms":{"due_date","payment_method","notes"}}'
+    '"charges":[{"description","amount"}],"grand_total","amount_paid","rounding","amount_due","currency"},"payment_terms":{"due_date","payment_method","notes"}}'
 )
 _VALIDATION_SUMMARY = '"validation_summary":{"is_valid","math_verified","issues":[]}'
 
@@ -48,17 +49,19 @@ _ANALYSIS = (
     _PageWording(
         "Analyse this invoice. {given} "
         "Find the five regions: vendor; client and invoice; line items; taxes and discounts; totals and payment. "
-        "Check that the lines sum to the subtotal and that subtotal + taxes - discounts = grand total. "
-        "Fill in what the OCR missed, leave out what the page does not show, write amounts as numbers, "
+        "Check that the lines sum to the subtotal and that subtotal - discounts + charges + taxes = grand total: "
+        "true, false, or null if values are missing. Give a document_type for a credit note only. "
+        "Leave out what the page does not show, write amounts as numbers, "
         "rates as fractions and dates as YYYY-MM-DD. Answer with JSON of exactly this structure:\n{structure}",
-        ocr="Validate the OCR data and correct it.",
-        ocr_and_image="Validate the OCR data against the image and correct it.",
-        image="Validate the OCR data against the image and correct it.",
+        ocr="Validate the OCR data, correct it and fill in what the OCR missed.",
+        ocr_and_image="Validate the OCR data against the image, correct it and fill in what the OCR missed.",
+        image="Read the image.",
     ),
     _PageWording(
         "{given} Cover the vendor, the client and the invoice, the line items, taxes and discounts, totals and "
         "payment. Amounts are numbers, rates are fractions, dates are YYYY-MM-DD; what is not on the page is left out. "
-        "Verify that the line items add up to the subtotal, and that subtotal + taxes - discounts is the grand total. "
+        "Verify that the line items add up to the subtotal, and that subtotal - discounts + charges + taxes is the "
+        "grand total; null means that a value for it is missing. A document_type is named for credit notes only. "
         "Return JSON of exactly this structure:\n{structure}",
         ocr="Please put one invoice in order: correct its OCR data and add what the OCR missed.",
         ocr_and_image="Please put one invoice in order: correct its OCR data by the image and add what the OCR missed.",
@@ -69,7 +72,8 @@ _ANALYSIS = (
         "{given} Omit what the page does not show. "
         "Dates are written YYYY-MM-DD, amounts as numbers and rates as fractions. "
         "Look at five regions: vendor; client and invoice; line items; taxes and discounts; totals and payment. "
-        "Two checks: subtotal = sum of the lines; grand total = subtotal + taxes - discounts.",
+        "Two checks: subtotal = sum of the lines; grand total = subtotal - discounts + charges + taxes. "
+        "Without the values for a check: null. document_type: of a credit note only.",
         ocr="Its OCR data may be wrong or incomplete: correct and complete it.",
         ocr_and_image="Its OCR data may be wrong or incomplete: compare the image, correct and complete it.",
         image="Read the image.",
@@ -77,7 +81,8 @@ _ANALYSIS = (
     _PageWording(
         "Invoice analysis. {given} "
         "Regions: vendor; client, invoice; line items; taxes, discounts; totals, payment. "
-        "Checks: lines sum to subtotal; subtotal + taxes - discounts = grand total. "
+        "Checks: lines sum to subtotal; subtotal - discounts + charges + taxes = grand total; null without the values. "
+        "document_type for credit notes only. "
         "Only what the page shows. Amounts as numbers, rates as fractions, dates as YYYY-MM-DD. "
         "JSON of exactly this structure:\n{structure}",
         ocr="Correct the OCR data, add what is missing.",
@@ -126,48 +131,58 @@ _EXTRACTION = (
     ),
 )
 
-# The rules of invoice.rules in their order, and what its `summarize` makes of them; {issue} is one as it writes them.
+# The rules of invoice.rules in their order, and the summary that its `summarize` makes; {issue} is an example.
 _ISSUE = '"BR-CO-15: grand_total 120.00 ≠ subtotal - discounts + taxes 119.00"'
 _VALIDATION = (
-    "Which of these rules does the given invoice data break? Judge it as it stands and correct nothing. "
-    "REQUIRED: grand_total and currency are given. BR-CL-04: the currency is an ISO 4217 code. "
-    "BR-DEC: no amount has more decimals than the currency (2 where it is unknown). "
-    "BR-CO-10: the lines sum to the subtotal. BR-CO-15: subtotal - discounts + taxes = grand_total. "
-    "BR-CO-17: a single tax has a rate from 0 to 1 and is rate × (subtotal - discounts), within one minor unit. "
+    "Which of these rules does the given invoice data break? Judge it as it is and correct nothing. "
+    "BR-CL-04: the currency is an ISO 4217 code. "
+    "BR-DEC: no amount has more decimals than the currency (2 if it is unknown). "
+    "BR-CO-10: the lines sum to the subtotal. BR-CO-15: subtotal - discounts + charges + taxes = grand_total. "
+    "BR-CO-16: grand_total - amount_paid + rounding = amount_due. "
+    "BR-CO-17: a tax has a rate from 0 to 1 and is at most rate × the taxed amount, within one unit of the currency. "
     "R120: quantity × unit_price = total in every line, within two minor units. "
     "DUE-DATE: due_date is not before invoice_date. "
-    "A rule whose operands are not all there is passed over; BR-CO-15 alone is then an issue, which names what is "
-    "missing. An issue is written RULE: amounts held against each other, as in {issue}. "
-    "R120 and DUE-DATE are warnings and come last. is_valid: there is no issue but warnings. "
-    "math_verified: no issue of BR-CO-10, BR-CO-15, BR-CO-17 or R120. "
+    "A rule whose operands are missing is not checked and no issue. "
+    "An issue is RULE: the compared amounts, as in {issue}. "
+    "R120 and DUE-DATE are warnings and come last. "
+    "is_valid: false with any other issue, null if BR-CO-15 is not checked, else true. "
+    "math_verified: false with an issue of BR-CO-10, BR-CO-15, BR-CO-16 or BR-CO-17, null if BR-CO-10 or BR-CO-15 is "
+    "not checked, else true. "
     "Answer with JSON of exactly this structure:\n{structure}",
-    "Please check the data of one invoice, without changing it. It has to keep eight rules, here by their names: "
-    "REQUIRED, there is a grand_total and a currency; BR-CL-04, the currency is a code of ISO 4217; "
+    "Please check the data of one invoice, without changing it. These are the rules, by their names: "
+    "BR-CL-04, the currency is a code of ISO 4217; "
     "BR-DEC, amounts have at most the currency's decimals, 2 if it is unknown; "
-    "BR-CO-10, subtotal = sum of the lines; BR-CO-15, grand_total = subtotal - discounts + taxes; "
-    "BR-CO-17, a single tax has a rate from 0 to 1 and comes to (subtotal - discounts) × rate, give or take "
-    "one minor unit; R120, each line's total is quantity × unit_price, give or take two minor units; "
-    "DUE-DATE, nothing is due before the invoice_date. Skip a rule for which something is missing, except BR-CO-15: "
-    "say there what is missing. Write each broken rule as RULE: amounts held against each other, like {issue}, the "
-    "warnings R120 and DUE-DATE at the end. Data with warnings only is_valid; it is math_verified if BR-CO-10, "
-    "BR-CO-15, BR-CO-17 and R120 have no issue. Return JSON of exactly this structure:\n{structure}",
+    "BR-CO-10, subtotal = sum of the lines; BR-CO-15, grand_total = subtotal - discounts + charges + taxes; "
+    "BR-CO-16, amount_due = grand_total - amount_paid + rounding; "
+    "BR-CO-17, a tax has a rate from 0 to 1 and is not more than the taxed amount × rate, give or take one unit of the "
+    "currency; R120, each line's total is quantity × unit_price, give or take two minor units; "
+    "DUE-DATE, nothing is due before the invoice_date. Skip a rule if something is missing for it. "
+    "Write each broken rule as RULE: the compared amounts, like {issue}, the warnings R120 and DUE-DATE at the end. "
+    "Data is_valid unless a rule other than these two is broken, and it is unknown (null) if BR-CO-15 was skipped. "
+    "It is math_verified unless BR-CO-10, BR-CO-15, BR-CO-16 or BR-CO-17 is broken, and unknown (null) if BR-CO-10 or "
+    "BR-CO-15 was skipped. Return JSON of exactly this structure:\n{structure}",
     "Fill in exactly this JSON structure for the given invoice data, and write nothing else:\n{structure}\n"
-    "issues has one text for every rule that is broken, RULE: amounts held against each other, such as {issue}. "
-    "Errors: REQUIRED (grand_total or currency not given), BR-CL-04 (currency not in ISO 4217), "
+    "issues has one text for every rule that is broken, RULE: the compared amounts, such as {issue}. "
+    "Errors: BR-CL-04 (currency not in ISO 4217), "
     "BR-DEC (an amount with more decimals than the currency; 2 if unknown), BR-CO-10 (lines do not sum to subtotal), "
-    "BR-CO-15 (subtotal - discounts + taxes is not grand_total), BR-CO-17 (a single tax whose rate is not from 0 to 1, "
-    "or that is more than one minor unit off rate × (subtotal - discounts)). Then warnings: R120 (a line's total more "
-    "than two minor units off quantity × unit_price), DUE-DATE (due_date before invoice_date). What is missing breaks "
-    "no rule but REQUIRED and BR-CO-15, which name it. is_valid is false with any error, true with warnings alone. "
-    "math_verified is false with any issue of BR-CO-10, BR-CO-15, BR-CO-17 or R120. Take the data as it stands.",
-    "Invoice validation; data stays as given. Errors: REQUIRED grand_total, currency; BR-CL-04 currency in ISO 4217; "
+    "BR-CO-15 (subtotal - discounts + charges + taxes is not grand_total), "
+    "BR-CO-16 (grand_total - amount_paid + rounding is not amount_due), "
+    "BR-CO-17 (a tax whose rate is not from 0 to 1, or that is more than the rate makes of the taxed amount, beyond "
+    "one unit of the currency). Then warnings: R120 (a line's total more than two minor units off "
+    "quantity × unit_price), DUE-DATE (due_date before invoice_date). Missing values break no rule. "
+    "is_valid is false with any error, else null without the values for BR-CO-15, else true. "
+    "math_verified is false with BR-CO-10, BR-CO-15, BR-CO-16 or BR-CO-17, else null without the values for BR-CO-10 "
+    "or BR-CO-15, else true. Take the data as it is.",
+    "Invoice validation; data stays as given. Errors: BR-CL-04 currency in ISO 4217; "
     "BR-DEC decimals of the currency at most (unknown: 2); BR-CO-10 lines sum to subtotal; "
-    "BR-CO-15 subtotal - discounts + taxes = grand_total; "
-    "BR-CO-17 single tax: rate from 0 to 1, amount = rate × (subtotal - discounts) ± 1 minor unit. "
+    "BR-CO-15 subtotal - discounts + charges + taxes = grand_total; "
+    "BR-CO-16 grand_total - amount_paid + rounding = amount_due; "
+    "BR-CO-17 tax: rate from 0 to 1, amount ≤ rate × taxed amount + 1 unit. "
     "Warnings: R120 line total = quantity × unit_price ± 2 minor units; DUE-DATE due_date not before invoice_date. "
-    "Operand missing: skip the rule; for BR-CO-15 name it. "
-    "Issues: RULE: amounts held against each other, e.g. {issue}, errors first. is_valid: no errors. "
-    "math_verified: none of BR-CO-10, BR-CO-15, BR-CO-17, R120. JSON of exactly this structure:\n{structure}",
+    "Operand missing: skip the rule. "
+    "Issues: RULE: compared amounts, e.g. {issue}, errors first. is_valid: no errors; null if BR-CO-15 is skipped. "
+    "math_verified: none of BR-CO-10, BR-CO-15, BR-CO-16, BR-CO-17; null if BR-CO-10 or BR-CO-15 is skipped. "
+    "JSON of exactly this structure:\n{structure}",
 )
 
 
@@ -243,8 +258,29 @@ def _about_a_page(
     texts: tuple[dict[tuple[bool, bool], str], ...], ocr: object | None, with_image: bool, wording: int
 ) -> str:
     _check_wording(wording)
-    text = texts[wording][ocr is not None, with_image]
-    return text if ocr is None else f"{text}\n{OCR_MARK} {jsontext.compose(ocr)}"
+    if ocr is None or (with_image and not _has_text(ocr)):
+        return texts[wording][False, with_image]
+    return f"{texts[wording][True, with_image]}\n{OCR_MARK} {jsontext.compose(ocr)}"
+
+
+def _has_text(ocr: object) -> bool:
+    """Return whether OCR data has a letter or a digit in a text, or a number under a name: {"total": 1.50}.
+
+    Lists of numbers are coordinates. The depth may be hostile, hence no recursion.
+    """
+    waiting = [ocr]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            if any(character.isalnum() for character in value):
+                return True
+        elif isinstance(value, dict):
+            if any(isinstance(part, (int, Decimal)) and not isinstance(part, bool) for part in value.values()):
+                return True
+            waiting += value.values()
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+    return False
 
 
 def _check_wording(wording: int) -> None:

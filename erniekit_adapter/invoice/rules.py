@@ -1,12 +1,12 @@
 """Arithmetic and business rules of EN 16931 on a canonical answer.
 
-Each rule passes, fails, or is not checkable because an operand is missing: never passed for want of data. The names are
-the standard's; `R120` is Peppol's line rule, and `DUE-DATE` and `REQUIRED` are ours.
+Each rule is passed, failed, or not checkable because an operand is missing: what is unknown is neither right nor wrong.
+The names are the standard's; `R120` is Peppol's line rule, and `DUE-DATE` and `REQUIRED` are ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
@@ -18,10 +18,12 @@ Level = Literal["error", "warn"]
 
 # Peppol R120 allows two cents; 38 of 246 lines in official examples break even that, so the rule only warns.
 LINE_TOLERANCE_MINOR_UNITS = 2
+# The official checks accept a VAT amount that is off by less than one unit of the currency (not of its minor unit).
+_OFFICIAL_TOLERANCE = Decimal("0.99")
 
 
 class Finding(NamedTuple):
-    """What one rule says of one invoice: a tuple, because a data stage makes millions.
+    """The result of one rule on one invoice: a tuple, because a data stage makes millions.
 
     Attributes:
         rule: the rule's name.
@@ -43,48 +45,88 @@ Verdict = tuple[Status, str]
 PASS: Verdict = ("pass", "")
 
 
-def check(answer: Answer) -> tuple[Finding, ...]:
-    """Apply every rule to an answer; one finding for each rule, in a fixed order."""
-    return tuple(
-        Finding(name, status, level, detail) for name, level, rule in _RULES for status, detail in [rule(answer)]
+def check(answer: Answer, *, complete: bool = False) -> tuple[Finding, ...]:
+    """Apply every rule to an answer; one finding for each rule, in a fixed order.
+
+    Args:
+        answer: the document, or the part of it that is known.
+        complete: whether the answer claims to state every field of the document. Only then a missing required field
+            is a failure; otherwise it is unknown.
+    """
+    required = _required(answer) if complete else _required_if_known(answer)
+    return (
+        Finding("REQUIRED", required[0], "error", required[1]),
+        *(Finding(name, status, level, detail) for name, level, rule in _RULES for status, detail in [rule(answer)]),
     )
 
 
 def failures(findings: Iterable[Finding], level: Level = "error") -> tuple[Finding, ...]:
-    """The findings of a level that failed."""
+    """Return the failed findings of a level."""
     return tuple(finding for finding in findings if finding.status == "fail" and finding.level == level)
 
 
-def is_compliant(findings: Iterable[Finding]) -> bool:
-    """Whether no rule of level error failed and the total could be checked."""
+def validity(findings: Iterable[Finding]) -> bool | None:
+    """Return whether a document is valid: False if a rule of level error failed, None if the total was not checked."""
     found = tuple(findings)
-    return not failures(found) and _status(found, "BR-CO-15") == "pass"
+    if failures(found):
+        return False
+    return True if _status(found, "BR-CO-15") == "pass" else None
 
 
-def is_arithmetic_verified(findings: Iterable[Finding]) -> bool:
-    """Whether the totals were recomputed and every arithmetic rule that could be checked holds."""
+def arithmetic_validity(findings: Iterable[Finding]) -> bool | None:
+    """Return whether the sums are right: False if one is wrong, None unless lines, subtotal and total were checked."""
     found = tuple(findings)
-    broken = any(finding.status == "fail" for finding in found if finding.rule in ARITHMETIC_RULES)
-    return not broken and _status(found, "BR-CO-15") == "pass"
+    if any(finding.status == "fail" for finding in found if finding.rule in ARITHMETIC_RULES):
+        return False
+    return True if all(_status(found, rule) == "pass" for rule in _SUMS) else None
 
 
 def arithmetic_coverage(findings: Iterable[Finding]) -> float:
-    """The share of arithmetic rules that had all their operands, from 0 to 1."""
-    checked = [finding.status != "not checkable" for finding in findings if finding.rule in ARITHMETIC_RULES]
+    """Return the share of the rules on sums and taxes that had all their operands, from 0 to 1.
+
+    BR-CO-16 does not count: most invoices have nothing paid in advance.
+    """
+    counted = ARITHMETIC_RULES - {"BR-CO-16"}
+    checked = [finding.status != "not checkable" for finding in findings if finding.rule in counted]
     return sum(checked) / len(checked)
 
 
-def summarize(findings: Iterable[Finding]) -> ValidationSummary:
-    """The validation summary that an answer with these findings must carry."""
-    found = tuple(findings)
-    # An invoice whose total cannot be checked is not valid, and the reason has to be among the issues.
-    unchecked = (finding for finding in found if finding.rule == "BR-CO-15" and finding.status == "not checkable")
-    issues = [str(finding) for finding in (*failures(found), *unchecked, *failures(found, "warn"))]
-    return ValidationSummary(is_valid=is_compliant(found), math_verified=is_arithmetic_verified(found), issues=issues)
+def summarize(findings: Iterable[Finding], shown: Iterable[Finding] | None = None) -> ValidationSummary:
+    """Make the validation summary of an answer.
+
+    Args:
+        findings: the results on the complete document, which decide whether it is valid.
+        shown: the results on the answer itself, which may lack values that the page does not show. They decide what
+            the answer claims of its arithmetic, because a reader can recompute nothing else. None: nothing is missing.
+    """
+    complete = tuple(findings)
+    visible = complete if shown is None else tuple(shown)
+    failed = {finding.rule for finding in complete if finding.status == "fail"}
+    issues = [finding for finding in (*failures(visible), *failures(visible, "warn")) if finding.rule in failed]
+    return ValidationSummary(
+        is_valid=validity(complete), math_verified=arithmetic_validity(visible), issues=list(map(str, issues))
+    )
+
+
+def unshown_reason(findings: Iterable[Finding], shown: Iterable[Finding]) -> str | None:
+    """Return why a verdict on the complete document cannot be taught with an answer that lacks some of its values.
+
+    Without these values a right sum can look wrong, and a failure can rest on amounts that the page does not show.
+    """
+    complete, visible = failures(findings), failures(shown)
+    failed = {finding.rule for finding in complete}
+    for finding in visible:
+        if finding.rule not in failed:
+            return f"the document keeps {finding.rule}, and what is left of it does not ({finding.detail})"
+    recomputed = {finding.rule for finding in visible}
+    for finding in complete:
+        if finding.rule not in recomputed:
+            return f"the document fails {finding}, which cannot be seen from the values that are left"
+    return None
 
 
 def _status(findings: Iterable[Finding], rule: str) -> Status:
-    return next(finding.status for finding in findings if finding.rule == rule)
+    return next((finding.status for finding in findings if finding.rule == rule), "not checkable")
 
 
 def missing(*names: str) -> Verdict:
@@ -110,20 +152,24 @@ def _lines_sum_to_subtotal(answer: Answer) -> Verdict:
 
 
 def _net(answer: Answer) -> Decimal | None:
-    """The total without VAT [BT-109]: subtotal less discounts; no discounts listed means none given, as in EN 16931."""
-    amounts = [discount.amount for discount in answer.summary.discounts or []]
-    if answer.summary.subtotal is None or any(amount is None for amount in amounts):
+    """Return the total without VAT [BT-109]: subtotal - discounts + charges. A list that is absent counts as empty."""
+    summary = answer.summary
+    discounts = [discount.amount for discount in summary.discounts or []]
+    charges = [charge.amount for charge in summary.charges or []]
+    if summary.subtotal is None or None in discounts or None in charges:
         return None
-    return answer.summary.subtotal - sum((amount for amount in amounts if amount is not None), Decimal(0))
+    return summary.subtotal - _sum(discounts) + _sum(charges)
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
+    return sum((amount for amount in amounts if amount is not None), Decimal(0))
 
 
 def _tax_total(answer: Answer) -> Decimal | None:
     if answer.summary.taxes is None:
         return None
     amounts = [tax.amount for tax in answer.summary.taxes]
-    if any(amount is None for amount in amounts):
-        return None
-    return sum((amount for amount in amounts if amount is not None), Decimal(0))
+    return None if None in amounts else _sum(amounts)
 
 
 def _grand_total(answer: Answer) -> Verdict:
@@ -131,18 +177,82 @@ def _grand_total(answer: Answer) -> Verdict:
     if net is None or tax is None or total is None:
         operands = (("subtotal", net), ("taxes", tax), ("grand_total", total))
         return missing(*[name for name, value in operands if value is None])
-    return equal("grand_total", total, "subtotal - discounts + taxes", net + tax)
+    if may_include_taxes(answer):
+        return _tax_included(answer, net, tax)
+    charges = " + charges" if answer.summary.charges else ""
+    return equal("grand_total", total, f"subtotal - discounts{charges} + taxes", net + tax)
+
+
+def may_include_taxes(answer: Answer) -> bool:
+    """Return whether the total is reached without adding the taxes, as on receipts whose prices include them."""
+    net, tax, total = _net(answer), _tax_total(answer), answer.summary.grand_total
+    return bool(tax) and net is not None and total == net
+
+
+def _tax_included(answer: Answer, gross: Decimal, tax: Decimal) -> Verdict:
+    """Return whether the taxes are the part of a gross amount that their rate makes of it."""
+    taxes = answer.summary.taxes or []
+    if any(row.rate is None for row in taxes):
+        return "not checkable", "the subtotal equals the grand_total: whether it includes the taxes is unknown"
+    # A gross amount of 119 at 19 % holds 119 × 19 / 119. Rounding per line item is off by at most a unit for each.
+    tolerance = max(1, len(answer.lines)) * minor_unit(answer.summary.currency)
+    if len(taxes) == 1 and taxes[0].rate is not None and 0 <= taxes[0].rate <= 1:
+        rate = taxes[0].rate
+        included = round_to_minor_unit(gross * rate / (1 + rate), answer.summary.currency)
+        if abs(tax - included) <= tolerance:
+            return "pass", f"grand_total {gross} includes taxes {tax}"
+    return equal("grand_total", gross, "subtotal - discounts + taxes", gross + tax)
 
 
 def _tax_amount(answer: Answer) -> Verdict:
-    """BR-CO-17 where the base is known: a single tax row applies to the total without VAT."""
+    """BR-CO-17 as far as an answer allows: it has no taxable amounts, so they are derived from the taxes.
+
+    The official rule accepts a tax that is off by less than one unit of the currency, because it may be rounded per
+    line item or to whole units. A tax may be computed before the discount, and a part of the invoice may be exempt.
+    """
     net, taxes = _net(answer), answer.summary.taxes or []
-    if net is None or len(taxes) != 1 or taxes[0].rate is None or taxes[0].amount is None:
-        return "not checkable", "needs one tax row with rate and amount, and the subtotal"
-    if not 0 <= taxes[0].rate <= 1:
-        return "fail", f"rate {taxes[0].rate} is no fraction from 0 to 1"
-    expected = round_to_minor_unit(net * taxes[0].rate, answer.summary.currency)
-    return equal("tax", taxes[0].amount, f"{net} × {taxes[0].rate} =", expected, minor_unit(answer.summary.currency))
+    known = [(tax.rate, tax.amount) for tax in taxes if tax.rate is not None and tax.amount is not None]
+    if net is None or not taxes or len(known) < len(taxes):
+        return "not checkable", "needs the subtotal, and the rate and amount of every tax"
+    if wrong := [rate for rate, _ in known if not 0 <= rate <= 1]:
+        return "fail", f"rate {wrong[0]} is no fraction from 0 to 1"
+    if untaxed := _sum(amount for rate, amount in known if not rate):
+        return "fail", f"tax {untaxed} at the rate 0"
+    taxed = [(rate, amount) for rate, amount in known if rate]
+    if len(taxed) == 1 and abs(net * taxed[0][0] - taxed[0][1]) <= _OFFICIAL_TOLERANCE:
+        return "pass", f"tax {taxed[0][1]} ≈ {net} × {taxed[0][0]}"
+    return _taxable_amounts(answer, net, taxed) if taxed else ("pass", "tax 0 at the rate 0")
+
+
+def _taxable_amounts(answer: Answer, net: Decimal, taxed: Sequence[tuple[Decimal, Decimal]]) -> Verdict:
+    """Return whether the amounts that the taxes were computed from can be those of the document."""
+    summary = answer.summary
+    base = sum((amount / rate for rate, amount in taxed), Decimal(0))
+    slack = sum((_OFFICIAL_TOLERANCE / rate for rate, _ in taxed), Decimal(0))
+    subtotal, charges = summary.subtotal or Decimal(0), _sum(charge.amount for charge in summary.charges or [])
+    possible = [net, subtotal]
+    if summary.grand_total == net:
+        possible.append(net - _sum(amount for _, amount in taxed))
+    shown = " + ".join(f"{amount} / {rate}" for rate, amount in taxed)
+    if any(abs(base - amount) <= slack for amount in possible):
+        return "pass", f"taxable amount {shown} ≈ {net}"
+    positive = _sum(line.total for line in answer.lines if line.total is not None and line.total > 0)
+    if base <= max(*possible, subtotal + charges, positive + charges) + slack:
+        return "not checkable", f"taxable amount {shown} is not {net}: a part may be taxed otherwise"
+    if len(taxed) > 1:
+        return "fail", f"taxable amounts {shown} come to more than {net}"
+    rate, amount = taxed[0]
+    return "fail", f"tax {amount} ≠ {net} × {rate} = {round_to_minor_unit(net * rate, summary.currency)}"
+
+
+def _amount_due(answer: Answer) -> Verdict:
+    summary = answer.summary
+    due, total, paid, rounding = summary.amount_due, summary.grand_total, summary.amount_paid, summary.rounding
+    if due is None or total is None or (paid is None and rounding is None):
+        operands = (("amount_due", due), ("grand_total", total), ("amount_paid", paid))
+        return missing(*[name for name, value in operands if value is None])
+    shown = "grand_total - amount_paid" + (" + rounding" if rounding is not None else "")
+    return equal("amount_due", due, shown, total - (paid or Decimal(0)) + (rounding or Decimal(0)))
 
 
 def _line_totals(answer: Answer) -> Verdict:
@@ -168,8 +278,12 @@ def _decimals(answer: Answer) -> Verdict:
         *(line.total for line in answer.lines),
         *(tax.amount for tax in summary.taxes or []),
         *(discount.amount for discount in summary.discounts or []),
+        *(charge.amount for charge in summary.charges or []),
         summary.subtotal,
         summary.grand_total,
+        summary.amount_paid,
+        summary.rounding,
+        summary.amount_due,
     ]
     known = [amount for amount in amounts if amount is not None]
     if not known or summary.currency is None:
@@ -193,6 +307,11 @@ def _required(answer: Answer) -> Verdict:
     return ("fail", f"missing: {', '.join(absent)}") if absent else PASS
 
 
+def _required_if_known(answer: Answer) -> Verdict:
+    status, detail = _required(answer)
+    return ("not checkable", detail) if status == "fail" else PASS
+
+
 def _due_date(answer: Answer) -> Verdict:
     client, terms = answer.structured_data.client_info, answer.structured_data.payment_terms
     issued = client.invoice_date if client else None
@@ -205,13 +324,16 @@ def _due_date(answer: Answer) -> Verdict:
 
 
 _RULES: tuple[tuple[str, Level, Callable[[Answer], Verdict]], ...] = (
-    ("REQUIRED", "error", _required),
     ("BR-CL-04", "error", _currency),
     ("BR-DEC", "error", _decimals),
     ("BR-CO-10", "error", _lines_sum_to_subtotal),
     ("BR-CO-15", "error", _grand_total),
+    ("BR-CO-16", "error", _amount_due),
     ("BR-CO-17", "error", _tax_amount),
     ("R120", "warn", _line_totals),
     ("DUE-DATE", "warn", _due_date),
 )
-ARITHMETIC_RULES = frozenset({"BR-CO-10", "BR-CO-15", "BR-CO-17", "R120"})
+# The sums that a document is verified by.
+_SUMS = ("BR-CO-10", "BR-CO-15")
+# R120 is left out: a line item's discount, which explains a lower total, has no place in the answer.
+ARITHMETIC_RULES = frozenset({*_SUMS, "BR-CO-16", "BR-CO-17"})

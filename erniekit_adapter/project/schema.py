@@ -34,7 +34,7 @@ def _off(value: object) -> object:
 Level = Annotated[Literal["error", "warn", "off"], BeforeValidator(_off)]
 DEFAULT_TEST_RATIO = 0.1
 # Gates that no project can set.
-ALWAYS_ON = ("source", "reviewed", "canonical", "toolkit", "length")
+ALWAYS_ON = ("source", "reviewed", "canonical", "verdict", "toolkit", "length")
 # Wordings of each request that invoice.prompts knows.
 MAX_WORDINGS = 4
 

@@ -104,7 +104,7 @@ def test_an_invoice_becomes_the_canonical_answer() -> None:
 
 def test_the_answer_of_a_right_invoice_keeps_the_rules() -> None:
     findings = rules.check(einvoice_answer(INVOICE)[0])
-    assert rules.is_compliant(findings)
+    assert rules.validity(findings)
     assert not rules.failures(findings)
 
 
@@ -227,7 +227,7 @@ def test_a_right_invoice_of_one_rate_gives_an_answer_that_keeps_the_rules(
         vat_breakdown=(row,),
         totals=Totals(lines=net, with_vat=base + vat),
     )
-    assert rules.is_compliant(rules.check(einvoice_answer(invoice)[0]))
+    assert rules.validity(rules.check(einvoice_answer(invoice)[0]))
 
 
 def test_a_folder_gives_every_xml_and_pdf_in_it_and_below_sorted(tmp_path: Path) -> None:

@@ -93,8 +93,8 @@ def test_a_plain_number_in_text_is_a_number(value: str) -> None:
     assert read_answer(summary(grand_total=value)).summary.grand_total == Decimal(value)
 
 
-@pytest.mark.parametrize("value", [None, {}, "true", 1])
-def test_a_flag_is_true_or_false_and_nothing_else(value: object) -> None:
+@pytest.mark.parametrize("value", [{}, "true", 1])
+def test_a_verdict_is_true_false_or_null(value: object) -> None:
     with pytest.raises(ValueError, match="is_valid"):
         read_answer({"structured_data": {}, "validation_summary": {"is_valid": value, "math_verified": True}})
 

@@ -27,11 +27,11 @@ from erniekit_adapter.project.schema import MAX_WORDINGS
 OCR = {"tokens": ["Acme GmbH", "Total 3025.00"], "total": Decimal("3025.00")}
 DATA = {"structured_data": {"financial_summary": {"grand_total": Decimal("119.00"), "currency": "EUR"}}}
 STRUCTURED_DATA = (
-    '"structured_data":{"vendor_block":{"name","address","phone","email"},'
+    '"structured_data":{"document_type","vendor_block":{"name","address","phone","email"},'
     '"client_info":{"name","address","invoice_number","invoice_date","due_date"},'
     '"line_items":[{"description","quantity","unit_price","total"}],'
     '"financial_summary":{"subtotal","taxes":[{"type","rate","amount"}],"discounts":[{"description","amount"}],'
-    '"grand_total","currency"},"payment_terms":{"due_date","payment_method","notes"}}'
+    '"charges":[{"description","amount"}],"grand_total","amount_paid","rounding","amount_due","currency"},"payment_terms":{"due_date","payment_method","notes"}}'
 )
 VALIDATION_SUMMARY = '"validation_summary":{"is_valid","math_verified","issues":[]}'
 ISSUE = "BR-CO-15: grand_total 120.00 ≠ subtotal - discounts + taxes 119.00"
@@ -54,26 +54,30 @@ def every_request(wording: int = 0) -> dict[str, str]:
 
 def test_the_service_sends_this_word_for_word() -> None:
     assert analysis_request({"total": Decimal("1.50")}, with_image=True) == (
-        "Analyse this invoice. Validate the OCR data against the image and correct it. "
+        "Analyse this invoice. Validate the OCR data against the image, correct it and fill in what the OCR missed. "
         "Find the five regions: vendor; client and invoice; line items; taxes and discounts; totals and payment. "
-        "Check that the lines sum to the subtotal and that subtotal + taxes - discounts = grand total. "
-        "Fill in what the OCR missed, leave out what the page does not show, write amounts as numbers, "
+        "Check that the lines sum to the subtotal and that subtotal - discounts + charges + taxes = grand total: "
+        "true, false, or null if values are missing. Give a document_type for a credit note only. "
+        "Leave out what the page does not show, write amounts as numbers, "
         "rates as fractions and dates as YYYY-MM-DD. Answer with JSON of exactly this structure:\n"
         f"{{{STRUCTURED_DATA},{VALIDATION_SUMMARY}}}\n"
         'Preliminary OCR Data: {"total":1.50}'
     )
 
 
-@pytest.mark.parametrize("ocr", [OCR, None])
-def test_without_an_image_the_service_leaves_out_two_words(ocr: object) -> None:
-    with_image = analysis_request(ocr, with_image=True)
+def test_without_an_image_the_service_leaves_out_three_words() -> None:
+    with_image = analysis_request(OCR, with_image=True)
     assert with_image.count(" against the image") == 1
-    assert analysis_request(ocr, with_image=False) == with_image.replace(" against the image", "")
+    assert analysis_request(OCR, with_image=False) == with_image.replace(" against the image", "")
 
 
-def test_without_ocr_the_service_sends_what_stands_before_the_mark() -> None:
-    before, _, _ = analysis_request(OCR, with_image=True).partition(f"\n{OCR_MARK}")
-    assert analysis_request(None, with_image=True) == before
+@PAGE_REQUESTS
+@EVERY_WORDING
+@pytest.mark.parametrize("ocr", [None, {}, [], "", " ", {"tokens": [], "bboxes": []}, [{"tokens": ["—"]}], [[[]]]])
+def test_ocr_data_without_text_is_not_mentioned(request_for: Callable[..., str], wording: int, ocr: object) -> None:
+    request = request_for(ocr, with_image=True, wording=wording)
+    assert "OCR" not in request
+    assert request == request_for(None, with_image=True, wording=wording)
 
 
 @PAGE_REQUESTS
@@ -124,16 +128,6 @@ def test_the_image_is_spoken_of_only_where_there_is_one(request_for: Callable[..
     assert "image" in alone
     assert "image" not in without
     assert "OCR data" in without
-
-
-@pytest.mark.parametrize(
-    ("request_for", "wording"),
-    [(analysis_request, 1), (analysis_request, 2), (analysis_request, 3)]
-    + [(extraction_request, wording) for wording in range(WORDINGS)],
-)
-def test_where_the_image_is_all_there_is_no_ocr_is_spoken_of(request_for: Callable[..., str], wording: int) -> None:
-    # Wording 0 of the analysis does, and stays as the service sends it.
-    assert "OCR" not in request_for(None, with_image=True, wording=wording)
 
 
 @EVERY_WORDING
@@ -194,7 +188,8 @@ def test_no_wording_is_much_longer_than_the_services(wording: int) -> None:
 @EVERY_WORDING
 def test_a_validation_states_every_rule_in_the_order_of_the_issues(wording: int) -> None:
     request = validation_request(DATA, wording=wording).replace(ISSUE, "")
-    places = [request.find(finding.rule) for finding in rules.check(read_answer(DATA))]
+    # Given data never claims to be complete, so that nothing is required of it.
+    places = [request.find(found.rule) for found in rules.check(read_answer(DATA)) if found.rule != "REQUIRED"]
     assert -1 not in places
     assert places == sorted(places)
 
@@ -228,11 +223,14 @@ def test_what_a_validation_says_of_the_two_verdicts_holds(summary: Any, line: An
         "line_items": [line],
         "financial_summary": summary,
     }
-    verdict = rules.summarize(rules.check(read_answer({"structured_data": data})))
+    findings = rules.check(read_answer({"structured_data": data}))
+    verdict, status = rules.summarize(findings), {finding.rule: finding.status for finding in findings}
     named = [issue.partition(":")[0] for issue in verdict.issues]
     warnings = [rule for rule in named if rule in ("R120", "DUE-DATE")]
-    assert verdict.is_valid == (named == warnings)
-    assert verdict.math_verified == (not {"BR-CO-10", "BR-CO-15", "BR-CO-17", "R120"} & {*named})
+    sums = {"BR-CO-10", "BR-CO-15", "BR-CO-16", "BR-CO-17"} & {*named}
+    skipped = [rule for rule in ("BR-CO-10", "BR-CO-15") if status[rule] == "not checkable"]
+    assert verdict.is_valid == (False if named != warnings else None if "BR-CO-15" in skipped else True)
+    assert verdict.math_verified == (False if sums else None if skipped else True)
     assert named[len(named) - len(warnings) :] == warnings
 
 
