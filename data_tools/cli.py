@@ -24,6 +24,7 @@ _THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 _PROGRESS_AFTER_S = 2.0
 _PROGRESS_EVERY_S = 0.2
 _SHOWN_CHARACTERS = 160
+_CELL_CHARACTERS = 400
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="From documents to training lines."
@@ -291,11 +292,39 @@ def _print_manifest(manifest: DataManifest, output: Path) -> None:
         ("rejected", str(manifest.rejected), ""),
         ("duplicates", str(manifest.duplicates), ""),
     ]
-    reasons = manifest.first_reasons
-    rows += [(f"  {gate}", str(count), reasons.get(gate, "")) for gate, count in manifest.by_gate.items()]
-    _print_table(str(output), ("", "records", "first reason"), rows)
+    verdicts, failed = _verdict_counts(manifest)
+    rows += [
+        (f"  {verdict}", str(count), failed if verdict == "invalid" else "") for verdict, count in verdicts.items()
+    ]
+    _print_table(str(output), ("", "records", ""), rows)
+    for source in manifest.inputs:
+        if source["by_gate"]:
+            _print_rejections(source)
     for warning in manifest.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+
+
+def _verdict_counts(manifest: DataManifest) -> tuple[dict[str, int], str]:
+    """Return the verdicts on all accepted documents, and the rules that the invalid ones fail."""
+    verdicts: dict[str, int] = {}
+    failed: dict[str, int] = {}
+    for source in manifest.inputs:
+        for counts, of_source in ((verdicts, source["verdicts"]), (failed, source["failed_rules"])):
+            for name, count in of_source.items():
+                counts[name] = counts.get(name, 0) + count
+    return verdicts, ", ".join(f"{rule} {count}" for rule, count in sorted(failed.items()))
+
+
+def _print_rejections(source: dict[str, Any]) -> None:
+    """Print why records of a source are not used, with one example and the next step for each filter."""
+    from data_tools.stage.hints import hint
+
+    rows = [
+        (gate, str(count), f"{source['first_reasons'].get(gate, '')[:_SHOWN_CHARACTERS]}\n→ {hint(gate)}")
+        for gate, count in sorted(source["by_gate"].items(), key=lambda item: -item[1])
+    ]
+    title = f"{source['path']}: {source['accepted']} of {source['read']} records used; not used:"
+    _print_table(title, ("filter", "records", "first example, and what to do"), rows)
 
 
 def _print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -307,5 +336,5 @@ def _print_table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str,
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place == 1 else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_printable(cell[:_SHOWN_CHARACTERS])) for cell in row))
+        table.add_row(*(Text(_printable(cell[:_CELL_CHARACTERS])) for cell in row))
     Console().print(table)

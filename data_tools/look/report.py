@@ -23,6 +23,7 @@ from data_tools.look.histogram import Histogram, histogram
 from data_tools.look.thumbnails import thumbnail
 from data_tools.stage.data_manifest import REJECTED, WARNED, DataManifest
 from data_tools.stage.gates import RESERVED_TOKENS
+from data_tools.stage.hints import hint
 from data_tools.stage.split import SPLITS, SplitName
 from data_tools.stage.tally import DUPLICATE, place_of
 from erniekit_adapter.errors import misuse
@@ -45,6 +46,7 @@ _PICTURE_CHARACTERS = 1_800_000
 _TEXT_CHARACTERS = 5000
 _CELL_CHARACTERS = 500
 _OF_A_SOURCE = ("path", "kind", "role", "read", "accepted", "rejected", "duplicates", "sha256")
+_VERDICT_STYLES = {"valid": "written", "invalid": "rejected", "not checkable": "duplicates"}
 _MARKS: dict[SplitName, str] = {
     "train": "what it is trained to write",
     "eval": "its loss is measured, nothing is trained",
@@ -140,6 +142,7 @@ def _figures(manifest: DataManifest) -> dict[str, Any]:
         ],
         "sources": [{name: source.get(name, "") for name in _OF_A_SOURCE} for source in manifest.inputs],
         "files": [(name, file.get("lines", ""), file.get("sha256", "")) for name, file in manifest.files.items()],
+        "verdicts": _verdicts(manifest),
         "gates": _gates(manifest),
         "splits": _table(splits, in_order=True),
         "tasks": _table(manifest.by_task),
@@ -147,6 +150,26 @@ def _figures(manifest: DataManifest) -> dict[str, Any]:
         "charts": [chart for chart in (_token_chart(manifest), _page_chart(manifest)) if chart],
         "changes": _changes(manifest),
     }
+
+
+def _verdicts(manifest: DataManifest) -> list[dict[str, Any]]:
+    """Return the verdicts on the accepted documents of each source, with the rules that the invalid ones fail."""
+    rows = []
+    for source in manifest.inputs:
+        counts = dict(source.get("verdicts", {}))
+        failed = sorted(source.get("failed_rules", {}).items(), key=lambda item: (-item[1], item[0]))
+        rows.append(
+            {
+                "path": source.get("path", ""),
+                "parts": [
+                    (_VERDICT_STYLES[name], name, count, _percent(count, source.get("accepted", 0)))
+                    for name, count in counts.items()
+                    if name in _VERDICT_STYLES
+                ],
+                "failed": _cut(", ".join(f"{rule} {count}" for rule, count in failed)),
+            }
+        )
+    return rows
 
 
 def _gates(manifest: DataManifest) -> list[dict[str, Any]]:
@@ -162,6 +185,7 @@ def _gates(manifest: DataManifest) -> list[dict[str, Any]]:
             "warned": manifest.warned.get(gate, 0),
             "level": levels.get(gate, "always on") if isinstance(levels, dict) else "",
             "first": _cut(manifest.first_reasons.get(gate, "")),
+            "hint": hint(gate),
         }
         for gate in names[:_MAX_GATES]
     ]

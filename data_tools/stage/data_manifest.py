@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from data_tools.build_settings import BuildSettings
 from data_tools.sources.einvoice_files import einvoice_files
+from data_tools.stage.hints import hint
 from data_tools.stage.split import SPLITS
 from erniekit_adapter import __version__
 from erniekit_adapter.errors import AdapterError, Problem, UsageError, misuse
@@ -38,7 +39,8 @@ class DataManifest:
     Attributes:
         made_by: package and version.
         settings: what the stage went by.
-        inputs: each source with its role (train or test), its SHA-256 and its own counts, in the order they were read.
+        inputs: each source with its role (train or test), its SHA-256 and its own counts, in the order they were read;
+            among them the verdicts on its accepted documents, and the rules that the invalid ones fail.
         files: each file of lines with its SHA-256 and its number of lines.
         read: documents that the sources hold, readable or not.
         documents: different documents among the lines written; their copies count once.
@@ -113,6 +115,7 @@ def check_counts(manifest: DataManifest) -> None:
     listed = sum(file["lines"] for name, file in manifest.files.items() if name.endswith(REJECTED))
     beside = sum(file["lines"] for name, file in manifest.files.items() if name in BESIDE)
     lines = sum(file["lines"] for file in manifest.files.values()) - listed - beside
+    verdicts = sum(sum(source["verdicts"].values()) for source in manifest.inputs)
     sides = (
         ("read", manifest.read, "written + rejected + duplicates", told),
         ("lines in the files", lines, "written", manifest.written),
@@ -121,6 +124,7 @@ def check_counts(manifest: DataManifest) -> None:
         ("sum over the splits", sum(manifest.by_split.values()), "written", manifest.written),
         ("read in all sources", sum(source["read"] for source in manifest.inputs), "read", manifest.read),
         ("accepted in all sources", sum(source["accepted"] for source in manifest.inputs), "written", manifest.written),
+        ("verdicts in all sources", verdicts, "written", manifest.written),
     )
     wrong = [Problem("data manifest", f"{left}: {a}, {right}: {b}") for left, a, right, b in sides if a != b]
     if wrong:
@@ -144,8 +148,11 @@ def nothing_accepted(role: Role, read: int, by_gate: Mapping[str, int], first_re
     if not read:
         return Problem(where, "the sources hold no record at all", f"look at {names}")
     counts = ", ".join(f"{gate} {count}" for gate, count in sorted(by_gate.items(), key=lambda item: -item[1]))
-    reasons = "\n".join(f"    {gate}: {first_reasons[gate]}" for gate in by_gate)
-    return Problem(where, f"none of {read} records passed the gates ({counts}); the first of each:\n{reasons}")
+    reasons = "\n".join(
+        f"    {count} × {gate}, such as {first_reasons[gate]}\n        → {hint(gate)}"
+        for gate, count in sorted(by_gate.items(), key=lambda item: -item[1])
+    )
+    return Problem(where, f"none of {read} records passed the gates ({counts}):\n{reasons}")
 
 
 def check_inputs(sources: Sequence[AnySource], outputs: Sequence[Path], test_sources: Sequence[AnySource] = ()) -> None:

@@ -25,11 +25,13 @@ from data_tools.pairs.personal import mask_value
 from data_tools.records import DocumentRecord, Reading, Rejection
 from data_tools.stage import documents
 from data_tools.stage.gates import RESERVED_TOKENS, Verdicts, judge_pair, judge_record, something_to_read
+from data_tools.stage.hints import UNUSED_KEYS
 from data_tools.stage.record_pages import PageFolders, look_at_pages, page_files, with_ocr
 from data_tools.stage.rows import KEY_BYTES, PLACE, DocumentVerdict, JudgedShard, Row, key_records, row_json
 from data_tools.stage.shards import Shard, read_shard
 from data_tools.stage.tokens import most_tokens, token_counter
 from erniekit_adapter.invoice import rules
+from erniekit_adapter.project.schema import EInvoiceSource
 
 # Lines of every source whose tokens are counted; of those behind them one in so many is, chosen by what it says.
 COUNTED_LINES = 1_000
@@ -226,13 +228,20 @@ class _Judgement:
             images=[str(image) for image in record.images],
             pages=[(page.width_px, page.height_px) for page in page_images],
             page_hashes=[] if record.augmented else [page.perceptual_hash.hex() for page in page_images],
-            warned=self.verdicts.warned,
+            warned=self.verdicts.warned + self.unused_keys(),
             masked=list(shown.masked),
             preference_refused=refused,
             verdict=_VERDICTS[rules.validity(shown.findings)],
             failed_rules=[finding.rule for finding in rules.failures(shown.findings)],
         )
         return row, (line, test, preference), self.keys(shown, page_images)
+
+    def unused_keys(self) -> list[tuple[str, str]]:
+        """Return a warning that names the keys without a place; those of e-invoices are documented instead."""
+        keys = self.record.unused_keys
+        if not keys or isinstance(self.shard.source, EInvoiceSource):
+            return []
+        return [(UNUSED_KEYS, f"keys without a place in the answer: {', '.join(keys)}"[:2000])]
 
     def preference(
         self, plain: Pair | None, shown: Shown, images: tuple[Path, ...]

@@ -7,6 +7,7 @@ its split.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,7 +45,7 @@ from data_tools.stage.rows import Row, Spool, row_json
 from data_tools.stage.shards import cut
 from data_tools.stage.split import SPLITS, SplitName, choose_groups, split_name
 from data_tools.stage.tally import DUPLICATE, Account, Tally, check_accepted, count_line, make_manifest, new_tally
-from erniekit_adapter.errors import misuse
+from erniekit_adapter.errors import AdapterError, Problem, misuse
 from erniekit_adapter.files import write_json, writing, writing_folder
 from erniekit_adapter.project.schema import AnySource
 
@@ -86,12 +87,39 @@ def build(
         names += [*PREFERENCES.values(), PREFERENCES_REFUSED] if settings.preference else []
         files = {name: LineFile(stack.enter_context((folder / name).open("wb"))) for name in names}
         _distribute(spool, settings, tally, files)
-        check_accepted(tally)
         stack.close()
+        _check_accepted(tally, folder / REJECTED, output)
         warnings = split_warnings(tally.by_split, settings)
         manifest = make_manifest(tally, settings, {name: files[name].figures() for name in sorted(files)}, warnings)
         write_json(folder / MANIFEST, manifest.as_json())
+    shutil.rmtree(refused_folder(output), ignore_errors=True)
     return manifest
+
+
+def refused_folder(output: Path) -> Path:
+    """Return the folder with the rejections of a build of which nothing was accepted; an earlier build stays."""
+    return output.with_name(f"{output.name}-rejected")
+
+
+def _check_accepted(tally: Tally, rejected: Path, output: Path) -> None:
+    """Keep the rejections if nothing is left to write.
+
+    Raises:
+        AdapterError: nothing was accepted, with the place of the rejections.
+    """
+    try:
+        check_accepted(tally)
+    except AdapterError as error:
+        kept = refused_folder(output) / REJECTED
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with writing(kept) as stream, rejected.open("rb") as found:
+            shutil.copyfileobj(found, stream)
+        raise AdapterError([*error.problems, _kept_rejections(kept)]) from None
+
+
+def _kept_rejections(path: Path) -> Problem:
+    show = f"list them: .venv/bin/python -m data_tools rejected --output-dir {path}"
+    return Problem(str(path), "holds every rejection with its reason", show)
 
 
 def prepare(
@@ -110,12 +138,20 @@ def prepare(
     tally = new_tally([source])
     folder = output.parent
     folder.mkdir(parents=True, exist_ok=True)
-    with writing(beside[REJECTED]) as rejected, writing(output) as lines, _spool_in(folder) as spool:
+    nothing_left: AdapterError | None = None
+    with writing(beside[REJECTED]) as rejected, _spool_in(folder) as spool:
         bench = Bench(settings, "interchange", folder, PageFolders(folder / "pages", folder / OCR_CACHE))
         _judge_all(tally, bench, EngineSettings(), spool, on_record)
-        files = {output.name: LineFile(lines), beside[REJECTED].name: LineFile(rejected)}
-        _gather(spool, settings, tally, files[output.name], files[beside[REJECTED].name])
-        check_accepted(tally)
+        try:
+            with writing(output) as lines:
+                files = {output.name: LineFile(lines), beside[REJECTED].name: LineFile(rejected)}
+                _gather(spool, settings, tally, files[output.name], files[beside[REJECTED].name])
+                check_accepted(tally)
+        except AdapterError as error:
+            # The rejections are kept all the same.
+            nothing_left = error
+    if nothing_left:
+        raise AdapterError([*nothing_left.problems, _kept_rejections(beside[REJECTED])])
     manifest = make_manifest(tally, settings, {name: file.figures() for name, file in files.items()})
     write_json(beside[MANIFEST], manifest.as_json())
     return manifest
@@ -170,7 +206,7 @@ def _distribute(spool: Spool, settings: BuildSettings, tally: Tally, files: Mapp
         if isinstance(found, Rejection) or isinstance(row, Rejection):
             _reject(found, account, files[REJECTED])
             continue
-        account.accepted += 1
+        account.accept(row)
         used[documents.group[number]] = 1
         line, test, preference = texts
         line = _with_own_id(test or line, row, ids) if found == "test" else line
@@ -198,7 +234,7 @@ def _gather(spool: Spool, settings: BuildSettings, tally: Tally, lines: LineFile
         if refused or isinstance(row, Rejection):
             _reject(refused, account, rejected)
             continue
-        account.accepted += 1
+        account.accept(row)
         used[documents.group[number]] = 1
         lines.write(grouped_line(line, documents.name(number)))
         count_line(tally, "lines", row, contradicts=bool(documents.contradicts[number]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from data_tools.build_settings import BuildSettings
 from data_tools.records import Rejection
@@ -17,7 +17,8 @@ from data_tools.stage.data_manifest import (
     nothing_accepted,
     source_sha256,
 )
-from data_tools.stage.rows import Row
+from data_tools.stage.hints import UNUSED_KEYS
+from data_tools.stage.rows import DocumentVerdict, Row
 from data_tools.stage.tokens import histogram
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.project.schema import AnySource
@@ -25,11 +26,12 @@ from erniekit_adapter.project.schema import AnySource
 DUPLICATE = "duplicate"
 # So many different names are listed; a source with more has names of its own for every record.
 _MAX_UNUSED_KEYS = 100
+_NAMED_KEYS = 12
 
 
 @dataclass
 class Account:
-    """A source, what it is for, and what became of its records."""
+    """A source, its role, and the counts of its records."""
 
     source: AnySource
     role: Role
@@ -37,6 +39,15 @@ class Account:
     accepted: int = 0
     by_gate: Counter[str] = field(default_factory=Counter)
     first_reasons: dict[str, str] = field(default_factory=dict)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    failed_rules: Counter[str] = field(default_factory=Counter)
+
+    def accept(self, row: Row) -> None:
+        """Count a record that is used, with the verdict on its document."""
+        self.accepted += 1
+        self.verdicts[row.verdict] += 1
+        if row.failed_rules:
+            self.failed_rules.update(row.failed_rules)
 
     def refuse(self, rejection: Rejection) -> None:
         """Count a rejection under its gate."""
@@ -210,6 +221,10 @@ def _describe(account: Account) -> dict[str, Any]:
         "accepted": account.accepted,
         "rejected": account.by_gate.total() - duplicates,
         "duplicates": duplicates,
+        "verdicts": {verdict: account.verdicts[verdict] for verdict in get_args(DocumentVerdict)},
+        "failed_rules": _sorted(account.failed_rules),
+        "by_gate": _sorted(account.by_gate),
+        "first_reasons": dict(sorted(account.first_reasons.items())),
     }
 
 
@@ -222,7 +237,12 @@ def _warnings(tally: Tally, settings: BuildSettings) -> list[str]:
         found.append(f"{taught} requests came again with another answer: the model is taught both")
     if untaught:
         found.append(f"{untaught} test requests came again with another answer: no model can give both")
-    if tally.warned:
-        counts = ", ".join(f"{gate} {count}" for gate, count in sorted(tally.warned.items()))
+    if tally.unused_keys:
+        named = ", ".join(f"{key} ({count})" for key, count in tally.unused_keys.most_common(_NAMED_KEYS))
+        more = len(tally.unused_keys) - _NAMED_KEYS
+        found.append(f"keys without a place in the answer: {named}" + (f" and {more} more" if more > 0 else ""))
+    warned = {gate: count for gate, count in tally.warned.items() if gate != UNUSED_KEYS}
+    if warned:
+        counts = ", ".join(f"{gate} {count}" for gate, count in sorted(warned.items()))
         found.append(f"gates warn of lines that were kept ({counts}): see warned.jsonl")
     return found

@@ -79,6 +79,10 @@ def test_the_manifest_names_settings_sources_and_hashes(tmp_path: Path) -> None:
             "accepted": 5,
             "rejected": 1,
             "duplicates": 0,
+            "verdicts": {"valid": 5, "invalid": 0, "not checkable": 0},
+            "failed_rules": {},
+            "by_gate": {"reviewed": 1},
+            "first_reasons": {"reviewed": f"{source.path}:6: an automatic log: nobody confirmed this model output"},
         }
     ]
     assert told["files"]["train.jsonl"] == {"lines": 5, "sha256": sha256(tmp_path / "out" / "train.jsonl")}
@@ -164,8 +168,37 @@ def test_nothing_accepted_is_an_error_that_names_each_gate(tmp_path: Path) -> No
     with pytest.raises(AdapterError, match=r"none of 4 records.*reviewed 2") as caught:
         build([source], tmp_path / "out", BuildSettings())
     assert caught.value.exit_code == 1
-    assert all(gate in str(caught.value) for gate in ("source 1", "visible 1", "log.jsonl:1"))
+    message = str(caught.value)
+    assert all(part in message for part in ("2 × reviewed, such as", "1 × visible", "log.jsonl:1", "reviewed: true"))
     assert not (tmp_path / "out").exists()
+    assert len(rows(tmp_path / "out-rejected", "rejected")) == 4
+
+
+def test_rejections_of_an_empty_build_leave_an_earlier_build_alone(tmp_path: Path) -> None:
+    source = log(tmp_path, correction())
+    build([source], tmp_path / "out", TRAIN_ONLY)
+    before = contents(tmp_path / "out")
+    with pytest.raises(AdapterError, match=r"out-rejected/rejected\.jsonl"):
+        build([log(tmp_path, automatic_log())], tmp_path / "out", TRAIN_ONLY)
+    assert contents(tmp_path / "out") == before
+    build([log(tmp_path, correction())], tmp_path / "out", TRAIN_ONLY)
+    assert not (tmp_path / "out-rejected").exists()
+
+
+def with_wrong_total() -> dict[str, Any]:
+    """A correction of a page that prints a wrong total, which the person confirms."""
+    fault = {"is_valid": False, "math_verified": False, "issues": ["the printed total is wrong"]}
+    said = {**answer(grand_total=1119), "validation_summary": fault}
+    page = {"structured_ocr": {"tokens": [*OCR["tokens"], "1119.00"]}}
+    return correction(corrected_output=said, ocr_context=page)
+
+
+def test_verdicts_are_counted_by_source_with_the_rules_that_fail(tmp_path: Path) -> None:
+    wrong = with_wrong_total()
+    unknown = numbered(correction(corrected_output=answer(taxes=None)), 98)
+    (source,) = build([log(tmp_path, *many(3), wrong, unknown)], tmp_path / "out", TRAIN_ONLY).inputs
+    assert source["verdicts"] == {"valid": 3, "invalid": 1, "not checkable": 1}
+    assert source["failed_rules"] == {"BR-CO-15": 1}
 
 
 def test_an_empty_source_is_an_error(tmp_path: Path) -> None:
@@ -261,6 +294,9 @@ def test_unused_keys_and_left_out_fields_are_counted(tmp_path: Path) -> None:
     value["structured_data"]["vendor_block"]["email"] = "unseen@acme.example"
     found = build([log(tmp_path, correction(corrected_output=value, tenant=1))], tmp_path / "out", TRAIN_ONLY)
     assert (found.unused_keys, found.left_out) == ({"tenant": 1}, {"vendor_block.email": 1})
+    (warned,) = rows(tmp_path / "out", "warned")
+    assert (warned["gate"], warned["reason"]) == ("unused_keys", "keys without a place in the answer: tenant")
+    assert "keys without a place in the answer: tenant (1)" in found.warnings
 
 
 def prepared(tmp_path: Path, source: AnySource) -> DataManifest:
@@ -268,9 +304,7 @@ def prepared(tmp_path: Path, source: AnySource) -> DataManifest:
 
 
 def test_prepared_lines_build_to_the_same_pairs(tmp_path: Path) -> None:
-    fault = {"is_valid": False, "math_verified": False, "issues": ["BR-CO-15"]}
-    wrong = numbered(correction(corrected_output={**answer(grand_total=1119), "validation_summary": fault}), 99)
-    source = log(tmp_path, *many(5), wrong)
+    source = log(tmp_path, *many(5), with_wrong_total())
     build([source], tmp_path / "direct", TRAIN_ONLY)
     prepared(tmp_path, source)
     build([LinesSource(kind="lines", path=tmp_path / "lines.jsonl")], tmp_path / "again", TRAIN_ONLY)
@@ -309,8 +343,8 @@ def test_prepare_never_overwrites_its_source(tmp_path: Path) -> None:
         prepare(source, source.path, TRAIN_ONLY)
 
 
-def test_prepare_that_fails_writes_nothing(tmp_path: Path) -> None:
+def test_prepare_that_fails_writes_its_rejections_alone(tmp_path: Path) -> None:
     source = log(tmp_path, automatic_log())
-    with pytest.raises(AdapterError):
+    with pytest.raises(AdapterError, match=r"lines.jsonl.rejected.jsonl: holds every rejection"):
         prepared(tmp_path, source)
-    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+    assert {path.name for path in tmp_path.iterdir()} == {"log.jsonl", "lines.jsonl.rejected.jsonl"}
