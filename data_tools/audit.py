@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import simplejson
+
 from data_tools.sources.einvoice import FoundInvoice, is_pdf, is_xml, read_einvoice, read_pdf
 from data_tools.sources.ground_truth import read_ground_truth
 from data_tools.sources.reading import parse_value, shown
-from erniekit_adapter.errors import AdapterError, Problem, UsageError
+from erniekit_adapter.errors import AdapterError, Problem
 from erniekit_adapter.files import read_bytes
 from erniekit_adapter.invoice import rules
 from erniekit_adapter.invoice.einvoice_rules import check_einvoice
@@ -46,24 +49,40 @@ class Audit:
         return sum(finding.status != "not checkable" for finding in self.findings)
 
 
-def audit_files(paths: Sequence[Path]) -> list[Audit]:
-    """Hold each file against the rules that its kind allows.
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that could not be audited.
 
-    Raises:
-        UsageError: files that are missing or that no reader recognises, all of them at once.
+    Attributes:
+        path: the file.
+        problem: what is wrong with it, and what to do.
     """
-    audits: list[Audit] = []
-    problems: list[Problem] = []
-    for path in paths:
-        try:
-            audits.append(_audit(path, read_bytes(path)))
-        except AdapterError as error:
-            problems += error.problems
-        except (ValueError, RecursionError) as error:
-            problems.append(Problem(str(path), str(error)[:2000], _REMEDY))
-    if problems:
-        raise UsageError(problems)
-    return audits
+
+    path: Path
+    problem: Problem
+
+
+def audit_files(paths: Sequence[Path]) -> list[Audit | Unreadable]:
+    """Hold each file against the rules that its kind allows; a file that cannot be read stops none of the others."""
+    return [_audit_or_problem(path) for path in paths]
+
+
+def exit_code(audits: Sequence[Audit | Unreadable]) -> int:
+    """2 if a file could not be read, else 1 if a rule of level error failed, else 0."""
+    if any(isinstance(each, Unreadable) for each in audits):
+        return 2
+    return int(any(isinstance(each, Audit) and each.failed for each in audits))
+
+
+def _audit_or_problem(path: Path) -> Audit | Unreadable:
+    try:
+        return _audit(path, read_bytes(path))
+    except AdapterError as error:
+        what = "; ".join(problem.what for problem in error.problems)
+        remedy = next((problem.remedy for problem in error.problems if problem.remedy), "")
+        return Unreadable(path, Problem(str(path), what, remedy))
+    except (ValueError, RecursionError) as error:
+        return Unreadable(path, Problem(str(path), str(error)[:2000] or "nested too deeply", _REMEDY))
 
 
 def _audit(path: Path, raw: bytes) -> Audit:
@@ -91,10 +110,18 @@ def _of_answer(path: Path, value: Any) -> Audit:
     return Audit(path, f"{kind} (declared fault: {fault})" if fault else kind, number, rules.check(answer))
 
 
-def as_json(audit: Audit) -> dict[str, Any]:
-    """An audit for programs."""
+def json_text(audits: Sequence[Audit | Unreadable]) -> str:
+    """The audits as one line of JSON in ASCII: names of files and what documents say can steer no terminal."""
+    return simplejson.dumps([as_json(each) for each in audits], ensure_ascii=True, separators=(",", ":"))
+
+
+def as_json(audit: Audit | Unreadable) -> dict[str, Any]:
+    """An audit for programs; of a file that could not be read the error and what to do."""
+    file = os.fsencode(audit.path).decode(errors="replace")
+    if isinstance(audit, Unreadable):
+        return {"file": file, "error": audit.problem.what, "hint": audit.problem.remedy}
     return {
-        "file": str(audit.path),
+        "file": file,
         "kind": audit.kind,
         "number": audit.number,
         "failed": audit.failed,

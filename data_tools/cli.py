@@ -15,7 +15,7 @@ import typer
 from erniekit_adapter.errors import AdapterError, misuse
 
 if TYPE_CHECKING:
-    from data_tools.audit import Audit
+    from data_tools.audit import Audit, Unreadable
     from data_tools.stage.data_manifest import DataManifest
     from erniekit_adapter.project.schema import AnySource
 
@@ -230,29 +230,42 @@ def audit_command(
     files: Annotated[list[Path], typer.Argument(help="answers or ground truth (JSON), UBL, CII, PDF that carry one")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
 ) -> None:
-    """Hold invoices against the rules of EN 16931; exit code 1 where a rule of level error fails."""
+    """Check invoices by the rules of EN 16931; exit code 1 if a rule failed, 2 if a file is unreadable."""
     from data_tools import audit
-    from erniekit_adapter.invoice import jsontext
 
     audits = audit.audit_files(files)
     if as_json:
-        print(jsontext.compose([audit.as_json(each) for each in audits]))
+        print(audit.json_text(audits))
     else:
         for each in audits:
             _print_audit(each)
-    if any(each.failed for each in audits):
-        raise typer.Exit(1)
+    if code := audit.exit_code(audits):
+        raise typer.Exit(code)
 
 
-def _print_audit(audit: Audit) -> None:
+def _print_audit(found: Audit | Unreadable) -> None:
+    from data_tools.audit import Unreadable
     from erniekit_adapter.invoice.rules import failures
 
-    print(_printable(f"{audit.path}: {audit.kind} {audit.number or 'without a number'}"))
-    for finding in audit.findings:
+    if isinstance(found, Unreadable):
+        # After what was printed before it, also where both go to one terminal.
+        sys.stdout.flush()
+        problem = found.problem
+        print(_on_one_line(f"{problem.where}: {problem.what}"), file=sys.stderr)
+        if problem.remedy:
+            print(_on_one_line(f"    → {problem.remedy}"), file=sys.stderr)
+        return
+    print(_on_one_line(f"{found.path}: {found.kind} {found.number or 'without a number'}"))
+    for finding in found.findings:
         status = "warn" if finding.status == "fail" and finding.level == "warn" else finding.status
-        print(_printable(f"  {status:<13}  {finding.rule:<11}  {finding.detail}").rstrip())
-    failed, warned = len(failures(audit.findings)), len(failures(audit.findings, "warn"))
-    print(f"  {audit.checked} of {len(audit.findings)} rules could be checked: {failed} failed, {warned} warned")
+        print(_on_one_line(f"  {status:<13}  {finding.rule:<11}  {finding.detail}"))
+    failed, warned = len(failures(found.findings)), len(failures(found.findings, "warn"))
+    print(f"  {found.checked} of {len(found.findings)} rules could be checked: {failed} failed, {warned} warned")
+
+
+def _on_one_line(text: str) -> str:
+    """The text as a single line: a number or a name with a line break in it must not look like another finding."""
+    return _printable(" ".join(text.splitlines())).rstrip()
 
 
 @contextmanager

@@ -24,6 +24,7 @@ PREFIXES = {
     f"{_CEFACT}ReusableAggregateBusinessInformationEntity:100": "ram",
     f"{_CEFACT}UnqualifiedDataType:100": "udt",
 }
+_PROFILE = "rsm:ExchangedDocumentContext/ram:GuidelineSpecifiedDocumentContextParameter/ram:ID"
 _TRADE = "rsm:SupplyChainTradeTransaction"
 _AGREEMENT = f"{_TRADE}/ram:ApplicableHeaderTradeAgreement"
 _SETTLEMENT = f"{_TRADE}/ram:ApplicableHeaderTradeSettlement"
@@ -35,6 +36,11 @@ _LINE_SETTLEMENT = "ram:SpecifiedLineTradeSettlement"
 _LINE_TAX = f"{_LINE_SETTLEMENT}/ram:ApplicableTradeTax"
 _LINE_TOTAL = f"{_LINE_SETTLEMENT}/ram:SpecifiedTradeSettlementLineMonetarySummation/ram:LineTotalAmount"
 _NET_PRICE = "ram:SpecifiedLineTradeAgreement/ram:NetPriceProductTradePrice"
+_LINE_STATUS = "ram:AssociatedDocumentLineDocument/ram:LineStatusReasonCode"
+# Lines of the profile EXTENDED that sum up or explain others [BT-X-8]; DETAIL, or no code, is a line that counts.
+_GROUP_LINES = frozenset({"GROUP", "INFORMATION"})
+# `urn:cen.eu:en16931:2017#conformant#urn:factur-x.eu:1p0:extended`, and `extended-ctc-fr` of the French reform.
+_EXTENDED = re.compile(r".*[:#]extended(-[a-z-]+)?", re.IGNORECASE)
 _GROSS_PRICE = "ram:SpecifiedLineTradeAgreement/ram:GrossPriceProductTradePrice"
 
 
@@ -46,7 +52,11 @@ def read_cii(root: Element) -> EInvoice:
     """
     currency = root.text_at(f"{_SETTLEMENT}/ram:InvoiceCurrencyCode")
     notes = [note.text for note in root.all(f"{_TERMS}/ram:Description") if note.text]
+    is_extended = any(_EXTENDED.fullmatch(profile.text or "") for profile in root.all(_PROFILE))
+    lines, group_lines = _lines(root, is_extended)
     return EInvoice(
+        syntax="CII",
+        is_extended=is_extended,
         number=root.text_at("rsm:ExchangedDocument/ram:ID"),
         type_code=root.text_at("rsm:ExchangedDocument/ram:TypeCode"),
         issue_date=min(_days(root, "rsm:ExchangedDocument/ram:IssueDateTime/udt:DateTimeString"), default=None),
@@ -57,9 +67,10 @@ def read_cii(root: Element) -> EInvoice:
         marked_currencies=root.marks("currencyID", besides="ram:TaxTotalAmount"),
         seller=_party(root.one(f"{_AGREEMENT}/ram:SellerTradeParty")),
         buyer=_party(root.one(f"{_AGREEMENT}/ram:BuyerTradeParty")),
-        lines=tuple(_line(line) for line in root.all(f"{_TRADE}/ram:IncludedSupplyChainTradeLineItem")),
+        lines=lines,
+        group_lines=group_lines,
         allowances=_allowances_or_charges(root, _SETTLEMENT, charges=False),
-        charges=_allowances_or_charges(root, _SETTLEMENT, charges=True),
+        charges=(*_allowances_or_charges(root, _SETTLEMENT, charges=True), *_logistics_charges(root)),
         vat_breakdown=tuple(_vat_row(row) for row in root.all(f"{_SETTLEMENT}/ram:ApplicableTradeTax")),
         totals=_totals(root.one(_TOTALS), currency),
     )
@@ -115,6 +126,20 @@ def _payment_means(means: Element) -> PaymentMeans:
     return PaymentMeans(code=means.text_at("ram:TypeCode"), text=_first_text(means, "ram:Information"))
 
 
+def _lines(root: Element, is_extended: bool) -> tuple[tuple[InvoiceLine, ...], tuple[InvoiceLine, ...]]:
+    """The lines whose amounts count, and those that repeat or explain them.
+
+    Only EXTENDED knows such lines. In other profiles every line counts, also one with a ParentLineID: XRechnung's
+    extension adds sub-lines to the amount of their parent.
+    """
+    counted: list[InvoiceLine] = []
+    groups: list[InvoiceLine] = []
+    for line in root.all(f"{_TRADE}/ram:IncludedSupplyChainTradeLineItem"):
+        is_group = is_extended and (line.text_at(_LINE_STATUS) or "").upper() in _GROUP_LINES
+        (groups if is_group else counted).append(_line(line))
+    return tuple(counted), tuple(groups)
+
+
 def _line(line: Element) -> InvoiceLine:
     base = line.decimal_at(f"{_NET_PRICE}/ram:BasisQuantity")
     return InvoiceLine(
@@ -146,6 +171,24 @@ def _allowances_or_charges(owner: Element, place: str, charges: bool) -> tuple[A
         )
         for part in parts
     )
+
+
+def _logistics_charges(root: Element) -> tuple[AllowanceCharge, ...]:
+    """Freight and the like of the profile EXTENDED [BG-X-42], which are charges of the document."""
+    charges: list[AllowanceCharge] = []
+    for part in root.all(f"{_SETTLEMENT}/ram:SpecifiedLogisticsServiceCharge"):
+        taxes = part.all("ram:AppliedTradeTax")
+        # With several taxes nothing says how much of the amount each one is for.
+        tax = taxes[0] if len(taxes) == 1 else None
+        charges.append(
+            AllowanceCharge(
+                amount=part.decimal_at("ram:AppliedAmount"),
+                category=tax.text_at("ram:CategoryCode") if tax else None,
+                rate=tax.decimal_at("ram:RateApplicablePercent") if tax else None,
+                reason=_first_text(part, "ram:Description"),
+            )
+        )
+    return tuple(charges)
 
 
 def _vat_row(row: Element) -> VatRow:

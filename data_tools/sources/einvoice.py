@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,16 +12,19 @@ from data_tools.sources.xmltree import MAX_XML_BYTES, Element, parse_xml
 from erniekit_adapter.invoice.einvoice import EInvoice
 
 _PREFIXES = {**ubl.PREFIXES, **cii.PREFIXES}
-_UBL_CREDIT_NOTE = "UBL credit note"
 _SYNTAXES: dict[str, tuple[str, Callable[[Element], EInvoice]]] = {
     "ubl:Invoice": ("UBL invoice", ubl.read_ubl),
-    "cn:CreditNote": (_UBL_CREDIT_NOTE, ubl.read_ubl),
+    "cn:CreditNote": ("UBL credit note", ubl.read_ubl),
     "rsm:CrossIndustryInvoice": ("CII invoice", cii.read_cii),
 }
 _PDF = b"%PDF-"
 # Readers of PDF accept what stands before its first line, up to so many bytes.
 _PDF_BEGINS_WITHIN = 1024
 _XML_BEGINNINGS = (b"<", b"\xfe\xff", b"\xff\xfe", b"\0<")
+# The root of ZUGFeRD 1, which is another document than that of ZUGFeRD 2 and Factur-X: `…:invoice:1p0`.
+_ZUGFERD_1 = re.compile(r"\{(urn:ferd:CrossIndustryDocument:invoice:([0-9]{1,3})p([0-9]{1,3}))\}CrossIndustryDocument")
+_SHOWN_ATTACHMENTS = 10
+_NOT_XML = "not XML"
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,6 @@ class FoundInvoice:
 
     kind: str
     invoice: EInvoice
-
-    @property
-    def is_ubl_credit_note(self) -> bool:
-        """Whether the syntax itself says that money flows back, whatever the invoice's type code."""
-        return self.kind.startswith(_UBL_CREDIT_NOTE)
 
 
 def is_xml(raw: bytes) -> bool:
@@ -52,41 +51,83 @@ def read_einvoice(raw: bytes) -> FoundInvoice:
     Raises:
         ValueError: no XML, none of these documents, or values that cannot be read.
     """
-    root = parse_xml(raw, _PREFIXES)
-    if root.name not in _SYNTAXES:
-        raise ValueError(f"XML of {root.name[:120]!r}, which is no e-invoice: neither UBL 2.1 nor CII")
+    root = _einvoice_root(raw)
     kind, read = _SYNTAXES[root.name]
     return FoundInvoice(kind, read(root))
+
+
+def _einvoice_root(raw: bytes) -> Element:
+    """The root of an e-invoice.
+
+    Raises:
+        ValueError: not well-formed, or the root of another document; the message says of which.
+    """
+    root = parse_xml(raw, _PREFIXES)
+    if root.name not in _SYNTAXES:
+        raise ValueError(_other_document(root.name))
+    return root
+
+
+def _other_document(root_name: str) -> str:
+    if match := _ZUGFERD_1.fullmatch(root_name):
+        version = f"{match[2]}.{match[3]}"
+        return f"ZUGFeRD {version} ({match[1]}), which is not read: convert it to ZUGFeRD 2 or Factur-X, UBL or CII"
+    return f"XML of {root_name[:120]!r}, which is no e-invoice: neither UBL 2.1 nor CII"
 
 
 def read_pdf(raw: bytes) -> FoundInvoice:
     """Read the e-invoice that a PDF/A-3 (ZUGFeRD, Factur-X) carries as an attachment.
 
     Raises:
-        ValueError: no PDF, none or several e-invoices in it, more than 16 MiB of XML, or values that cannot be read.
+        ValueError: no PDF, more than 16 MiB of XML, several e-invoices, or none, with the reason for each attachment;
+            or values that cannot be read.
         AdapterError: there is no process to read it in.
     """
     attached = pdf_attachments.read_attachments(raw, MAX_XML_BYTES)
-    texts = [content for _, content in attached if content is not None and is_xml(content)]
-    if sum(map(len, texts)) > MAX_XML_BYTES:
+    xml_bytes = sum(len(content) for _, content in attached if content is not None and is_xml(content))
+    if xml_bytes > MAX_XML_BYTES:
         raise ValueError(f"a PDF with more than {MAX_XML_BYTES:,} bytes of XML attached")
     invoice: Element | None = None
-    count = 0
-    for text in texts:
-        # Of several only one is kept: a tree may take eighty times the memory of its text.
-        if root := _einvoice_in(text):
-            invoice, count = root, count + 1
-    if not invoice or count > 1:
-        names = ", ".join(repr(name[:60]) for name, _ in attached[:10]) or "none"
-        raise ValueError(f"a PDF with {count} e-invoices, expected one; its attachments: {names}")
+    names: list[str] = []
+    problems: list[tuple[str, str]] = []
+    for name, content in attached:
+        try:
+            # Of several only one is kept: a tree may take eighty times the memory of its text.
+            invoice = _attached_invoice(content)
+            names.append(name)
+        except (ValueError, RecursionError) as error:
+            problems.append((name, str(error) or "nested too deeply"))
+    if invoice is None:
+        raise ValueError(_no_invoice(problems))
+    if len(names) > 1:
+        shown = ", ".join(repr(name[:60]) for name in names[:_SHOWN_ATTACHMENTS])
+        raise ValueError(f"a PDF with {len(names)} e-invoices, expected one: {shown}")
     kind, read = _SYNTAXES[invoice.name]
     return FoundInvoice(f"{kind} in a PDF", read(invoice))
 
 
-def _einvoice_in(raw: bytes) -> Element | None:
-    """The root of an e-invoice; None where the XML is anything else."""
-    try:
-        root = parse_xml(raw, _PREFIXES)
-    except ValueError:
-        return None
-    return root if root.name in _SYNTAXES else None
+def _attached_invoice(content: bytes | None) -> Element:
+    """The root of an e-invoice that is attached to a PDF.
+
+    Raises:
+        ValueError: the attachment is anything else.
+    """
+    if content is None:
+        raise ValueError(f"empty, damaged, or more than {MAX_XML_BYTES:,} bytes")
+    if not is_xml(content):
+        raise ValueError(_NOT_XML)
+    return _einvoice_root(content)
+
+
+def _no_invoice(problems: list[tuple[str, str]]) -> str:
+    """The reason why a PDF gives no e-invoice: each attachment with its own, those that should be XML first."""
+    if not problems:
+        return "a PDF without attachments, hence without an e-invoice"
+    ordered = sorted(problems, key=lambda problem: problem[1] == _NOT_XML and not _is_named_xml(problem[0]))
+    shown = [f"{name[:60]!r}: {reason[:400]}" for name, reason in ordered[:_SHOWN_ATTACHMENTS]]
+    more = len(ordered) - len(shown)
+    return f"a PDF without an e-invoice that can be read: {'; '.join(shown)}" + (f"; and {more} more" if more else "")
+
+
+def _is_named_xml(name: str) -> bool:
+    return name.lower().endswith(".xml")

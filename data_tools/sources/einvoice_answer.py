@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Context, Decimal, Inexact
 
 from data_tools.sources.flat_fields import plain
 from erniekit_adapter.invoice.answer import (
     Answer,
+    Charge,
     ClientInfo,
     Discount,
     FinancialSummary,
@@ -17,7 +18,7 @@ from erniekit_adapter.invoice.answer import (
     Tax,
     VendorBlock,
 )
-from erniekit_adapter.invoice.einvoice import Address, EInvoice, InvoiceLine, Party, Totals, VatRow
+from erniekit_adapter.invoice.einvoice import Address, AllowanceCharge, EInvoice, InvoiceLine, Party, Totals, VatRow
 from erniekit_adapter.invoice.money import MAX_DIGITS, parse_amount
 
 # UNTDID 1001, those that EN 16931 takes for credit notes: their amounts are positive, and the seller pays them.
@@ -58,19 +59,20 @@ _CITY_FIRST_COUNTRIES = frozenset({"AU", "CA", "GB", "IE", "IN", "NZ", "SG", "US
 def einvoice_answer(invoice: EInvoice) -> tuple[Answer, tuple[str, ...]]:
     """Make the canonical answer of an e-invoice, and name what the invoice says and the answer has no place for.
 
-    Amounts are those of EN 16931: subtotal is BT-106, a discount is an allowance of the document [BG-20], a tax is a
-    row of the VAT breakdown [BG-23] with its rate as a fraction, grand_total is BT-112; unit_price is the net price of
-    one unit [BT-146 / BT-149].
+    Amounts are those of EN 16931: subtotal is BT-106, a discount is an allowance of the document [BG-20], a charge one
+    of its charges [BG-21], a tax is a row of the VAT breakdown [BG-23] with its rate as a fraction, grand_total is
+    BT-112; unit_price is the net price of one unit [BT-146 / BT-149]. Without lines, as in the profiles MINIMUM and
+    BASIC WL, line_items is left out: the page has rows that the invoice does not state.
 
     Raises:
-        ValueError: what the answer cannot say without another sum coming out: a credit note, charges, negative
-            allowances, a second currency; or an invoice without lines, or with a price or rate that is none.
+        ValueError: a second currency, an allowance or a charge without an amount, or a price or rate that is none.
     """
     _refuse_what_does_not_fit(invoice)
     lines = [_line_item(line, number) for number, line in enumerate(invoice.lines, start=1)]
     seller, buyer = invoice.seller, invoice.buyer
     method = ", ".join(dict.fromkeys(_payment_methods(invoice)))
     data = StructuredData(
+        document_type="credit_note" if _is_credit_note(invoice) else None,
         vendor_block=VendorBlock(
             name=seller.name, address=_one_line(seller.address), phone=seller.phone, email=seller.email
         ),
@@ -81,7 +83,7 @@ def einvoice_answer(invoice: EInvoice) -> tuple[Answer, tuple[str, ...]]:
             invoice_date=invoice.issue_date,
             due_date=invoice.due_date,
         ),
-        line_items=lines,
+        line_items=lines or None,
         financial_summary=_summary(invoice),
         payment_terms=PaymentTerms(
             due_date=invoice.due_date, payment_method=method or None, notes=invoice.payment_terms
@@ -91,31 +93,44 @@ def einvoice_answer(invoice: EInvoice) -> tuple[Answer, tuple[str, ...]]:
 
 
 def _refuse_what_does_not_fit(invoice: EInvoice) -> None:
-    if invoice.type_code in CREDIT_NOTE_CODES:
-        raise ValueError(
-            f"a credit note (type {invoice.type_code} [BT-3]): the answer has no place for money that flows back"
-        )
-    if invoice.charges or invoice.totals.charges:
-        raise ValueError("charges of the document [BG-21]: the answer has a place for discounts only")
-    for number, allowance in enumerate(invoice.allowances, start=1):
-        if allowance.amount is None or allowance.amount < 0:
-            raise ValueError(f"allowance {number} [BT-92] is {allowance.amount}, expected an amount from 0")
+    for kind, term, parts in (("allowance", "BT-92", invoice.allowances), ("charge", "BT-99", invoice.charges)):
+        for number, part in enumerate(parts, start=1):
+            if part.amount is None:
+                raise ValueError(f"{kind} {number} of the document has no amount [{term}]")
     if others := sorted(invoice.marked_currencies - {invoice.currency}):
         marks = ", ".join(others)[:200]
         raise ValueError(f"amounts marked with {marks} in an invoice in {invoice.currency}: the answer has only one")
-    if not invoice.lines:
-        raise ValueError("no lines [BG-25], as in the profiles MINIMUM and BASIC WL; the page says what was sold")
+
+
+def _is_credit_note(invoice: EInvoice) -> bool:
+    return invoice.is_credit_note_document or invoice.type_code in CREDIT_NOTE_CODES
 
 
 def _summary(invoice: EInvoice) -> FinancialSummary:
-    allowances = [Discount(description=part.reason, amount=part.amount) for part in invoice.allowances]
+    totals = invoice.totals
+    discounts = [Discount(description=part.reason, amount=part.amount) for part in invoice.allowances]
+    charges = [Charge(description=part.reason, amount=part.amount) for part in invoice.charges]
+    # A total whose parts are not stated is all that is known of them.
+    if totals.allowances and not discounts:
+        discounts = [Discount(amount=totals.allowances)]
+    if totals.charges and not charges:
+        charges = [Charge(amount=totals.charges)]
     return FinancialSummary(
-        subtotal=invoice.totals.lines,
+        subtotal=totals.lines,
         taxes=_taxes(invoice),
-        discounts=allowances or None,
-        grand_total=invoice.totals.with_vat,
+        discounts=discounts or None,
+        charges=charges or None,
+        grand_total=totals.with_vat,
+        amount_paid=totals.paid or None,
+        rounding=totals.rounding or None,
+        amount_due=totals.payable if _is_due_of_its_own(totals) else None,
         currency=invoice.currency,
     )
+
+
+def _is_due_of_its_own(totals: Totals) -> bool:
+    """Whether the amount to pay says more than the total: something was paid, or rounded, or it is another amount."""
+    return bool(totals.paid or totals.rounding or totals.payable != totals.with_vat)
 
 
 def _taxes(invoice: EInvoice) -> list[Tax] | None:
@@ -188,13 +203,10 @@ def _without_place(invoice: EInvoice, lines: list[LineItem]) -> Iterator[str]:
             yield "VAT base [BT-116]"
         if row.category is not None and row.category not in _TAX_NAMES:
             yield "VAT category [BT-118]"
-    for allowance in invoice.allowances:
-        if allowance.base_amount is not None or allowance.percentage is not None:
-            yield "allowance percentage [BT-93, BT-94]"
-        if allowance.category is not None or allowance.rate is not None:
-            yield "allowance VAT [BT-95, BT-96]"
-        if allowance.reason is None and allowance.reason_code is not None:
-            yield "allowance reason code [BT-98]"
+    yield from _of_parts(invoice.allowances, "allowance", ("BT-93, BT-94", "BT-95, BT-96", "BT-98"))
+    yield from _of_parts(invoice.charges, "charge", ("BT-100, BT-101", "BT-102, BT-103", "BT-105"))
+    if invoice.group_lines:
+        yield "lines that group or explain others [BT-X-8]"
     for line, item in zip(invoice.lines, lines, strict=True):
         yield from _of_line(line, item)
     if any(not means.text and means.code not in _PAYMENT_METHODS for means in invoice.payment_means):
@@ -208,14 +220,26 @@ def _of_party(party: Party, name: str, terms: tuple[str, str]) -> Iterator[str]:
         yield f"{name} country subdivision [{terms[1]}]"
 
 
+def _of_parts(parts: Sequence[AllowanceCharge], kind: str, terms: tuple[str, str, str]) -> Iterator[str]:
+    for part in parts:
+        if part.base_amount is not None or part.percentage is not None:
+            yield f"{kind} percentage [{terms[0]}]"
+        if part.category is not None or part.rate is not None:
+            yield f"{kind} VAT [{terms[1]}]"
+        if part.reason is None and part.reason_code is not None:
+            yield f"{kind} reason code [{terms[2]}]"
+
+
 def _of_totals(totals: Totals) -> Iterator[str]:
+    """The totals that the answer leaves out: sums of what it lists, 0 paid or rounded, and a due amount equal to BT-112."""
     places = (
         ("sum of allowances [BT-107]", totals.allowances),
+        ("sum of charges [BT-108]", totals.charges),
         ("total without VAT [BT-109]", totals.without_vat),
         ("total VAT [BT-110]", totals.vat),
-        ("paid amount [BT-113]", totals.paid),
-        ("rounding amount [BT-114]", totals.rounding),
-        ("amount due [BT-115]", totals.payable),
+        ("paid amount [BT-113]", None if totals.paid else totals.paid),
+        ("rounding amount [BT-114]", None if totals.rounding else totals.rounding),
+        ("amount due [BT-115]", None if _is_due_of_its_own(totals) else totals.payable),
     )
     yield from (name for name, amount in places if amount is not None)
 

@@ -13,6 +13,7 @@ from data_tools.sources.xmltree import MAX_XML_BYTES
 from erniekit_adapter.errors import fail
 from erniekit_adapter.files import is_inside, read_bytes
 from erniekit_adapter.invoice.einvoice import EInvoice
+from erniekit_adapter.invoice.einvoice_rules import check_einvoice
 
 _XML, _PDF = ".xml", ".pdf"
 _PAGES = (".pdf", ".PDF")
@@ -86,8 +87,6 @@ def read_einvoice_file(path: Path, source: Path, number: int) -> Reading:
     except (ValueError, RecursionError) as error:
         return rejected("source", str(error) or "nested too deeply")
     try:
-        if found.is_ubl_credit_note:
-            raise ValueError("a UBL credit note: the answer has no place for money that flows back")
         answer, unused_keys = einvoice_answer(found.invoice)
     except ValueError as error:
         return rejected("canonical", str(error))
@@ -102,6 +101,9 @@ def read_einvoice_file(path: Path, source: Path, number: int) -> Reading:
         group=_group(found.invoice),
         unused_keys=unused_keys,
         pdf=path if is_pdf(raw) else _pages_of(path, path.parent if path == source else source),
+        findings=check_einvoice(found.invoice),
+        # Without lines, as in the profiles MINIMUM and BASIC WL, the page says more than the XML.
+        complete=bool(found.invoice.lines),
     )
 
 

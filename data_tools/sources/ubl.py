@@ -40,6 +40,8 @@ def read_ubl(root: Element) -> EInvoice:
     vat_totals = [total for total in root.all("cac:TaxTotal") if _is_in(currency, total.one("cbc:TaxAmount"))]
     notes = [note.text for note in root.all("cac:PaymentTerms/cbc:Note") if note.text]
     return EInvoice(
+        syntax="UBL",
+        is_credit_note_document=credit,
         number=root.text_at("cbc:ID"),
         type_code=root.text_at("cbc:CreditNoteTypeCode" if credit else "cbc:InvoiceTypeCode"),
         issue_date=min(_days(root, "cbc:IssueDate"), default=None),

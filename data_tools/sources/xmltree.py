@@ -14,6 +14,10 @@ MAX_XML_BYTES = 16 * 1024 * 1024
 MAX_ELEMENTS = 500_000
 MAX_DEPTH = 64
 _DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
+# The four spellings of xs:boolean.
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+_DECLARED_ENCODING = re.compile(rb"""<\?xml[^>]{0,200}?encoding\s*=\s*["']([^"']{1,40})["']""")
+_INVALID_TOKEN = 4  # XML_ERROR_INVALID_TOKEN of expat
 
 
 @dataclass(frozen=True)
@@ -78,16 +82,17 @@ class Element:
         return decimal_in(element) if element else None
 
     def flag_at(self, path: str) -> bool:
-        """Whether the one element at a path says true.
+        """The xs:boolean in the one element at a path: `true`, `1`, `false` or `0`, with blanks around it or without.
 
         Raises:
-            ValueError: it says neither true nor false, or is not there.
+            ValueError: it is none of these, or there is no such element.
         """
         text = self.text_at(path)
-        if text not in ("true", "false"):
+        if text not in _FLAGS:
             child = path.partition("/")[0]
-            raise ValueError(f"line {self.line}: {self.name}: {child} {text!r} is neither true nor false")
-        return text == "true"
+            found = "missing" if text is None else repr(text[:40])
+            raise ValueError(f"line {self.line}: {self.name}: {child} is {found}, expected true, false, 1 or 0")
+        return _FLAGS[text]
 
 
 def only_decimal(elements: Sequence[Element], what: str) -> Decimal | None:
@@ -124,7 +129,8 @@ def parse_xml(raw: bytes, prefixes: Mapping[str, str]) -> Element:
         prefixes: prefix by namespace, whatever prefixes the document uses.
 
     Raises:
-        ValueError: no well-formed XML, a document type, or beyond the limits; the message says where.
+        ValueError: not well-formed, an encoding that is unknown or wrong, a document type, or beyond the limits; the
+            message begins with the line.
     """
     if len(raw) > MAX_XML_BYTES:
         raise ValueError(f"{len(raw):,} bytes of XML, more than the limit of {MAX_XML_BYTES:,}")
@@ -138,10 +144,37 @@ def parse_xml(raw: bytes, prefixes: Mapping[str, str]) -> Element:
     try:
         parser.Parse(raw, True)
     except expat.ExpatError as error:
-        raise ValueError(f"line {error.lineno}: not well-formed XML: {expat.ErrorString(error.code)}") from error
-    except LookupError as error:
-        raise ValueError(f"an encoding that nobody knows: {error}") from error
+        raise ValueError(f"line {error.lineno}: {_problem(raw, error)}") from error
+    except _RefusedXmlError:
+        raise
+    except (LookupError, ValueError) as error:
+        # Python's codecs, which expat asks for an encoding that it does not know.
+        raise ValueError(
+            f"line 1: encoding {_declared(raw)!r} is unknown or not supported: save it as UTF-8"
+        ) from error
     return tree.top.children[0]
+
+
+def _declared(raw: bytes) -> str:
+    """The encoding that a document declares; UTF-8 if it declares none."""
+    match = _DECLARED_ENCODING.search(raw[:500])
+    return match[1].decode("ascii", errors="replace") if match else "UTF-8"
+
+
+def _problem(raw: bytes, error: expat.ExpatError) -> str:
+    """The problem that expat found; of bytes that are not in the declared encoding it only says `invalid token`."""
+    if error.code == _INVALID_TOKEN and _declared(raw).lower() in ("utf-8", "utf8"):
+        try:
+            raw.decode()
+        except UnicodeDecodeError as wrong:
+            byte = raw[wrong.start]
+            return f"byte 0x{byte:02x} is not UTF-8, the document's encoding: declare its encoding, or save it as UTF-8"
+    text = expat.ErrorString(error.code)
+    return text if "encoding" in text else f"not well-formed XML: {text}"
+
+
+class _RefusedXmlError(ValueError):
+    """XML that is well-formed and not read."""
 
 
 class _Tree:
@@ -155,13 +188,17 @@ class _Tree:
 
     def refuse_document_type(self, *declared: object) -> None:
         # Entities are declared there and nowhere else; an e-invoice has none.
-        raise ValueError(f"line {self.parser.CurrentLineNumber}: a document type (DOCTYPE), which no e-invoice has")
+        raise _RefusedXmlError(
+            f"line {self.parser.CurrentLineNumber}: a document type (DOCTYPE), which no e-invoice has"
+        )
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self.elements += 1
         line = self.parser.CurrentLineNumber
         if self.elements > MAX_ELEMENTS or len(self.open) > MAX_DEPTH:
-            raise ValueError(f"line {line}: more than {MAX_ELEMENTS:,} elements, or nested deeper than {MAX_DEPTH}")
+            raise _RefusedXmlError(
+                f"line {line}: more than {MAX_ELEMENTS:,} elements, or nested deeper than {MAX_DEPTH}"
+            )
         element = Element(self._short(name), line, {key.rpartition(" ")[2]: attributes[key] for key in attributes})
         self.open[-1].children.append(element)
         self.open.append(element)

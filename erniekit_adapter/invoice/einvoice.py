@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Literal
+
+Syntax = Literal["UBL", "CII"]
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,9 @@ class EInvoice:
     """An invoice or a credit note.
 
     Attributes:
+        syntax: what it is written in; the official checks of UBL and CII differ in their tolerances.
+        is_extended: whether it has the profile EXTENDED of Factur-X and ZUGFeRD, which has checks of its own.
+        is_credit_note_document: whether it is a UBL CreditNote, whatever its type code.
         number: its number [BT-1].
         type_code: what kind of invoice it is [BT-3]; 380 an invoice, 381 a credit note.
         issue_date: when it was issued [BT-2].
@@ -172,13 +178,17 @@ class EInvoice:
         marked_currencies: what the amounts themselves are marked with, those VAT totals aside.
         seller: who sold.
         buyer: who bought.
-        lines: what was sold.
+        lines: what was sold; each amount once.
+        group_lines: lines of EXTENDED that sum up or explain other lines and add nothing (GROUP, INFORMATION).
         allowances: taken off the document [BG-20].
         charges: added to the document [BG-21].
         vat_breakdown: VAT by category and rate [BG-23].
         totals: the sums.
     """
 
+    syntax: Syntax = "UBL"
+    is_extended: bool = False
+    is_credit_note_document: bool = False
     number: str | None = None
     type_code: str | None = None
     issue_date: date | None = None
@@ -190,6 +200,7 @@ class EInvoice:
     seller: Party = Party()
     buyer: Party = Party()
     lines: tuple[InvoiceLine, ...] = ()
+    group_lines: tuple[InvoiceLine, ...] = ()
     allowances: tuple[AllowanceCharge, ...] = ()
     charges: tuple[AllowanceCharge, ...] = ()
     vat_breakdown: tuple[VatRow, ...] = ()

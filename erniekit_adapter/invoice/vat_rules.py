@@ -1,36 +1,67 @@
-"""What EN 16931 asks of the VAT breakdown: taxable amounts against the lines, VAT against the rates."""
+"""Rules of EN 16931 on the VAT breakdown: taxable amounts compared with the lines, VAT compared with the rates.
+
+They accept what the official validation artefacts 1.3.16 accept, which differ between UBL and CII.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from functools import partial
+from typing import NamedTuple
 
-from erniekit_adapter.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, VatRow
+from erniekit_adapter.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, Syntax, VatRow
 from erniekit_adapter.invoice.money import minor_unit, round_ties_up
-from erniekit_adapter.invoice.rules import Verdict, equal, missing
+from erniekit_adapter.invoice.rules import Level, Verdict, equal, missing
 
-# VAT category → how the names of its rules begin; split payment (B) has none of the rules here.
-CATEGORIES: dict[str, str | None] = {
-    "AE": "BR-AE",
-    "L": "BR-AF",
-    "M": "BR-AG",
-    "E": "BR-E",
-    "S": "BR-S",
-    "Z": "BR-Z",
-    "G": "BR-G",
-    "O": "BR-O",
-    "K": "BR-IC",
-    "B": None,
-}
-# Categories with rates of their own: a row of the breakdown for each rate.
-_RATED = frozenset({"S", "L", "M"})
-# The official checks let pass what is off by less than a whole unit of the currency (not of its minor unit): VAT may
-# have been rounded line by line. TAX-AMOUNT warns of what they let pass.
-_OFFICIAL_TOLERANCE = Decimal("0.99")
-_TWO_DECIMALS = Decimal("0.01")
+EXACT = Decimal(0)
+# Less than a whole unit of the currency (not of its minor unit): VAT may have been rounded line by line.
+UNDER_ONE = Decimal("0.999999999999999999")
+UP_TO_ONE = Decimal(1)
+_CENT = Decimal("0.01")
 
 Rule = Callable[[EInvoice], Verdict]
+
+
+class Category(NamedTuple):
+    """A VAT category [UNTDID 5305] with rules.
+
+    Attributes:
+        prefix: how the names of its rules begin.
+        is_rated: whether it has rates of its own, and a row of the breakdown for each.
+        ubl: how far a taxable amount may be off in UBL.
+        cii: the same in CII.
+    """
+
+    prefix: str
+    is_rated: bool
+    ubl: Decimal
+    cii: Decimal
+
+
+# Split payment (B) has none of these rules.
+CATEGORIES: dict[str, Category | None] = {
+    "AE": Category("BR-AE", False, EXACT, UNDER_ONE),
+    "L": Category("BR-AF", True, UNDER_ONE, EXACT),
+    "M": Category("BR-AG", True, UNDER_ONE, EXACT),
+    "E": Category("BR-E", False, EXACT, UNDER_ONE),
+    "S": Category("BR-S", True, UNDER_ONE, EXACT),
+    "Z": Category("BR-Z", False, EXACT, EXACT),
+    "G": Category("BR-G", False, EXACT, UNDER_ONE),
+    "O": Category("BR-O", False, EXACT, EXACT),
+    "K": Category("BR-IC", False, EXACT, UNDER_ONE),
+    "B": None,
+}
+# In CII the official rules on taxable amounts and VAT of these read elements that are not there and never fail; ours
+# warn, by the text of the rules.
+_ONLY_WARN_IN_CII = frozenset({"L", "M"})
+# In CII the official BR-CO-17 does not reach the rows of these.
+_NOT_IN_CII_CO_17 = frozenset({"L", "M", "O"})
+
+
+def extended_tolerance(invoice: EInvoice, amounts: int) -> Decimal:
+    """How far a sum of some amounts may be off: a cent for each of them in the profile EXTENDED, else nothing."""
+    return _CENT * amounts if invoice.is_extended else EXACT
 
 
 def together(verdicts: Sequence[Verdict], what: str) -> Verdict:
@@ -55,64 +86,129 @@ def categories_of(invoice: EInvoice) -> Iterator[tuple[str, str | None]]:
             yield f"{place} {number}", part.category
 
 
-def category_rules(invoice: EInvoice) -> Iterator[tuple[str, Rule]]:
+def category_rules(invoice: EInvoice) -> Iterator[tuple[str, Level, Rule]]:
     """The rules of the categories that occur, and of the standard rate always."""
-    found = {category for _, category in categories_of(invoice)} | {"S"}
-    for category, prefix in CATEGORIES.items():
-        if category in found and prefix is not None:
-            yield f"{prefix}-08", partial(_taxable_amounts, category)
-            yield f"{prefix}-09", partial(_category_tax_amounts, category)
+    found = {code for _, code in categories_of(invoice)} | {"S"}
+    for code, category in CATEGORIES.items():
+        if code in found and category is not None:
+            level = category_level(code, invoice.syntax)
+            yield f"{category.prefix}-01", "error", partial(_has_rows, code)
+            yield f"{category.prefix}-08", level, partial(_taxable_amounts, code)
+            yield f"{category.prefix}-09", level, partial(_category_tax_amounts, code)
 
 
-def _taxable_amounts(category: str, invoice: EInvoice) -> Verdict:
-    """Each taxable amount is its lines plus charges less allowances."""
-    parts = list(_parts(invoice))
+def category_level(code: str, syntax: Syntax) -> Level:
+    """The level of a category's rules on amounts."""
+    return "warn" if syntax == "CII" and code in _ONLY_WARN_IN_CII else "error"
+
+
+class _Part(NamedTuple):
+    """A line, charge or allowance of the document: `amount` is what it adds to the taxable amount."""
+
+    category: str | None
+    rate: Decimal | None
+    amount: Decimal | None
+
+
+def _line_parts(invoice: EInvoice) -> list[_Part]:
+    return [_Part(line.category, line.rate, line.net_amount) for line in invoice.lines]
+
+
+def _document_parts(invoice: EInvoice) -> list[_Part]:
+    charges = [_Part(charge.category, charge.rate, charge.amount) for charge in invoice.charges]
+    negated = ((part, None if part.amount is None else -part.amount) for part in invoice.allowances)
+    return charges + [_Part(part.category, part.rate, amount) for part, amount in negated]
+
+
+def _cannot_compare(invoice: EInvoice) -> Verdict | None:
+    """The verdict on an invoice whose breakdown cannot be compared with its lines; None if it can be."""
     if not invoice.lines or not invoice.vat_breakdown:
         return missing("VAT breakdown" if invoice.lines else "lines")
-    if any(code is None for code, _, _ in parts):
+    if any(part.category is None for part in (*_line_parts(invoice), *_document_parts(invoice))):
         return missing("VAT category [BT-151, BT-95, BT-102] of a line, allowance or charge")
-    own = [(rate if category in _RATED else None, amount) for code, rate, amount in parts if code == category]
-    rows = [row for row in invoice.vat_breakdown if row.category == category]
-    rates = {row.rate if category in _RATED else None: None for row in rows} | {rate: None for rate, _ in own}
-    if category in _RATED and None in rates:
-        return missing(f"a VAT rate [BT-119, BT-152, BT-96, BT-103] of category {category}")
-    verdicts = [_taxable_amount(category, rate, rows, own) for rate in rates]
-    return together(verdicts, f"anything of VAT category {category}")
+    return None
 
 
-def _parts(invoice: EInvoice) -> Iterator[tuple[str | None, Decimal | None, Decimal | None]]:
-    """Category, rate and signed amount of everything that is taxed."""
-    for line in invoice.lines:
-        yield line.category, line.rate, line.net_amount
-    for charge in invoice.charges:
-        yield charge.category, charge.rate, charge.amount
-    for allowance in invoice.allowances:
-        yield allowance.category, allowance.rate, None if allowance.amount is None else -allowance.amount
+def _has_rows(code: str, invoice: EInvoice) -> Verdict:
+    """A category that is used has rows in the breakdown: one, or one for each rate."""
+    if verdict := _cannot_compare(invoice):
+        return verdict
+    rows = sum(row.category == code for row in invoice.vat_breakdown)
+    lines = sum(part.category == code for part in _line_parts(invoice))
+    others = sum(part.category == code for part in _document_parts(invoice))
+    if not rows + lines + others:
+        return missing(f"anything of VAT category {code}")
+    category = CATEGORIES[code]
+    is_right = _has_right_rows_cii if invoice.syntax == "CII" else _has_right_rows_ubl
+    several = category is not None and (category.is_rated or invoice.is_extended)
+    expected = "at least one" if several else "one"
+    shown = f"{rows} rows of {code} in the VAT breakdown, {lines + others} lines, allowances and charges"
+    return ("pass", shown) if is_right(rows, lines, others, several) else ("fail", f"{shown}: expected {expected} row")
 
 
-def _taxable_amount(
-    category: str, rate: Decimal | None, rows: Sequence[VatRow], parts: Sequence[tuple[Decimal | None, Decimal | None]]
-) -> Verdict:
-    name = f"base [BT-116] of {category}" + ("" if rate is None else f" {rate} %")
-    found = [row.taxable_amount for row in rows if rate is None or row.rate == rate]
-    amounts = [amount for own_rate, amount in parts if own_rate == rate]
-    known, bases = ([amount for amount in values if amount is not None] for values in (amounts, found))
-    if len(known) < len(amounts) or len(bases) < len(found):
+def _has_right_rows_ubl(rows: int, lines: int, others: int, several: bool) -> bool:
+    return (rows > 0) == (lines + others > 0) if several else rows == 1
+
+
+def _has_right_rows_cii(rows: int, lines: int, others: int, several: bool) -> bool:
+    if not several:
+        return rows == 1 and lines + others > 0
+    # As the official test counts it: two lines without a row pass.
+    return all(not used or used + rows > 1 for used in (lines, others))
+
+
+def _taxable_amounts(code: str, invoice: EInvoice) -> Verdict:
+    """Each taxable amount is its lines plus charges less allowances; rows are not added together."""
+    if verdict := _cannot_compare(invoice):
+        return verdict
+    category = CATEGORIES[code]
+    rows = [row for row in invoice.vat_breakdown if row.category == code]
+    own = [part for part in (*_line_parts(invoice), *_document_parts(invoice)) if part.category == code]
+    is_rated = category is not None and category.is_rated
+    if is_rated and None in {*(row.rate for row in rows), *(part.rate for part in own)}:
+        return missing(f"a VAT rate [BT-119, BT-152, BT-96, BT-103] of category {code}")
+    if invoice.is_extended and not is_rated and len(rows) > 1:
+        return "not checkable", f"{len(rows)} rows of {code}, one for each exemption reason, which lines do not say"
+    verdicts = [_taxable_amount(row, _of_rate(own, row.rate) if is_rated else own, invoice) for row in rows]
+    return together(verdicts, f"a row of VAT category {code}")
+
+
+def _of_rate(parts: Sequence[_Part], rate: Decimal | None) -> list[_Part]:
+    return [part for part in parts if part.rate == rate]
+
+
+def _taxable_amount(row: VatRow, parts: Sequence[_Part], invoice: EInvoice) -> Verdict:
+    code, category = row.category or "", CATEGORIES[row.category or ""]
+    is_rated = category is not None and category.is_rated
+    name = f"base [BT-116] of {code}" + (f" {row.rate} %" if is_rated else "")
+    known = [part.amount for part in parts if part.amount is not None]
+    if len(known) < len(parts) or row.taxable_amount is None:
         return missing(f"{name} or an amount that belongs to it")
-    expected = sum(known, Decimal(0))
-    if not bases:
-        return "fail", f"no {name}, its lines + charges - allowances come to {expected}"
-    tolerance = _OFFICIAL_TOLERANCE if category in _RATED else Decimal(0)
-    return equal(name, sum(bases, Decimal(0)), "lines + charges - allowances", expected, tolerance)
+    if code == "S" and not parts and invoice.syntax == "UBL":
+        return "fail", f"{name} {row.taxable_amount}, but no line, charge or allowance of this rate"
+    tolerance = _taxable_tolerance(code, invoice, len(parts))
+    return equal(name, row.taxable_amount, "lines + charges - allowances", sum(known, Decimal(0)), tolerance)
 
 
-def _category_tax_amounts(category: str, invoice: EInvoice) -> Verdict:
+def _taxable_tolerance(code: str, invoice: EInvoice, amounts: int) -> Decimal:
+    category = CATEGORIES[code]
+    if category is None or invoice.is_extended:
+        return extended_tolerance(invoice, amounts)
+    return category.cii if invoice.syntax == "CII" else category.ubl
+
+
+def _category_tax_amounts(code: str, invoice: EInvoice) -> Verdict:
     """The VAT of a category with rates follows from them; of any other category it is 0."""
-    rows = [row for row in invoice.vat_breakdown if row.category == category]
-    what = f"VAT breakdown of category {category}"
-    if category in _RATED:
-        return together([_tax_amount(row, _TWO_DECIMALS, _OFFICIAL_TOLERANCE) for row in rows], what)
-    return together([_no_tax(row) for row in rows], what)
+    rows = [row for row in invoice.vat_breakdown if row.category == code]
+    category = CATEGORIES[code]
+    if category is None or not category.is_rated:
+        verdicts = [_no_tax(row) for row in rows]
+    elif invoice.is_extended:
+        parts = [part for part in (*_line_parts(invoice), *_document_parts(invoice)) if part.category == code]
+        verdicts = [_official_tax(row, extended_tolerance(invoice, len(_of_rate(parts, row.rate)))) for row in rows]
+    else:
+        verdicts = [_official_tax(row, UNDER_ONE) for row in rows]
+    return together(verdicts, f"VAT breakdown of category {code}")
 
 
 def _no_tax(row: VatRow) -> Verdict:
@@ -123,22 +219,55 @@ def _no_tax(row: VatRow) -> Verdict:
 
 def official_tax_amounts(invoice: EInvoice) -> Verdict:
     """BR-CO-17: each VAT amount is base × rate, with the tolerance of the official checks."""
-    rows = [_tax_amount(row, _TWO_DECIMALS, _OFFICIAL_TOLERANCE) for row in invoice.vat_breakdown]
-    return together(rows, "VAT breakdown")
+    if invoice.is_extended:
+        return "not checkable", "the profile EXTENDED has BR-S-09 in its place"
+    rows = [row for row in invoice.vat_breakdown if not _is_beyond_co_17(row, invoice.syntax)]
+    tolerance = UP_TO_ONE if invoice.syntax == "CII" else UNDER_ONE
+    return together([_official_tax(row, tolerance, whole_rates=True) for row in rows], "VAT breakdown")
+
+
+def _is_beyond_co_17(row: VatRow, syntax: Syntax) -> bool:
+    return syntax == "CII" and row.category in _NOT_IN_CII_CO_17
+
+
+def _official_tax(row: VatRow, tolerance: Decimal, *, whole_rates: bool = False) -> Verdict:
+    """Whether a VAT amount is base × rate to 2 places; signs do not count, as in the official checks.
+
+    Args:
+        row: the row of the breakdown.
+        tolerance: how far the amount may be off.
+        whole_rates: whether a rate that rounds to 0 % asks for VAT that rounds to 0, as BR-CO-17 does.
+    """
+    rate = Decimal(0) if row.rate is None and row.category == "O" else row.rate
+    if row.taxable_amount is None or row.tax_amount is None or rate is None:
+        return _missing_of_row(row, rate)
+    name = f"VAT [BT-117] of {row.category}"
+    if whole_rates and not round_ties_up(rate, Decimal(1)):
+        rounds_to_0 = not round_ties_up(row.tax_amount, Decimal(1))
+        return "pass" if rounds_to_0 else "fail", f"{name} {row.tax_amount} at {rate} % {'=' if rounds_to_0 else '≠'} 0"
+    expected = round_ties_up(abs(row.taxable_amount) * rate / 100, _CENT)
+    status, _ = equal("", abs(row.tax_amount), "", expected, tolerance)
+    signed = -expected if row.tax_amount < 0 else expected
+    sign = "≠" if status == "fail" else "=" if row.tax_amount == signed else "≈"
+    return status, f"{name} {row.tax_amount} {sign} {row.taxable_amount} × {rate} % = {signed}"
 
 
 def tax_amounts(invoice: EInvoice) -> Verdict:
     """Each VAT amount is base × rate, to one minor unit of the currency."""
     unit = minor_unit(invoice.currency)
-    return together([_tax_amount(row, unit, unit) for row in invoice.vat_breakdown], "VAT breakdown")
+    return together([_tax_amount(row, unit) for row in invoice.vat_breakdown], "VAT breakdown")
 
 
-def _tax_amount(row: VatRow, unit: Decimal, tolerance: Decimal) -> Verdict:
+def _tax_amount(row: VatRow, unit: Decimal) -> Verdict:
     # What is outside the scope of VAT (O) has no rate; the standard's rule then asks for 0.
     rate = Decimal(0) if row.rate is None and row.category == "O" else row.rate
     if row.taxable_amount is None or row.tax_amount is None or rate is None:
-        operands = (("base [BT-116]", row.taxable_amount), ("VAT [BT-117]", row.tax_amount), ("rate [BT-119]", rate))
-        return missing(*[name for name, value in operands if value is None])
+        return _missing_of_row(row, rate)
     expected = round_ties_up(row.taxable_amount * rate / 100, unit)
     terms = f"{row.taxable_amount} × {rate} % ="
-    return equal(f"VAT [BT-117] of {row.category}", row.tax_amount, terms, expected, tolerance)
+    return equal(f"VAT [BT-117] of {row.category}", row.tax_amount, terms, expected, unit)
+
+
+def _missing_of_row(row: VatRow, rate: Decimal | None) -> Verdict:
+    operands = (("base [BT-116]", row.taxable_amount), ("VAT [BT-117]", row.tax_amount), ("rate [BT-119]", rate))
+    return missing(*[name for name, value in operands if value is None])
