@@ -1,8 +1,9 @@
-"""The audit command: every kind of file is known by its content, every rule is printed, the exit code says the rest."""
+"""The audit command: every kind of file is known by its content, and no file keeps another from being checked."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,8 @@ import simplejson
 from data_examples import answer, ground_truth
 from einvoice_examples import CII, CREDIT_NOTE, UBL, pdf
 
-from data_tools.audit import audit_files
+from data_tools.audit import Audit, Unreadable, audit_files
 from data_tools.cli import main
-from erniekit_adapter.errors import UsageError
 
 ANSWER = simplejson.dumps(answer()).encode()
 FILES = {
@@ -43,6 +43,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: Any) -> int:
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_is_known_by_its_content_whatever_it_is_called(tmp_path: Path, kind: str) -> None:
     (audit,) = audit_files([write(tmp_path / "invoice.txt", FILES[kind])])
+    assert isinstance(audit, Audit)
     assert (audit.kind, audit.number, audit.failed) == (kind, "RE-1", False)
 
 
@@ -83,16 +84,53 @@ def test_json_says_the_same_to_programs(
     } in broken["rules"]
 
 
-def test_all_files_problems_come_at_once_and_nothing_is_printed(
+def test_an_unreadable_file_stops_none_of_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     paths = [tmp_path / "gone.xml", write(tmp_path / "b", b"hello"), write(tmp_path / "c", ANSWER)]
     assert run(monkeypatch, *paths) == 2
     out, err = capsys.readouterr()
-    assert out == ""
+    assert "c: canonical answer RE-1" in out
     assert "gone.xml: no such file" in err
     assert "b: neither JSON, XML nor PDF\n    → expected" in err
     assert "Traceback" not in err
+
+
+def test_an_unreadable_file_has_its_error_in_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    wrong = simplejson.dumps(answer(grand_total=1119)).encode()
+    paths = [write(tmp_path / "a", b"<a>"), write(tmp_path / "b", wrong), tmp_path]
+    assert run(monkeypatch, "--json", *paths) == 2
+    broken, failed, folder = json.loads(capsys.readouterr().out)
+    assert broken["file"] == str(paths[0])
+    assert broken["error"] == "line 1: not well-formed XML: no element found"
+    assert broken["hint"].startswith("expected a canonical answer")
+    assert failed["failed"]
+    assert folder["error"] == "not a regular file"
+
+
+HOSTILE = "RE\x1b[31m\x9b2J\u202e\nfake: pass"
+
+
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_no_control_character_reaches_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, option: tuple[str, ...]
+) -> None:
+    value = answer()
+    value["structured_data"]["client_info"]["invoice_number"] = HOSTILE
+    value["structured_data"]["financial_summary"]["currency"] = HOSTILE
+    # A number as XML text, a root's name, an encoding, and a file's own name.
+    paths = [
+        write(tmp_path / "a\x1b[31m.json", simplejson.dumps(value).encode()),
+        write(tmp_path / "b.xml", UBL.replace(">2<", ">\u009b2J<").encode()),
+        write(tmp_path / "c.xml", "<a\u0300 xmlns='urn:\u009b\u202e'/>".encode()),
+        write(tmp_path / "d-\udcfc.xml", b"<?xml version='1.0' encoding='\x1b[31m'?><a/>"),
+    ]
+    run(monkeypatch, *option, *paths)
+    out, err = capsys.readouterr()
+    assert {character for character in out + err if not character.isprintable()} == {"\n"}
+    assert "\nfake" not in out
 
 
 @pytest.mark.parametrize(
@@ -107,12 +145,14 @@ def test_all_files_problems_come_at_once_and_nothing_is_printed(
         (b"<html/>", "no e-invoice"),
         (b"<!DOCTYPE html><html/>", "DOCTYPE"),
         (b"%PDF-1.7", "no PDF that can be read"),
-        (pdf(), "a PDF with 0 e-invoices"),
+        (pdf(), "a PDF without attachments"),
     ],
 )
-def test_what_nobody_recognises_is_wrong_usage(tmp_path: Path, content: bytes, reason: str) -> None:
-    with pytest.raises(UsageError, match=reason):
-        audit_files([write(tmp_path / "file", content)])
+def test_a_file_of_no_known_kind_is_unreadable(tmp_path: Path, content: bytes, reason: str) -> None:
+    (found,) = audit_files([write(tmp_path / "file", content)])
+    assert isinstance(found, Unreadable)
+    assert re.search(reason, found.problem.what)
+    assert found.problem.remedy
 
 
 def test_no_file_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -26,6 +27,7 @@ from erniekit_adapter.invoice.einvoice import (
     VatRow,
 )
 from erniekit_adapter.invoice.einvoice_rules import check_einvoice
+from erniekit_adapter.invoice.rules import failures
 
 D = Decimal
 EXPECTED = EInvoice(
@@ -69,7 +71,8 @@ OUTSIDE = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>'
 @pytest.mark.parametrize(("kind", "text"), [("UBL invoice", UBL), ("CII invoice", CII)])
 def test_both_syntaxes_say_the_same_invoice(kind: str, text: str) -> None:
     found = read_einvoice(text.encode())
-    assert (found.kind, replace(found.invoice, marked_currencies=frozenset())) == (kind, EXPECTED)
+    expected = replace(EXPECTED, syntax="CII" if text is CII else "UBL")
+    assert (found.kind, replace(found.invoice, marked_currencies=frozenset())) == (kind, expected)
 
 
 def test_amounts_that_are_marked_with_another_currency_are_seen() -> None:
@@ -79,21 +82,109 @@ def test_amounts_that_are_marked_with_another_currency_are_seen() -> None:
 
 def test_a_credit_note_has_lines_and_a_due_date_of_its_own() -> None:
     found = read_einvoice(CREDIT_NOTE.encode())
-    expected = replace(EXPECTED, type_code="381", marked_currencies=frozenset({"EUR"}))
+    marks = frozenset({"EUR"})
+    expected = replace(EXPECTED, type_code="381", is_credit_note_document=True, marked_currencies=marks)
     assert (found.kind, found.invoice) == ("UBL credit note", expected)
 
 
 def test_a_pdf_carries_its_invoice_under_any_name() -> None:
     found = read_pdf(pdf(readme=b"Guten Tag", drawing=b" " * (MAX_XML_BYTES + 1), rechnung=CII.encode()))
-    assert (found.kind, found.invoice) == ("CII invoice in a PDF", EXPECTED)
+    assert (found.kind, found.invoice) == ("CII invoice in a PDF", replace(EXPECTED, syntax="CII"))
+
+
+ZUGFERD_1 = """<rsm:CrossIndustryDocument xmlns:rsm="urn:ferd:CrossIndustryDocument:invoice:1p0"
+  xmlns:ram="urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:12"/>"""
 
 
 @pytest.mark.parametrize(
-    ("attachments", "count"), [({}, 0), ({"a": b"<html/>"}, 0), ({"a": UBL.encode(), "b": CII.encode()}, 2)]
+    ("attachments", "reason"),
+    [
+        ({}, "a PDF without attachments"),
+        ({"a": UBL.encode(), "b": CII.encode()}, "a PDF with 2 e-invoices, expected one: 'a', 'b'"),
+        ({"a": b"<html/>"}, "'a': XML of 'html', which is no e-invoice"),
+        ({"a": b"<a>\n<b></a>"}, "'a': line 2: not well-formed XML: mismatched tag"),
+        ({"a": ZUGFERD_1.encode()}, "'a': ZUGFeRD 1.0 (urn:ferd:CrossIndustryDocument:invoice:1p0), which is not read"),
+        ({"a": b"<?xml version='1.0' encoding='klingon'?><a/>"}, "'a': line 1: encoding 'klingon' is unknown"),
+        ({"a": b"<?xml version='1.0' encoding='shift_jis'?><a/>"}, "'a': line 1: encoding 'shift_jis' is unknown or"),
+        ({"a": b"<a>\n\xfc</a>"}, "'a': line 2: byte 0xfc is not UTF-8"),
+        ({"a": b"<!DOCTYPE a><a/>"}, "'a': line 1: a document type"),
+        ({"photo": b"\xff\xd8\xff", "invoice.xml": b"nothing"}, "'invoice.xml': not XML; 'photo': not XML"),
+        ({"a": b" " * (MAX_XML_BYTES + 1)}, "'a': empty, damaged, or more than 16,777,216 bytes"),
+        ({f"a{n}": b"x" for n in range(12)}, "; and 2 more"),
+    ],
 )
-def test_a_pdf_without_exactly_one_invoice_is_refused(attachments: dict[str, bytes], count: int) -> None:
-    with pytest.raises(ValueError, match=f"a PDF with {count} e-invoices, expected one"):
+def test_a_pdf_without_an_invoice_names_each_reason(attachments: dict[str, bytes], reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
         read_pdf(pdf(**attachments))
+
+
+def test_an_unreadable_attachment_hides_no_invoice() -> None:
+    assert read_pdf(pdf(broken=b"<a>", rechnung=CII.encode())).invoice.number == "RE-1"
+
+
+def test_zugferd_1_alone_is_named_with_its_version() -> None:
+    with pytest.raises(ValueError, match=r"ZUGFeRD 1\.0 .* convert it to ZUGFeRD 2"):
+        read_einvoice(ZUGFERD_1.encode())
+
+
+@pytest.mark.parametrize(("flag", "is_charge"), [("0", False), ("false", False), (" 1\n", True), ("\ttrue ", True)])
+@pytest.mark.parametrize("text", [UBL, CII])
+def test_a_charge_indicator_is_an_xml_boolean(text: str, flag: str, is_charge: bool) -> None:
+    changed = text.replace(">true<", f">{flag}<")
+    assert len(read_einvoice(changed.encode()).invoice.charges) == is_charge
+
+
+SUB_LINES = CII.replace("<LineID>1</LineID>", "<LineID>1</LineID><ParentLineID>0</ParentLineID>").replace(
+    "<LineID>2</LineID>", "<LineID>2</LineID><LineStatusReasonCode>{code}</LineStatusReasonCode>"
+)
+EXTENDED = """<m:ExchangedDocumentContext><GuidelineSpecifiedDocumentContextParameter>
+<ID>{profile}</ID></GuidelineSpecifiedDocumentContextParameter></m:ExchangedDocumentContext><m:ExchangedDocument>"""
+FACTUR_X = "urn:cen.eu:en16931:2017#conformant#urn:factur-x.eu:1p0:extended"
+XRECHNUNG = "urn:cen.eu:en16931:2017#compliant#urn:xeinkauf.de:kosit:xrechnung_3.0"
+
+
+def with_profile(text: str, profile: str) -> str:
+    return text.replace("<m:ExchangedDocument>", EXTENDED.replace("{profile}", profile))
+
+
+@pytest.mark.parametrize(
+    ("profile", "code", "counted"),
+    [
+        (FACTUR_X, "GROUP", 1),
+        (FACTUR_X, "INFORMATION", 1),
+        (FACTUR_X, "DETAIL", 2),
+        ("urn:cen.eu:en16931:2017#conformant#urn:zugferd.de:2p0:extended", "GROUP", 1),
+        ("urn.cpro.gouv.fr:1p0:extended-ctc-fr", "GROUP", 1),
+        (XRECHNUNG, "GROUP", 2),
+        (f"{XRECHNUNG}#conformant#urn:xeinkauf.de:kosit:extension:xrechnung_3.0", "GROUP", 2),
+    ],
+)
+def test_groups_of_lines_count_once_in_extended(profile: str, code: str, counted: int) -> None:
+    invoice = read_einvoice(with_profile(SUB_LINES.replace("{code}", code), profile).encode()).invoice
+    assert (len(invoice.lines), len(invoice.group_lines)) == (counted, 2 - counted)
+    assert invoice.is_extended == ("extended" in profile)
+
+
+FREIGHT = """<SpecifiedLogisticsServiceCharge><Description>Fracht</Description><AppliedAmount>5.00</AppliedAmount>
+<AppliedTradeTax><CategoryCode>S</CategoryCode><RateApplicablePercent>7</RateApplicablePercent></AppliedTradeTax>
+</SpecifiedLogisticsServiceCharge>"""
+
+
+def test_a_logistics_charge_is_a_charge_with_its_vat() -> None:
+    before, charge, after = CII.partition("  <SpecifiedTradeAllowanceCharge><ChargeIndicator><u:Indicator>true")
+    rest = after.partition("</SpecifiedTradeAllowanceCharge>")[2]
+    assert charge
+    invoice = read_einvoice((before + FREIGHT + rest).encode()).invoice
+    assert invoice.charges == (AllowanceCharge(D("5.00"), category="S", rate=D(7), reason="Fracht"),)
+    assert not failures(check_einvoice(invoice))
+
+
+def test_a_logistics_charge_with_two_taxes_has_none_of_them() -> None:
+    tax = FREIGHT[FREIGHT.index("<AppliedTradeTax>") : FREIGHT.index("</SpecifiedLogistics")]
+    place = "<SpecifiedTradePaymentTerms>"
+    text = CII.replace(place, FREIGHT.replace(tax, tax * 2) + place)
+    charge = read_einvoice(text.encode()).invoice.charges[-1]
+    assert (charge.amount, charge.category, charge.rate) == (D("5.00"), None, None)
 
 
 def test_a_pdf_whose_attachments_are_too_large_together_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,10 +263,10 @@ def test_other_xml_is_refused_with_the_reason(content: bytes, reason: str) -> No
         (UBL, 'currencyID="SEK"', 'currencyID="EUR"', "cac:TaxTotal in the invoice's currency is given twice"),
         (UBL, "2025-01-15", "15.01.2025", "cbc:IssueDate '15.01.2025' is no date"),
         (UBL, "2025-01-15", "2025-02-31", "is no date"),
-        (UBL, ">false<", ">no<", "cbc:ChargeIndicator 'no' is neither true nor false"),
+        (UBL, ">false<", ">no<", "cbc:ChargeIndicator is 'no', expected true, false, 1 or 0"),
         (CII, "20250115", "2025-01-15", "udt:DateTimeString '2025-01-15' is no date"),
         (CII, 'format="102">20250115', 'format="610">202501', "is no date"),
-        (CII, ">false<", "><", "ram:ChargeIndicator None is neither true nor false"),
+        (CII, ">false<", "><", "ram:ChargeIndicator is missing, expected true, false, 1 or 0"),
         (CII, 'currencyID="SEK"', 'currencyID="EUR"', "ram:TaxTotalAmount in the invoice's currency is given twice"),
     ],
 )
