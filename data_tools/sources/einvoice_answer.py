@@ -129,8 +129,11 @@ def _summary(invoice: EInvoice) -> FinancialSummary:
 
 
 def _is_due_of_its_own(totals: Totals) -> bool:
-    """Whether the amount to pay says more than the total: something was paid, or rounded, or it is another amount."""
-    return bool(totals.paid or totals.rounding or totals.payable != totals.with_vat)
+    """Whether the amount to pay says more than the total: something was paid, or rounded, or it is another amount.
+
+    With payments collected for others it is left out: the answer has no place for them, and would not add up.
+    """
+    return not totals.third_party and bool(totals.paid or totals.rounding or totals.payable != totals.with_vat)
 
 
 def _taxes(invoice: EInvoice) -> list[Tax] | None:
@@ -197,7 +200,7 @@ def _without_place(invoice: EInvoice, lines: list[LineItem]) -> Iterator[str]:
     yield from _of_party(invoice.buyer, "buyer", ("BT-48", "BT-54"))
     if invoice.buyer.phone or invoice.buyer.email:
         yield "buyer contact [BG-9]"
-    yield from _of_totals(invoice.totals)
+    yield from _of_totals(invoice)
     for row in invoice.vat_breakdown:
         if row.taxable_amount is not None:
             yield "VAT base [BT-116]"
@@ -230,15 +233,17 @@ def _of_parts(parts: Sequence[AllowanceCharge], kind: str, terms: tuple[str, str
             yield f"{kind} reason code [{terms[2]}]"
 
 
-def _of_totals(totals: Totals) -> Iterator[str]:
-    """The totals that the answer leaves out: sums of what it lists, 0 paid or rounded, and a due amount equal to BT-112."""
+def _of_totals(invoice: EInvoice) -> Iterator[str]:
+    """The totals that the answer leaves out: sums of what it lists, a payment of 0, a due amount that is the total."""
+    totals = invoice.totals
     places = (
-        ("sum of allowances [BT-107]", totals.allowances),
-        ("sum of charges [BT-108]", totals.charges),
+        ("sum of allowances [BT-107]", totals.allowances if invoice.allowances else None),
+        ("sum of charges [BT-108]", totals.charges if invoice.charges else None),
         ("total without VAT [BT-109]", totals.without_vat),
         ("total VAT [BT-110]", totals.vat),
         ("paid amount [BT-113]", None if totals.paid else totals.paid),
         ("rounding amount [BT-114]", None if totals.rounding else totals.rounding),
+        ("third-party payments [BT-DEX-002]", totals.third_party),
         ("amount due [BT-115]", None if _is_due_of_its_own(totals) else totals.payable),
     )
     yield from (name for name, amount in places if amount is not None)

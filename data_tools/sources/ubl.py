@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from data_tools.sources.xmltree import Element, only_decimal
+from data_tools.sources.xmltree import Element, decimal_in, only_decimal
 from erniekit_adapter.invoice.einvoice import (
     Address,
     AllowanceCharge,
@@ -25,6 +26,8 @@ PREFIXES = {
     f"{_UBL}CommonAggregateComponents-2": "cac",
     f"{_UBL}CommonBasicComponents-2": "cbc",
 }
+# XRechnung's extension, whose BR-DEX-09 adds payments to third parties to what BR-CO-16 expects.
+_XRECHNUNG_EXTENSION = "urn:xeinkauf.de:kosit:extension:xrechnung_"
 # An XML date may carry a time zone, which says nothing about the day on the invoice.
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(Z|[+-][0-9]{2}:[0-9]{2})?")
 
@@ -59,7 +62,7 @@ def read_ubl(root: Element) -> EInvoice:
         allowances=_allowances_or_charges(root, charges=False),
         charges=_allowances_or_charges(root, charges=True),
         vat_breakdown=tuple(_vat_row(row) for total in vat_totals for row in total.all("cac:TaxSubtotal")),
-        totals=_totals(root.one("cac:LegalMonetaryTotal"), vat_totals),
+        totals=replace(_totals(root.one("cac:LegalMonetaryTotal"), vat_totals), third_party=_third_party(root)),
     )
 
 
@@ -164,6 +167,14 @@ def _totals(total: Element | None, vat_totals: list[Element]) -> Totals:
         rounding=total.decimal_at("cbc:PayableRoundingAmount"),
         payable=total.decimal_at("cbc:PayableAmount"),
     )
+
+
+def _third_party(root: Element) -> Decimal | None:
+    """The sum of what is collected for others [BG-DEX-09]; None where there is nothing, or in other profiles."""
+    if _XRECHNUNG_EXTENSION not in (root.text_at("cbc:CustomizationID") or ""):
+        return None
+    amounts = [decimal_in(amount) for amount in root.all("cac:PrepaidPayment/cbc:PaidAmount")]
+    return sum(amounts, Decimal(0)) if amounts else None
 
 
 def _only_vat(vat_totals: list[Element]) -> Decimal | None:

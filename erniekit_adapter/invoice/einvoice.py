@@ -95,6 +95,7 @@ class Totals:
         with_vat: total with VAT [BT-112].
         paid: what has been paid already [BT-113].
         rounding: added to round what is left to pay [BT-114].
+        third_party: collected for others and added to what is left to pay [BT-DEX-002]; XRechnung's extension only.
         payable: what is left to pay [BT-115].
     """
 
@@ -106,6 +107,7 @@ class Totals:
     with_vat: Decimal | None = None
     paid: Decimal | None = None
     rounding: Decimal | None = None
+    third_party: Decimal | None = None
     payable: Decimal | None = None
 
 

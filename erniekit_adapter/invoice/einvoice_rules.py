@@ -135,7 +135,11 @@ def _total_with_vat(invoice: EInvoice) -> Verdict:
 
 def _payable(invoice: EInvoice) -> Verdict:
     totals = invoice.totals
-    optional = _given(("-", "paid [BT-113]", totals.paid), ("+", "rounding [BT-114]", totals.rounding))
+    optional = _given(
+        ("-", "paid [BT-113]", totals.paid),
+        ("+", "rounding [BT-114]", totals.rounding),
+        ("+", "third-party payments [BT-DEX-002]", totals.third_party),
+    )
     return _adds_up("payable [BT-115]", totals.payable, ("+", "with VAT [BT-112]", totals.with_vat), *optional)
 
 

@@ -1,0 +1,118 @@
+"""A table of the rules on e-invoices: what each one compares, and how exactly in UBL and in CII; docs/einvoices.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import NamedTuple
+
+from erniekit_adapter.invoice.einvoice import Syntax
+from erniekit_adapter.invoice.vat_rules import CATEGORIES, EXACT, UNDER_ONE, UP_TO_ONE, Category, category_level
+
+_TOLERANCES = {EXACT: "exact", UNDER_ONE: "off by less than 1", UP_TO_ONE: "off by 1 at most"}
+
+
+class RuleText(NamedTuple):
+    """Rules of one kind.
+
+    Attributes:
+        names: the names that findings have.
+        compares: what has to hold.
+        ubl: how exactly, in UBL.
+        cii: the same in CII.
+        warns: whether a failure only warns, in both syntaxes.
+    """
+
+    names: tuple[str, ...]
+    compares: str
+    ubl: str = "exact"
+    cii: str = "exact"
+    warns: bool = False
+
+
+_BEFORE = (
+    RuleText(("BR-CL-04",), "the currency BT-5 is a code of ISO 4217", "code", "code"),
+    RuleText(
+        ("BR-CL-17",), f"VAT categories BT-118, BT-151, BT-95, BT-102 are among {', '.join(CATEGORIES)}", "code", "code"
+    ),
+    RuleText(
+        ("BR-DEC",),
+        "amounts (not prices) have at most 2 decimals",
+        "as written; BT-110 is not looked at",
+        "as written; BT-110 by its value",
+    ),
+    RuleText(("BR-CO-10",), "sum of the lines BT-106 = Σ BT-131"),
+    RuleText(("BR-CO-11",), "allowances BT-107 = Σ BT-92, and is there if there are any"),
+    RuleText(("BR-CO-12",), "charges BT-108 = Σ BT-99, and is there if there are any"),
+    RuleText(("BR-CO-13",), "total without VAT BT-109 = BT-106 - BT-107 + BT-108"),
+    RuleText(("BR-CO-14",), "total VAT BT-110 = Σ BT-117"),
+    RuleText(
+        ("BR-CO-15",), "total with VAT BT-112 = BT-109 + BT-110", "exact", "exact; BT-112 = BT-109 passes as well"
+    ),
+    RuleText(("BR-CO-16",), "amount to pay BT-115 = BT-112 - BT-113 + BT-114 (+ BT-DEX-002 in XRechnung's extension)"),
+    RuleText(
+        ("BR-CO-17",),
+        "VAT BT-117 = BT-116 × BT-119 / 100, to 2 decimals, without signs; a rate under 0.5 % asks for VAT under 0.50",
+        _TOLERANCES[UNDER_ONE],
+        f"{_TOLERANCES[UP_TO_ONE]}; not for L, M, O",
+    ),
+)
+_AFTER = (
+    RuleText(("TAX-AMOUNT",), "BT-117 = BT-116 × BT-119 / 100", *["off by one minor unit at most"] * 2, warns=True),
+    RuleText(("R051",), "every amount is marked with the currency BT-5", "code", "code", warns=True),
+    RuleText(
+        ("R120",),
+        "line BT-131 = BT-129 × BT-146 / BT-149 + charges - allowances",
+        *["off by 2 minor units at most"] * 2,
+        warns=True,
+    ),
+    RuleText(("MINOR-UNITS",), "amounts have no more decimals than the currency: yen none", warns=True),
+    RuleText(("DUE-DATE",), "due date BT-9 is not before the issue date BT-2", "date", "date", warns=True),
+)
+
+
+def rule_table() -> tuple[RuleText, ...]:
+    """All rules, in the order of their findings; those of VAT categories that work alike are together."""
+    return (*_BEFORE, *_category_rules(), *_AFTER)
+
+
+def _category_rules() -> Iterator[RuleText]:
+    compares = "the VAT breakdown has rows of the category if it is used"
+    yield RuleText(_names("01", is_rated=True), compares, "one or more", "one or more")
+    yield RuleText(_names("01", is_rated=False), compares, "one", "one")
+    for (is_rated, ubl, cii), codes in _alike().items():
+        of = "of its category and rate" if is_rated else "of its category"
+        compares = f"each BT-116 = Σ BT-131 + Σ BT-99 - Σ BT-92 {of}; rows are not added together"
+        yield RuleText(_prefixed(codes, "08"), compares, ubl, cii)
+    for names, warns in ((("S",), ""), (("L", "M"), "; warns")):
+        exactness = _TOLERANCES[UNDER_ONE]
+        compares = "each BT-117 = BT-116 × BT-119 / 100, to 2 decimals, without signs"
+        yield RuleText(_prefixed(names, "09"), compares, exactness, exactness + warns)
+    yield RuleText(_names("09", is_rated=False), "each BT-117 = 0")
+
+
+def _known() -> Iterator[tuple[str, Category]]:
+    yield from ((code, category) for code, category in CATEGORIES.items() if category is not None)
+
+
+def _names(number: str, *, is_rated: bool) -> tuple[str, ...]:
+    return _prefixed([code for code, category in _known() if category.is_rated == is_rated], number)
+
+
+def _prefixed(codes: list[str] | tuple[str, ...], number: str) -> tuple[str, ...]:
+    return tuple(f"{category.prefix}-{number}" for code, category in _known() if code in codes)
+
+
+def _alike() -> dict[tuple[bool, str, str], list[str]]:
+    """Categories by how their taxable amounts are compared: with rates or without, in UBL, in CII."""
+    groups: dict[tuple[bool, str, str], list[str]] = {}
+    for code, category in _known():
+        key = (category.is_rated, _exactness(code, "UBL"), _exactness(code, "CII"))
+        groups.setdefault(key, []).append(code)
+    return groups
+
+
+def _exactness(code: str, syntax: Syntax) -> str:
+    category = dict(_known())[code]
+    tolerance: Decimal = category.cii if syntax == "CII" else category.ubl
+    return _TOLERANCES[tolerance] + ("; warns" if category_level(code, syntax) == "warn" else "")
