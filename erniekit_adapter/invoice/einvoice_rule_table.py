@@ -11,6 +11,8 @@ from erniekit_adapter.invoice.vat_rules import CATEGORIES, EXACT, UNDER_ONE, UP_
 
 _TOLERANCES = {EXACT: "exact", UNDER_ONE: "off by less than 1", UP_TO_ONE: "off by 1 at most"}
 
+_ONE_UNIT, _TWO_UNITS = "off by one minor unit at most", "off by 2 minor units at most"
+
 
 class RuleText(NamedTuple):
     """Rules of one kind.
@@ -58,12 +60,13 @@ _BEFORE = (
     ),
 )
 _AFTER = (
-    RuleText(("TAX-AMOUNT",), "BT-117 = BT-116 × BT-119 / 100", *["off by one minor unit at most"] * 2, warns=True),
+    RuleText(("TAX-AMOUNT",), "BT-117 = BT-116 × BT-119 / 100", _ONE_UNIT, _ONE_UNIT, warns=True),
     RuleText(("R051",), "every amount is marked with the currency BT-5", "code", "code", warns=True),
     RuleText(
         ("R120",),
         "line BT-131 = BT-129 × BT-146 / BT-149 + charges - allowances",
-        *["off by 2 minor units at most"] * 2,
+        _TWO_UNITS,
+        _TWO_UNITS,
         warns=True,
     ),
     RuleText(("MINOR-UNITS",), "amounts have no more decimals than the currency: yen none", warns=True),

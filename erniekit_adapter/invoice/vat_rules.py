@@ -141,9 +141,10 @@ def _has_rows(code: str, invoice: EInvoice) -> Verdict:
     category = CATEGORIES[code]
     is_right = _has_right_rows_cii if invoice.syntax == "CII" else _has_right_rows_ubl
     several = category is not None and (category.is_rated or invoice.is_extended)
-    expected = "at least one" if several else "one"
-    shown = f"{rows} rows of {code} in the VAT breakdown, {lines + others} lines, allowances and charges"
-    return ("pass", shown) if is_right(rows, lines, others, several) else ("fail", f"{shown}: expected {expected} row")
+    shown = f"rows of {code} in the VAT breakdown: {rows}, for {lines + others} lines, allowances and charges"
+    if is_right(rows, lines, others, several):
+        return "pass", shown
+    return "fail", f"{shown}; expected {'one or more' if several else 'one'}, and none for nothing"
 
 
 def _has_right_rows_ubl(rows: int, lines: int, others: int, several: bool) -> bool:
