@@ -42,7 +42,7 @@ def failed(draft: Draft) -> set[str]:
 
 @settings(max_examples=300, deadline=None)
 @given(right_invoices())
-def test_a_right_invoice_fails_neither_our_rules_nor_the_official(draft: Draft) -> None:
+def test_a_right_invoice_fails_no_rule_of_ours_or_the_official(draft: Draft) -> None:
     # A rate that rounds to 0 % asks for VAT that rounds to 0: BR-CO-17 fails such an invoice, right or not.
     allowed = {"BR-CO-17"} if any(row.rate == D("0.4") for row in draft.rows) else set()
     assert failed(draft) == failed_rules(as_xml(draft))

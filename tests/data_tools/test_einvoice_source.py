@@ -462,6 +462,35 @@ def test_a_damaged_invoice_gives_a_record_or_a_reason(
     assert reading.reason if isinstance(reading, Rejection) else rules.check(reading.answer)
 
 
+CASES = Path(__file__).parent / "cases" / "einvoice"
+
+
+def test_every_case_is_a_record_but_for_the_broken_attachment() -> None:
+    found = {reading.document_id: reading for reading in read(CASES)}
+    refused = {name: reading.reason for name, reading in found.items() if isinstance(reading, Rejection)}
+    assert len(found) == 11
+    assert list(refused) == ["20_broken_xml.pdf"]
+    assert "'factur-x.xml': line 2: not well-formed XML: mismatched tag" in refused["20_broken_xml.pdf"]
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "expected"),
+    [
+        ("05_chargeindicator_0", "discounts", [{"description": "Reason", "amount": D("10.00")}]),
+        ("16_zero_charge", "charges", [{"description": "Reason", "amount": D("0.00")}]),
+        ("44_minimum_profile", "taxes", [{"amount": D("19.00")}]),
+    ],
+)
+def test_a_case_has_its_amounts_in_the_answer(name: str, part: str, expected: list[dict[str, Any]]) -> None:
+    invoice = read_einvoice((CASES / f"{name}.xml").read_bytes()).invoice
+    assert structured(invoice)["financial_summary"][part] == expected
+
+
+def test_sub_lines_are_the_lines_of_their_group() -> None:
+    invoice = read_einvoice((CASES / "45_ext_sublines.xml").read_bytes()).invoice
+    assert [line["description"] for line in structured(invoice)["line_items"]] == ["Thing 1.1", "Thing 1.2"]
+
+
 CORPUS = Path(__file__).parents[3] / "shared" / "corpora" / "xrechnung"
 
 
