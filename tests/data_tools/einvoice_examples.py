@@ -166,7 +166,7 @@ def without_charge(text: str) -> bytes:
     taken_off = text.replace(">true<", ">false<").replace(">5.00<", ">0.00<")
     for before, after in (("25.00", "20.00"), ("1.75", "1.40"), ("115.00", "110.00"), ("18.85", "18.50")):
         taken_off = taken_off.replace(f">{before}<", f">{after}<")
-    return taken_off.replace(">133.85<", ">128.50<").encode()
+    return taken_off.replace(">133.85<", ">128.50<").replace(">33.85<", ">28.50<").encode()
 
 
 def pdf(**attachments: bytes) -> bytes:

@@ -169,7 +169,7 @@ def test_an_invoice_has_no_document_type() -> None:
 def test_charges_of_the_document_are_listed() -> None:
     found = structured(WITH_CHARGE)["financial_summary"]
     assert found["charges"] == [{"amount": D("5.00")}]
-    assert rules.is_compliant(rules.check(einvoice_answer(WITH_CHARGE)[0]))
+    assert rules.validity(rules.check(einvoice_answer(WITH_CHARGE)[0]))
     assert "charge VAT [BT-102, BT-103]" in einvoice_answer(WITH_CHARGE)[1]
 
 

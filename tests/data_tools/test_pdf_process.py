@@ -232,7 +232,9 @@ def script(tmp_path: Path, *lines: str) -> subprocess.Popen[str]:
     ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}
     program = [sys.executable, "-c", "\n".join([*imports, *lines])]
-    return subprocess.Popen(program, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    # An input of its own that stays open: CI has none, and a script that waits for input would end at once.
+    pipe = subprocess.PIPE
+    return subprocess.Popen(program, cwd=tmp_path, env=environment, stdin=pipe, stdout=pipe, text=True)
 
 
 def test_a_bomb_takes_no_memory_of_the_process_that_asks_and_leaves_no_process(tmp_path: Path) -> None:
