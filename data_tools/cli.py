@@ -16,6 +16,7 @@ from erniekit_adapter.errors import AdapterError, misuse
 
 if TYPE_CHECKING:
     from data_tools.audit import Audit, Unreadable
+    from data_tools.look.columns import Mapping
     from data_tools.stage.data_manifest import DataManifest
     from erniekit_adapter.project.schema import AnySource
 
@@ -67,6 +68,39 @@ def build_command(
             engine_of(loaded),
         )
     _print_manifest(manifest, loaded.data_dir)
+
+
+@app.command("columns")
+def columns_command(
+    file: Annotated[Path, typer.Argument(help="a table of right values: CSV or XLSX")],
+    mapped: Annotated[list[str] | None, typer.Option("--map", help="field=column, as often as needed")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="a column to leave alone, as often as needed")] = None,
+    sheet: Annotated[str | None, typer.Option(help="of an XLSX with several sheets")] = None,
+    decimal_mark: Annotated[str | None, typer.Option(help="comma or point")] = None,
+) -> None:
+    """Print what a table's columns would be read as; exit code 2 if a person has to say something first."""
+    from data_tools.look.columns import find_mapping, table_source
+
+    source = table_source(file, mapped or [], ignore or [], sheet, decimal_mark)
+    if _print_mapping(find_mapping(source), str(file)):
+        raise typer.Exit(2)
+
+
+def _print_mapping(mapping: Mapping, title: str) -> bool:
+    """Print what a table would be read as; say whether a person has to say something first."""
+    print(_printable(f"{title}: {mapping.kind}; {mapping.rows} rows, each {mapping.row_is}"))
+    rows = [(use.column, use.field, "; ".join(use.examples), "; ".join(use.read_as)) for use in mapping.matched]
+    rows += [(use.column, "not used", "; ".join(use.examples), "") for use in mapping.unmatched]
+    _print_table("columns", ("column", "field", "examples", "read as"), rows)
+    for note in mapping.notes:
+        print(_printable(f"note: {note}"))
+    if mapping.matched:
+        print(_printable(f"in the project file:\n\n{mapping.yaml}\n"))
+    else:
+        print("no column has a usual name: name them with --map, as in --map grand_total=Betrag", file=sys.stderr)
+    for question in mapping.questions:
+        print(_printable(f"{question.finding}\n    → {question.remedy}"), file=sys.stderr)
+    return bool(mapping.questions) or not mapping.matched
 
 
 @app.command("prepare")

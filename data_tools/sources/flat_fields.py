@@ -72,6 +72,8 @@ _PLACES: dict[str, tuple[tuple[tuple[str, str], ...], Parse]] = {
     "due_date": ((("client_info", "due_date"), ("payment_terms", "due_date")), _date),
     "subtotal": ((("financial_summary", "subtotal"),), _amount),
     "grand_total": ((("financial_summary", "grand_total"),), _amount),
+    "amount_paid": ((("financial_summary", "amount_paid"),), _amount),
+    "amount_due": ((("financial_summary", "amount_due"),), _amount),
     "currency": ((("financial_summary", "currency"),), _currency),
     "payment_method": ((("payment_terms", "payment_method"),), parse_text),
     "payment_terms": ((("payment_terms", "notes"),), parse_text),

@@ -13,13 +13,22 @@ from data_tools.sources.active_learning import read_active_learning
 from data_tools.sources.einvoice_files import einvoice_files, read_einvoice_file
 from data_tools.sources.lines import read_line_file
 from data_tools.sources.manifest import Document, read_document, read_documents
+from data_tools.sources.table_documents import TableDocument, read_table_document, read_table_documents
+from data_tools.sources.table_values import Conventions
 from erniekit_adapter.errors import fail
 from erniekit_adapter.files import MAX_LINE_BYTES, read_lines
-from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, EInvoiceSource, LinesSource, ManifestSource
+from erniekit_adapter.project.schema import (
+    ActiveLearningSource,
+    AnySource,
+    EInvoiceSource,
+    LinesSource,
+    ManifestSource,
+)
+from erniekit_adapter.project.table_source import TableSource
 
 SHARD_BYTES = 4 * 1024 * 1024
 DOCUMENTS_IN_A_SHARD = 64
-Part = TypeVar("Part")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,17 @@ class Files:
 
 
 @dataclass(frozen=True)
+class TableDocuments:
+    """Some documents of a table with how it writes dates and amounts, and what in it makes no document."""
+
+    documents: tuple[TableDocument | Rejection, ...]
+    conventions: Conventions
+
+
+Part = Lines | Documents | Files | TableDocuments
+
+
+@dataclass(frozen=True)
 class Shard:
     """A part of a source that is read apart from the others.
 
@@ -63,20 +83,23 @@ class Shard:
 
     source: AnySource
     role_is_test: bool
-    part: Lines | Documents | Files
+    part: Part
 
 
 def cut(source: AnySource, *, role_is_test: bool) -> Iterator[Shard]:
     """Cut a source into shards, in order.
 
     Raises:
-        AdapterError: the source cannot be read, or a manifest is no JSON list.
+        AdapterError: the source cannot be read, a manifest is no JSON list, or a table's columns leave a
+            question open.
     """
-    parts: Iterator[Lines | Documents | Files]
+    parts: Iterator[Part]
     if isinstance(source, ManifestSource):
         parts = (Documents(some) for some in _grouped(read_documents(source.path)))
     elif isinstance(source, EInvoiceSource):
         parts = _files(einvoice_files(source.path))
+    elif isinstance(source, TableSource):
+        parts = _table(source)
     else:
         parts = cut_lines(source.path)
     return (Shard(source, role_is_test, part) for part in parts)
@@ -104,7 +127,7 @@ def cut_lines(path: Path, shard_bytes: int = SHARD_BYTES) -> Iterator[Lines]:
         raise fail(path, f"cannot be read: {error.strerror or error}") from error
 
 
-def _grouped(items: Iterator[Part]) -> Iterator[tuple[Part, ...]]:
+def _grouped(items: Iterator[Item]) -> Iterator[tuple[Item, ...]]:
     while some := tuple(islice(items, DOCUMENTS_IN_A_SHARD)):
         yield some
 
@@ -112,6 +135,13 @@ def _grouped(items: Iterator[Part]) -> Iterator[tuple[Part, ...]]:
 def _files(paths: Sequence[Path]) -> Iterator[Files]:
     for place in range(0, len(paths), DOCUMENTS_IN_A_SHARD):
         yield Files(place + 1, tuple(paths[place : place + DOCUMENTS_IN_A_SHARD]))
+
+
+def _table(source: TableSource) -> Iterator[TableDocuments]:
+    # What a cell leaves open, any other cell of its column may prove: so the whole table is read before it is cut.
+    conventions, documents = read_table_documents(source)
+    for some in _grouped(iter(documents)):
+        yield TableDocuments(some, conventions)
 
 
 def read_shard(shard: Shard) -> Iterator[Reading]:
@@ -130,6 +160,12 @@ def read_shard(shard: Shard) -> Iterator[Reading]:
     elif isinstance(source, EInvoiceSource) and isinstance(part, Files):
         for number, path in enumerate(part.paths, start=part.first):
             yield read_einvoice_file(path, source.path, number)
+    elif isinstance(source, TableSource) and isinstance(part, TableDocuments):
+        for found in part.documents:
+            if isinstance(found, Rejection):
+                yield found
+            else:
+                yield read_table_document(source.path, found, part.conventions)
     elif isinstance(source, (ActiveLearningSource, LinesSource)) and isinstance(part, Lines):
         lines = read_lines(source.path, first=part.first, start=part.start, end=part.end)
         read = read_active_learning if isinstance(source, ActiveLearningSource) else read_line_file

@@ -264,7 +264,7 @@ def _is_union_member(part: object) -> bool:
     return isinstance(part, str) and (part.startswith(("literal[", "list[")) or part in _SOURCE_KINDS)
 
 
-_SOURCE_KINDS = ("active_learning", "manifest", "lines", "einvoice")
+_SOURCE_KINDS = ("active_learning", "manifest", "lines", "einvoice", "table")
 
 
 def dotted(key: Key) -> str:

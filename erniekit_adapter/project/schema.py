@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from erniekit_adapter.project.section import FilePath, Ratio, Section
+from erniekit_adapter.project.table_source import TableSource
 from erniekit_adapter.project.toolkit_sections import (
     Backend,
     DpoSection,
@@ -76,7 +77,7 @@ class EInvoiceSource(Section):
     path: FilePath
 
 
-AnySource = ActiveLearningSource | ManifestSource | LinesSource | EInvoiceSource
+AnySource = ActiveLearningSource | ManifestSource | LinesSource | EInvoiceSource | TableSource
 Source = Annotated[AnySource, Field(discriminator="kind")]
 
 

@@ -1,0 +1,399 @@
+"""Documents of a table: its rows with their pages, and what they say as a canonical answer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from data_tools.records import DocumentRecord, Reading, Rejection
+from data_tools.sources.flat_fields import answer_of
+from data_tools.sources.reading import shown
+from data_tools.sources.table import Cell, CellFault, Table, TableRow, read_table
+from data_tools.sources.table_columns import Columns, Question, header_score, match_columns
+from data_tools.sources.table_names import LINE_PREFIX, column_key, strong_names
+from data_tools.sources.table_pages import PageFolder, as_pages, find_by_number, find_files, list_pages
+from data_tools.sources.table_values import Conventions, DateOrder, find_conventions, read_cell
+from erniekit_adapter.errors import Problem, UsageError
+from erniekit_adapter.project.table_source import TableSource
+
+# Columns that tell documents apart and are no part of what a page says.
+_FILE = "file"
+_KEYS = (_FILE, "invoice_number")
+# Fields that exist both for a document and for a line item.
+_MOVABLE = ("tax_rate", "tax_amount")
+_OF_DOCUMENTS_ONLY = ("subtotal", "grand_total", "discount", "amount_paid", "amount_due")
+
+
+_NAMELESS = "names no document: fill in its file or its invoice number, in every row"
+# The pages of a document, as paths below their folder.
+Files = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DocumentRow:
+    """A row of a document: its cells by field, those of line items without their prefix."""
+
+    line: int
+    fields: Mapping[str, Cell]
+    line_item: Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class TableDocument:
+    """The rows of one document, with its pages.
+
+    Attributes:
+        document_id: path of its first page below its folder, or its number.
+        rows: its rows in their order.
+        images, pdf: its pages.
+        unused: columns that hold something of it without a place in the answer, and notes about the table.
+    """
+
+    document_id: str
+    rows: tuple[DocumentRow, ...]
+    images: tuple[Path, ...]
+    pdf: Path | None
+    unused: tuple[str, ...]
+
+
+@dataclass
+class LoadedTable:
+    """A table with the meaning of its columns.
+
+    Attributes:
+        table: the rows.
+        columns: which column holds which field.
+        conventions: how dates and amounts are written.
+        has_line_items: whether its rows are line items.
+    """
+
+    table: Table
+    columns: Columns
+    conventions: Conventions
+    has_line_items: bool = False
+    questions: list[Question] = field(default_factory=list)
+
+
+def load_table(source: TableSource, date_order: DateOrder | None = None) -> LoadedTable:
+    """Read a table and find out what its columns mean.
+
+    Args:
+        source: the table.
+        date_order: how the project says that dates are written; a column that proves its own order goes before it.
+
+    Raises:
+        AdapterError: the table cannot be read, or a column that the project file names is not there.
+    """
+    table = read_table(source.path, partial(header_score, source), source.sheet)
+    columns = match_columns(table, source)
+    questions = list(columns.questions)
+    groups = _same_documents(table, columns)
+    has_line_items = _has_line_items(columns, groups)
+    if has_line_items:
+        questions += _settle_line_columns(columns, groups)
+    else:
+        columns.fields = {name: place for name, place in columns.fields.items() if not name.startswith(LINE_PREFIX)}
+    values = {
+        name.removeprefix(LINE_PREFIX): [row.cells[place] for row in table.rows if not row.fault]
+        for name, place in columns.fields.items()
+    }
+    conventions = find_conventions(values, source.decimal_mark, date_order)
+    return LoadedTable(table, columns, conventions, has_line_items, questions)
+
+
+def _same_documents(table: Table, columns: Columns) -> list[list[TableRow]]:
+    """Rows that name the same document, in the order of their first rows."""
+    groups: dict[tuple[str, ...], list[TableRow]] = defaultdict(list)
+    for row in table.rows:
+        if not row.fault and (key := _key(row, columns)):
+            groups[key].append(row)
+    return list(groups.values())
+
+
+def _key(row: TableRow, columns: Columns) -> tuple[str, ...]:
+    """What names the document of a row: its file, else its number and vendor; empty if nothing does."""
+    file, number, vendor = (_text(row, columns, name) for name in (*_KEYS, "vendor_name"))
+    if file:
+        return (_FILE, file.casefold())
+    return ("number", number, vendor.casefold()) if number else ()
+
+
+def _text(row: TableRow, columns: Columns, name: str) -> str:
+    place = columns.fields.get(name)
+    cell = row.cells[place] if place is not None and place < len(row.cells) else None
+    return "" if cell is None or isinstance(cell, CellFault) else " ".join(str(cell).split())
+
+
+def _has_line_items(columns: Columns, groups: Sequence[Sequence[TableRow]]) -> bool:
+    """Whether rows are line items: documents have several of them, or a row holds a description with its numbers."""
+    found = columns.line_fields.keys()
+    given = any(name.startswith(LINE_PREFIX) for name in columns.given)
+    repeated = any(len(rows) > 1 for rows in groups)
+    described = "description" in found and bool(found & {"quantity", "unit_price", "total"})
+    return bool(found) and (given or repeated or described)
+
+
+def _settle_line_columns(columns: Columns, groups: Sequence[Sequence[TableRow]]) -> list[Question]:
+    """Find the columns whose values differ between the rows of one document: they belong to the line items.
+
+    Tax beside each line is a line item's. For a total there is no telling what it is, so that is asked.
+    """
+    several = [rows for rows in groups if len(rows) > 1]
+    questions = []
+    for name in (*_MOVABLE, *_OF_DOCUMENTS_ONLY):
+        place = columns.fields.get(name)
+        if place is None or name in columns.given:
+            continue
+        varying = [rows for rows in several if len({str(row.cells[place]) for row in rows if row.cells[place]}) > 1]
+        if len(varying) * 2 < len(several) or not varying:
+            continue
+        inner = f"{LINE_PREFIX}{name}"
+        if name in _MOVABLE and inner not in columns.fields:
+            columns.fields[inner] = columns.fields.pop(name)
+            continue
+        questions.append(_line_question(columns, name, place, varying[0]))
+        del columns.fields[name]
+    return questions
+
+
+def _line_question(columns: Columns, name: str, place: int, rows: Sequence[TableRow]) -> Question:
+    column = columns.name(place)
+    seen = {str(row.cells[place]): row for row in rows if row.cells[place]}
+    (one, first), (other, second) = list(seen.items())[:2]
+    remedy = f'ignore: ["{column}"]'
+    # A total with tax is never a line item's net amount.
+    may_be_line_total = name != "grand_total" or strong_names().get(column_key(column)) != name
+    if may_be_line_total and f"{LINE_PREFIX}total" not in columns.fields:
+        remedy = f'columns: {{line_items: {{total: "{column}"}}}} or {remedy}'
+    return Question(
+        f"column {column!r} was taken for {name}, and differs between rows of one document: {one} in line "
+        f"{first.line}, {other} in line {second.line}",
+        remedy,
+    )
+
+
+def read_table_documents(
+    source: TableSource, date_order: DateOrder | None = None
+) -> tuple[Conventions, list[TableDocument | Rejection]]:
+    """The documents of a table in the order of their first rows, and a rejection for whatever makes none.
+
+    Raises:
+        AdapterError: the table or the folder of pages cannot be read, or a column can mean several fields.
+    """
+    loaded = load_table(source, date_order)
+    check_columns(source, loaded)
+    pages = list_pages(source.documents or source.path.parent)
+    found = sorted(_Documents(source, loaded, pages).found(), key=lambda each: _line_of(each) or 0)
+    return loaded.conventions, [*found]
+
+
+def _line_of(found: TableDocument | Rejection) -> int | None:
+    return found.line if isinstance(found, Rejection) else found.rows[0].line
+
+
+def check_columns(source: TableSource, loaded: LoadedTable) -> None:
+    """Refuse a table whose columns leave a question open.
+
+    Raises:
+        UsageError: each question, with the line of the project file that answers it.
+    """
+    where = f"{source.path}:{loaded.table.header_line}"
+    if loaded.questions:
+        raise UsageError(Problem(where, each.finding, f"in the source: {each.remedy}") for each in loaded.questions)
+    if not loaded.columns.fields.keys() & set(_KEYS):
+        names = ", ".join(repr(name) for name in loaded.table.header if name)[:600]
+        raise UsageError(
+            Problem(
+                where,
+                f"no column names the document, neither its file nor its invoice number; the columns are: {names}",
+                'in the source: columns: {file: "…"} or columns: {invoice_number: "…"}',
+            )
+        )
+
+
+class _Documents:
+    """Rows put together into documents, each with its pages."""
+
+    def __init__(self, source: TableSource, loaded: LoadedTable, pages: PageFolder) -> None:
+        self.source, self.loaded, self.pages = source, loaded, pages
+        self.columns = loaded.columns
+        self.rows: dict[Files, list[TableRow]] = defaultdict(list)
+        self.called: dict[str, Files] = {}
+        self.named: set[str] = set()
+        # Rows that name no document, each with the document of the row above it.
+        self.lost: list[tuple[TableRow, Files]] = []
+        self.last: Files = ()
+
+    def found(self) -> Iterator[TableDocument | Rejection]:
+        """Documents and rejections of rows; then a rejection of each page that no row names."""
+        refused: dict[str, Rejection] = {}
+        for row in self.loaded.table.rows:
+            file, number = ("", "") if row.fault else (_text(row, self.columns, name) for name in _KEYS)
+            if not file and not number:
+                self.lost.append((row, self.last))
+                yield self._rejected(row, "source", row.fault or _NAMELESS)
+                continue
+            try:
+                files = tuple(find_files(self.pages, file) if file else find_by_number(self.pages, number))
+            except ValueError as error:
+                # One rejection for a document, however many rows it has.
+                refused.setdefault(file or number, self._rejected(row, "image", str(error)))
+                self.last = ()
+                continue
+            self._put(files, row, file, number)
+        yield from refused.values()
+        spoilt = self._spoilt() if self.loaded.has_line_items else {}
+        for files, rows in self.rows.items():
+            yield from self._made(rows, files, spoilt.get(files))
+        for name in self.pages.files:
+            if name not in self.named:
+                path = self.pages.folder / name
+                yield Rejection(str(path), None, name, "source", f"no row of {self.source.path} names this file")
+
+    def _put(self, files: Files, row: TableRow, *names: str) -> None:
+        """Put a row to its document; rows that name one file in two ways are of one document."""
+        self.rows[files].append(row)
+        self.named.update(files)
+        self.called |= {name.casefold(): files for name in names if name}
+        self.last = files
+
+    def _spoilt(self) -> dict[Files, str]:
+        """Documents of which a line item may be lost with a row that was rejected, each with the reason."""
+        found: dict[Files, str] = {}
+        for row, above in self.lost:
+            cells = [str(cell).strip().casefold() for cell in row.cells if cell is not None]
+            meant = next((self.called[cell] for cell in cells if cell in self.called), above)
+            if meant:
+                found.setdefault(meant, f"line {row.line}, which may be its line item, is rejected: correct it")
+        return found
+
+    def _rejected(self, row: TableRow, gate: str, reason: str) -> Rejection:
+        name = _text(row, self.columns, _FILE) or _text(row, self.columns, "invoice_number")
+        return Rejection(str(self.source.path), row.line, name[:200] or None, gate, reason)
+
+    def _made(
+        self, rows: Sequence[TableRow], files: Sequence[str], spoilt: str | None
+    ) -> Iterator[TableDocument | Rejection]:
+        try:
+            if spoilt:
+                raise ValueError(spoilt)
+            images, pdf = as_pages(self.pages, files)
+        except ValueError as error:
+            yield self._rejected(rows[0], "source" if spoilt else "image", str(error))
+            return
+        name = f"{self.pages.folder.name}/{files[0]}" if self.pages.folder.name else files[0]
+        document = TableDocument(name, tuple(map(self._row, rows)), images, pdf, self._unused(rows))
+        if self.loaded.has_line_items:
+            yield document
+            return
+        # Rows that repeat a document are read one by one: what they share, the gate `duplicate` finds.
+        for row in document.rows:
+            yield replace(document, rows=(row, *(each for each in document.rows if each is not row)))
+
+    def _row(self, row: TableRow) -> DocumentRow:
+        places = self.columns.fields.items()
+        inner = {name.removeprefix(LINE_PREFIX): row.cells[at] for name, at in places if name.startswith(LINE_PREFIX)}
+        fields = {name: row.cells[at] for name, at in places if not name.startswith(LINE_PREFIX) and name != _FILE}
+        return DocumentRow(row.line, fields, inner)
+
+    def _unused(self, rows: Sequence[TableRow]) -> tuple[str, ...]:
+        filled = (at for at in self.columns.unmatched if any(_is_filled(row.cells[at]) for row in rows))
+        return (*(f"column {self.columns.name(at)}" for at in filled), *self.loaded.table.notes)
+
+
+def _is_filled(cell: Cell) -> bool:
+    return bool(cell.strip()) if isinstance(cell, str) else cell is not None
+
+
+def read_table_document(path: Path, document: TableDocument, conventions: Conventions) -> Reading:
+    """Read what the rows of a document say.
+
+    Returns:
+        A record; or a rejection that names each cell that cannot be read, or both values that contradict each other.
+    """
+    first = document.rows[0].line
+    problems: list[str] = []
+    fields = _agreed(document.rows, conventions, problems)
+    items = _line_items(document.rows, conventions, problems)
+    unused = set(document.unused)
+    if items:
+        unused |= _without_place(items, fields.get("tax_amount"))
+        fields["line_items"] = items
+    try:
+        if problems:
+            raise ValueError("; ".join(problems)[:2000])
+        answer = answer_of(fields)
+    except (ValueError, ArithmeticError) as error:
+        return Rejection(str(path), first, document.document_id, "canonical", str(error))
+    return DocumentRecord(
+        document_id=document.document_id,
+        source=str(path),
+        line=first,
+        images=document.images,
+        ocr=None,
+        answer=answer,
+        reviewed=True,
+        group=document.document_id,
+        unused_keys=tuple(sorted(unused)),
+        pdf=document.pdf,
+    )
+
+
+def _agreed(rows: Sequence[DocumentRow], conventions: Conventions, problems: list[str]) -> dict[str, Any]:
+    """The fields of a document that its rows agree on; a blank cell says nothing."""
+    found: dict[str, tuple[Any, int]] = {}
+    for row in rows:
+        for name, cell in row.fields.items():
+            value = _read(name, cell, row.line, conventions, problems)
+            if value is None:
+                continue
+            known, line = found.setdefault(name, (value, row.line))
+            if known != value:
+                problems.append(
+                    f"{name}: {shown(str(known))} in line {line}, {shown(str(value))} in line {row.line}; rows of one "
+                    "document must agree"
+                )
+    return {name: value for name, (value, _) in found.items()}
+
+
+def _read(name: str, cell: Cell, line: int, conventions: Conventions, problems: list[str]) -> Any:
+    try:
+        return read_cell(name, cell, conventions)
+    except (ValueError, ArithmeticError) as error:
+        problems.append(f"line {line}: {name}: {error}")
+        return None
+
+
+def _line_items(rows: Sequence[DocumentRow], conventions: Conventions, problems: list[str]) -> list[dict[str, Any]]:
+    items = []
+    for row in rows:
+        read = {name: _read(name, cell, row.line, conventions, problems) for name, cell in row.line_item.items()}
+        if item := {name: value for name, value in read.items() if value is not None}:
+            items.append(item)
+    return items
+
+
+def _without_place(items: Sequence[dict[str, Any]], stated: Decimal | None) -> set[str]:
+    """Take tax out of line items if it has no place in the answer, and tell what was taken.
+
+    The answer has one row of tax for each rate: amounts beside some line items only, or that do not add up to the
+    `stated` tax, make no row; nor do several rates without amounts.
+    """
+    taken = set()
+    amounts = [item["tax_amount"] for item in items if "tax_amount" in item]
+    total = sum(amounts, Decimal(0))
+    if amounts and (len(amounts) < len(items) or (stated is not None and total != stated)):
+        taken.add("tax_amount")
+        amounts = []
+    rates = {item.get("tax_rate") for item in items}
+    if rates != {None} and (None in rates or (len(rates) > 1 and not amounts)):
+        taken.add("tax_rate")
+    for item in items:
+        for name in taken:
+            item.pop(name, None)
+    return {f"{name} of line items" for name in taken}

@@ -1,0 +1,157 @@
+"""Which files of a folder are the pages of a document that a table names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from data_tools.sources.reading import path_inside, shown
+from erniekit_adapter.errors import fail
+from erniekit_adapter.files import is_inside
+
+PDF_SUFFIXES = frozenset({".pdf"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
+_SUFFIXES = PDF_SUFFIXES | IMAGE_SUFFIXES
+_KINDS = "PDF, PNG, JPEG, WebP or TIFF"
+MAX_FILES = 200_000
+_SEVERAL = re.compile(r"[;|]")
+_ABSOLUTE = re.compile(r"(?:[A-Za-z]:)?/")
+# What no file name can hold, and people write a dash or nothing for.
+_NOT_IN_NAMES = re.compile(r'[\\/:*?"<>|]')
+_SHOWN_FILES = 3
+
+
+@dataclass
+class PageFolder:
+    """The pages in a folder and below it, found by path, by name, or by name without its extension.
+
+    Attributes:
+        folder: the folder.
+        files: every page, as a path relative to it, in order.
+    """
+
+    folder: Path
+    files: list[str] = field(default_factory=list)
+    _by_key: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, name: str) -> None:
+        """Make a file known by each of the ways in which a table may name it."""
+        path = PurePosixPath(name)
+        self.files.append(name)
+        for key in {name, str(path.with_suffix("")), path.name, path.stem}:
+            self._by_key[key.casefold()].append(name)
+
+    def called(self, name: str) -> list[str]:
+        """The files that a name may mean; upper and lower case count only if they decide between several."""
+        found = self._by_key.get(name.casefold(), [])
+        same = [each for each in found if name in (each, each.removesuffix(PurePosixPath(each).suffix))]
+        return same if len(same) == 1 else found
+
+
+def list_pages(folder: Path) -> PageFolder:
+    """List the pages in a folder and below it; hidden ones and links to folders are left alone.
+
+    Raises:
+        AdapterError: there is no such folder, it cannot be read, or it holds too many files.
+    """
+    if not folder.is_dir():
+        raise fail(
+            folder, "no such folder" if not folder.exists() else "is no folder", "set documents to the pages' folder"
+        )
+    pages = PageFolder(folder)
+    for place, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and Path(name).suffix.lower() in _SUFFIXES:
+                pages.add(Path(place, name).relative_to(folder).as_posix())
+        if len(pages.files) > MAX_FILES:
+            raise fail(folder, f"holds more than {MAX_FILES:,} pages", "set documents to a folder with fewer")
+    return pages
+
+
+def _refuse(error: OSError) -> None:
+    raise fail(error.filename, f"cannot be read: {error.strerror or error}") from error
+
+
+def find_files(pages: PageFolder, named: str) -> list[str]:
+    """The files that a cell of the file column names: one, or several separated by `;` or `|`, in their order.
+
+    Raises:
+        ValueError: one of them is not there, could be several files, or leaves the folder; with what was tried.
+    """
+    try:
+        return [_find(pages, named.strip())]
+    except ValueError:
+        parts = [part.strip() for part in _SEVERAL.split(named) if part.strip()]
+        if len(parts) < 2:
+            raise
+    return [_find(pages, part) for part in parts]
+
+
+def find_by_number(pages: PageFolder, number: str) -> list[str]:
+    """The one file whose name without extension is an invoice number.
+
+    Raises:
+        ValueError: there is none, or there are several; with what was tried.
+    """
+    tried = [number, *(_NOT_IN_NAMES.sub(by, number) for by in ("-", "_", ""))]
+    for name in dict.fromkeys(tried):
+        found = pages.called(name)
+        if found:
+            return [_only(found, number)]
+    raise ValueError(
+        f"no file of the name {shown(number)} (the invoice number) in {pages.folder}; "
+        f"tried {' and '.join(dict.fromkeys(tried))} with each ending of {_KINDS}; name it in a column `file`"
+    )
+
+
+def _find(pages: PageFolder, named: str) -> str:
+    name = named.replace("\\", "/")
+    # A path of another machine is known by its file's name; nothing is opened that was not found in the folder.
+    if not _ABSOLUTE.match(name):
+        path_inside(pages.folder, name)
+    plain = PurePosixPath(name.removeprefix("./"))
+    tried = [str(plain)]
+    if plain.parts and plain.parts[0] == pages.folder.name:
+        tried.append(str(PurePosixPath(*plain.parts[1:])))
+    tried.append(plain.name)
+    for candidate in dict.fromkeys(tried):
+        if found := pages.called(candidate):
+            return _only(found, named)
+    if plain.suffix and plain.suffix.lower() not in _SUFFIXES and (pages.folder / name).is_file():
+        raise ValueError(f"{shown(named)} is no page: give {_KINDS}")
+    listed = ", ".join(f"{pages.folder}/{candidate}" for candidate in dict.fromkeys(tried))
+    raise ValueError(f"{shown(named)}: no such page ({_KINDS}); tried {listed}, in upper and lower case, and below")
+
+
+def _only(found: Sequence[str], named: str) -> str:
+    if len(found) > 1:
+        some = ", ".join(found[:_SHOWN_FILES])
+        raise ValueError(f"{shown(named)} can be {len(found)} files: {some}; write the path with its ending")
+    return found[0]
+
+
+def as_pages(pages: PageFolder, files: Sequence[str]) -> tuple[tuple[Path, ...], Path | None]:
+    """Images in their order, or the one PDF.
+
+    Raises:
+        ValueError: several PDFs or a mixture, or a link that leaves the folder.
+    """
+    paths = [pages.folder / name for name in files]
+    for path in paths:
+        try:
+            inside = is_inside(pages.folder, path) and path.is_file()
+        except (OSError, RuntimeError):
+            inside = False
+        if not inside:
+            raise ValueError(f"{shown(str(path))} is a link that leaves the folder {pages.folder}, or no regular file")
+    pdfs = [path for path in paths if path.suffix.lower() in PDF_SUFFIXES]
+    if not pdfs:
+        return tuple(paths), None
+    if len(paths) > 1:
+        raise ValueError(f"{', '.join(files)[:300]}: a document is one PDF, or images in their order")
+    return (), pdfs[0]

@@ -1,0 +1,218 @@
+"""XLSX tables: a zip file of XML from a stranger, so its size and its entries are checked before anything is read.
+
+Formulas are never calculated, links to other workbooks never followed, macros never loaded.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from data_tools.sources.table import (
+    HEADER_WITHIN_ROWS,
+    Cell,
+    CellFault,
+    Score,
+    Table,
+    TableRow,
+    below_header,
+    check_size,
+)
+from erniekit_adapter.errors import AdapterError, fail, misuse
+
+MAX_UNPACKED_BYTES = 128 * 1024 * 1024
+MAX_ENTRIES = 1_000
+# The last row that a sheet can have; empty rows up to it cost nothing.
+_LAST_ROW = 1_048_576
+# A header names at least so many columns.
+_NAMED_COLUMNS = 2
+_CHUNK_BYTES = 1024 * 1024
+_DOCTYPES = tuple("<!DOCTYPE".encode(codec) for codec in ("ascii", "utf-16-le", "utf-16-be"))
+_FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
+_LEADING_ZEROS = re.compile(r"0{2,18}")
+
+
+def read_xlsx(path: Path, score: Score, sheet: str | None) -> Table:
+    """Read one sheet of an XLSX file.
+
+    Raises:
+        AdapterError: the file is damaged, too large, or something else; or nothing says which sheet is meant.
+    """
+    has_formulas = _check_archive(path)
+    try:
+        return _read(path, score, sheet, has_formulas)
+    except (AdapterError, MemoryError):
+        raise
+    except Exception as error:  # openpyxl raises whatever a damaged file leads it to
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise fail(path, f"cannot be read as XLSX ({reason})", "save it again as .xlsx, or as CSV UTF-8") from error
+
+
+def _check_archive(path: Path) -> bool:
+    """Check a workbook's entries, and tell whether any cell has a formula.
+
+    Raises:
+        AdapterError: no XLSX, more entries or bytes than allowed, encrypted, damaged, or with a document type.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            _check_entries(path, entries)
+            found = [_look_into(path, archive, entry) for entry in entries]
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError, ValueError) as error:
+        raise fail(path, f"a damaged XLSX: {error}"[:300], "save it again as .xlsx, or as CSV UTF-8") from error
+    return any(found)
+
+
+def _check_entries(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
+    names = {entry.filename for entry in entries}
+    unpacked_bytes = sum(entry.file_size for entry in entries)
+    if len(entries) > MAX_ENTRIES or unpacked_bytes > MAX_UNPACKED_BYTES:
+        raise fail(
+            path,
+            f"unpacks to {unpacked_bytes:,} bytes in {len(entries):,} entries, more than the limit of "
+            f"{MAX_UNPACKED_BYTES:,} in {MAX_ENTRIES:,}",
+            "split the table into several, or save it as CSV",
+        )
+    if len(names) < len(entries):
+        raise fail(path, "a damaged XLSX: two entries have the same name", "save it again as .xlsx, or as CSV UTF-8")
+    if "[Content_Types].xml" not in names or "xl/workbook.bin" in names:
+        raise fail(path, "a zip file, but no XLSX (.ods, .xlsb?)", "save the table as .xlsx or .csv")
+
+
+def _look_into(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    """Read an entry once, which proves its size and its checksum; tell whether it has formulas.
+
+    Raises:
+        AdapterError: it has a document type (DOCTYPE), the one place of XML where entities are declared.
+    """
+    is_xml = not entry.filename.startswith("xl/media/")
+    formulas, before = False, b""
+    with archive.open(entry) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            text = before + chunk
+            if is_xml and any(mark in text for mark in _DOCTYPES):
+                raise fail(path, f"{entry.filename} has a document type (DOCTYPE), which no XLSX has")
+            formulas = formulas or bool(_FORMULA.search(text))
+            before = text[-32:]
+    return formulas and entry.filename.startswith("xl/worksheets/")
+
+
+def _read(path: Path, score: Score, sheet: str | None, has_formulas: bool) -> Table:
+    import openpyxl
+
+    content = path.read_bytes()
+    with ExitStack() as stack:
+
+        def workbook(data_only: bool) -> Any:
+            book = openpyxl.load_workbook(
+                io.BytesIO(content), read_only=True, data_only=data_only, keep_links=False, keep_vba=False
+            )
+            return stack.enter_context(closing(book))
+
+        values = workbook(True)
+        name, notes = _choose_sheet(path, values, score, sheet)
+        formulas = workbook(False)[name] if has_formulas else None
+        rows: list[TableRow] = []
+        cells = 0
+        for row in _rows(path, values[name], formulas):
+            cells += len(row.cells)
+            check_size(path, len(rows), cells)
+            rows.append(row)
+    return below_header(path, rows, score, f"XLSX, sheet {name}", notes, padded=True)
+
+
+def _choose_sheet(path: Path, book: Any, score: Score, sheet: str | None) -> tuple[str, list[str]]:
+    """The name of the sheet with the table, and a note for each other one that has something in it."""
+    sheets = {found.title: found for found in book.worksheets}
+    if sheet is not None:
+        if sheet not in sheets:
+            raise misuse(path, f"has no sheet {sheet!r}, but {_named(sheets)}", f"sheet: {next(iter(sheets), '')}")
+        return sheet, []
+    scores: dict[str, int] = {}
+    for name, found in sheets.items():
+        first = [row for row, _ in zip(_rows(path, found, None), range(HEADER_WITHIN_ROWS), strict=False)]
+        if first:
+            scores[name] = max(score(row.cells) for row in first)
+    tables = [name for name, columns in scores.items() if columns >= _NAMED_COLUMNS] or list(scores)
+    if not tables:
+        raise fail(path, "no row in it", "give a table whose first row names the columns")
+    if len(tables) > 1:
+        raise misuse(path, f"several sheets hold a table: {_named(tables)}", f"sheet: {tables[0]}")
+    return tables[0], [f"sheet {name} is not read" for name in scores if name != tables[0]]
+
+
+def _named(names: Any) -> str:
+    return ", ".join(repr(name) for name in names)[:300]
+
+
+def _rows(path: Path, sheet: Any, formulas: Any | None) -> Iterator[TableRow]:
+    """The rows of a sheet that are not blank; what a sheet says of its own size is not believed."""
+    sheet.reset_dimensions()
+    rows = sheet.iter_rows()
+    asked: Iterator[Any] = iter(())
+    if formulas is not None:
+        formulas.reset_dimensions()
+        asked = formulas.iter_rows()
+    cells = 0
+    for number, row in enumerate(rows, start=1):
+        cells += len(row)
+        if number > _LAST_ROW:
+            raise fail(path, f"a row beyond {_LAST_ROW:,}, the last of a sheet")
+        check_size(path, 0, cells)
+        written = next(asked, ())
+        found = [_cell(cell, written[place] if place < len(written) else None) for place, cell in enumerate(row)]
+        while found and found[-1] is None:
+            found.pop()
+        if found:
+            yield TableRow(number, tuple(found))
+
+
+def _cell(cell: Any, formula: Any | None) -> Cell:
+    """A cell's value as text, number or date; `formula` is the same cell with what was written into it."""
+    value = cell.value
+    if value is None:
+        if formula is not None and formula.data_type == "f":
+            return CellFault(
+                formula.coordinate, "a formula without a stored result: open the file in a spreadsheet and save it"
+            )
+        return None
+    if cell.data_type == "e":
+        return CellFault(cell.coordinate, f"the error {value}")
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, int):
+        return _whole(value, cell.number_format)
+    if isinstance(value, float):
+        return _number(value, cell.coordinate)
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    if isinstance(value, (time, timedelta)):
+        return CellFault(cell.coordinate, f"a time ({value}), no date")
+    text = str(value)
+    return text if text.strip() else None
+
+
+def _whole(value: int, number_format: str) -> Cell:
+    """A whole number; text where its format shows zeros in front, as for an invoice number 00042."""
+    if _LEADING_ZEROS.fullmatch(number_format) and value >= 0:
+        return str(value).zfill(len(number_format))
+    return Decimal(value)
+
+
+def _number(value: float, place: str) -> Cell:
+    """A number with the 15 digits that a spreadsheet keeps: 0.1 + 0.2 is 0.3, and 238.0 is 238."""
+    number = Decimal(repr(float(f"{value:.15g}")))
+    if not number.is_finite():
+        return CellFault(place, f"{value} is no number")
+    return Decimal(int(number)) if number == number.to_integral_value() and abs(number) < 10**15 else number
