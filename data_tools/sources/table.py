@@ -25,6 +25,7 @@ MAX_CELL_CHARACTERS = 32_767
 HEADER_WITHIN_ROWS = 20
 # A quote that is never closed would take the rest of the file into one cell.
 MAX_LINES_OF_A_ROW = 200
+MAX_ROW_CHARACTERS = 1024 * 1024
 _DELIMITERS = (";", ",", "\t", "|")
 _SNIFFED_LINES = 500
 _SEPARATOR_LINE = re.compile(r"(?:sep|SEP)=(.)\r?\n?")
@@ -244,7 +245,11 @@ def parse_rows(lines: Sequence[str], delimiter: str, first: int = 0, widths: ran
     csv.field_size_limit(MAX_CELL_CHARACTERS)
     place = first
     while place < len(lines):
-        reader = csv.reader(lines[place : place + MAX_LINES_OF_A_ROW], delimiter=delimiter, strict=True)
+        if len(lines[place]) > MAX_ROW_CHARACTERS:
+            yield TableRow(place + 1, (), f"longer than {MAX_ROW_CHARACTERS:,} characters")
+            place += 1
+            continue
+        reader = csv.reader(_lines_of_a_row(lines, place), delimiter=delimiter, strict=True)
         fault = None
         try:
             cells = next(reader, [])
@@ -259,3 +264,13 @@ def parse_rows(lines: Sequence[str], delimiter: str, first: int = 0, widths: ran
             continue
         yield TableRow(place + 1, tuple(cells))
         place += max(1, reader.line_num)
+
+
+def _lines_of_a_row(lines: Sequence[str], place: int) -> Iterator[str]:
+    """The lines that a row may take, beginning at `place`."""
+    characters = 0
+    for line in lines[place : place + MAX_LINES_OF_A_ROW]:
+        characters += len(line)
+        if characters > MAX_ROW_CHARACTERS:
+            return
+        yield line

@@ -23,6 +23,8 @@ from erniekit_adapter.project.table_source import TableSource
 
 _BY_PLACE = re.compile(r"column (?:([0-9]{1,5})|([A-Za-z]{1,3}))")
 _SHOWN_COLUMNS = 60
+# A header that names its columns names some of the first.
+_LOOKED_AT = 1_000
 # Rates of taxes on sales that are in use somewhere, in percent: a number that is none of them is an amount.
 _WHOLE_RATES = (*range(29),)
 _OTHER_RATES = (
@@ -78,7 +80,7 @@ class Columns:
 def header_score(source: TableSource, cells: Sequence[Cell]) -> int:
     """How many cells of a row name a column that is known: by the project file's mapping or by a usual name."""
     given = {column_key(name) for name in (*source.columns.given().values(), *source.ignore)}
-    names = {cell for cell in cells if isinstance(cell, str) and len(cell) <= 200}
+    names = {cell for cell in cells[:_LOOKED_AT] if isinstance(cell, str) and len(cell) <= 200}
     return sum(bool(column_key(name)) and (column_key(name) in given or is_known(name)) for name in names)
 
 

@@ -91,7 +91,7 @@ def load_table(source: TableSource, date_order: DateOrder | None = None) -> Load
     """
     table = read_table(source.path, partial(header_score, source), source.sheet)
     columns = match_columns(table, source)
-    questions = list(columns.questions)
+    questions = [*_nameless(columns), *columns.questions]
     groups = _same_documents(table, columns)
     has_line_items = _has_line_items(columns, groups)
     if has_line_items:
@@ -158,6 +158,9 @@ def _settle_line_columns(columns: Columns, groups: Sequence[Sequence[TableRow]])
             continue
         questions.append(_line_question(columns, name, place, varying[0]))
         del columns.fields[name]
+    if f"{LINE_PREFIX}tax_amount" in columns.fields and "tax_rate" in columns.fields:
+        # Where amounts are beside line items, their rates are as well.
+        columns.fields.setdefault(f"{LINE_PREFIX}tax_rate", columns.fields.pop("tax_rate"))
     return questions
 
 
@@ -188,12 +191,13 @@ def read_table_documents(
     loaded = load_table(source, date_order)
     check_columns(source, loaded)
     pages = list_pages(source.documents or source.path.parent)
-    found = sorted(_Documents(source, loaded, pages).found(), key=lambda each: _line_of(each) or 0)
-    return loaded.conventions, [*found]
+    return loaded.conventions, sorted(_Documents(source, loaded, pages).found(), key=_place)
 
 
-def _line_of(found: TableDocument | Rejection) -> int | None:
-    return found.line if isinstance(found, Rejection) else found.rows[0].line
+def _place(found: TableDocument | Rejection) -> tuple[bool, int]:
+    """Where a document stands in the table; files that no row names come last."""
+    line = found.line if isinstance(found, Rejection) else found.rows[0].line
+    return line is None, line or 0
 
 
 def check_columns(source: TableSource, loaded: LoadedTable) -> None:
@@ -205,15 +209,15 @@ def check_columns(source: TableSource, loaded: LoadedTable) -> None:
     where = f"{source.path}:{loaded.table.header_line}"
     if loaded.questions:
         raise UsageError(Problem(where, each.finding, f"in the source: {each.remedy}") for each in loaded.questions)
-    if not loaded.columns.fields.keys() & set(_KEYS):
-        names = ", ".join(repr(name) for name in loaded.table.header if name)[:600]
-        raise UsageError(
-            Problem(
-                where,
-                f"no column names the document, neither its file nor its invoice number; the columns are: {names}",
-                'in the source: columns: {file: "…"} or columns: {invoice_number: "…"}',
-            )
-        )
+
+
+def _nameless(columns: Columns) -> list[Question]:
+    """The question how rows name their documents, if no column does."""
+    if columns.fields.keys() & set(_KEYS):
+        return []
+    names = ", ".join(repr(name) for name in columns.header if name)[:600]
+    finding = f"no column names the document, neither its file nor its invoice number; the columns are: {names}"
+    return [Question(finding, 'columns: {file: "…"} or columns: {invoice_number: "…"}')]
 
 
 class _Documents:
@@ -321,6 +325,9 @@ def read_table_document(path: Path, document: TableDocument, conventions: Conven
     fields = _agreed(document.rows, conventions, problems)
     items = _line_items(document.rows, conventions, problems)
     unused = set(document.unused)
+    if "tax_rate" in fields and _is_partial(document.rows, "tax_rate"):
+        del fields["tax_rate"]
+        unused.add("tax_rate of some rows")
     if items:
         unused |= _without_place(items, fields.get("tax_amount"))
         fields["line_items"] = items
@@ -359,6 +366,12 @@ def _agreed(rows: Sequence[DocumentRow], conventions: Conventions, problems: lis
                     "document must agree"
                 )
     return {name: value for name, (value, _) in found.items()}
+
+
+def _is_partial(rows: Sequence[DocumentRow], name: str) -> bool:
+    """Whether a field is blank in some rows that are not blank in all fields of the document, below the first row."""
+    filled = [{key for key, cell in row.fields.items() if _is_filled(cell) and key not in _KEYS} for row in rows]
+    return any(name not in keys for keys in filled) and (name not in filled[0] or any(filled[1:]))
 
 
 def _read(name: str, cell: Cell, line: int, conventions: Conventions, problems: list[str]) -> Any:

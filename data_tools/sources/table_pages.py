@@ -20,6 +20,8 @@ _KINDS = "PDF, PNG, JPEG, WebP or TIFF"
 MAX_FILES = 200_000
 _SEVERAL = re.compile(r"[;|]")
 _ABSOLUTE = re.compile(r"(?:[A-Za-z]:)?/")
+# A URL, or a path that may lead out of the folder.
+_LEAVES = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:|(?:^|/)\.\.(?:/|$)")
 # What no file name can hold, and people write a dash or nothing for.
 _NOT_IN_NAMES = re.compile(r'[\\/:*?"<>|]')
 _SHOWN_FILES = 3
@@ -112,7 +114,7 @@ def find_by_number(pages: PageFolder, number: str) -> list[str]:
 def _find(pages: PageFolder, named: str) -> str:
     name = named.replace("\\", "/")
     # A path of another machine is known by its file's name; nothing is opened that was not found in the folder.
-    if not _ABSOLUTE.match(name):
+    if not _ABSOLUTE.match(name) and _LEAVES.search(name):
         path_inside(pages.folder, name)
     plain = PurePosixPath(name.removeprefix("./"))
     tried = [str(plain)]

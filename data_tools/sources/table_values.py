@@ -29,6 +29,8 @@ _NUMERIC_DATE = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})")
 _DIGITS_ONLY_DATE = re.compile(r"((?:19|20)\d{2})(\d{2})(\d{2})")
 _MIDNIGHT = re.compile(r"[T ]0{1,2}:00(?::00(?:\.0+)?)?(?: ?AM)?Z?$")
 _NUMBER = re.compile(r"\d[\d.,'’\u00a0\u202f ]*")
+# What people and programs write into a cell that holds nothing.
+_BLANK = frozenset({"", "-", "–", "—", "n/a", "#n/a", "null", "none", "nan", "nil"})
 # What has thousands or three decimals, according to the decimal mark.
 _THREE_DIGITS = re.compile(r"(\d+)([.,])(\d{3})(?!\d)")
 _THOUSANDTH = Decimal("0.001")
@@ -130,7 +132,7 @@ def read_cell(name: str, cell: Cell, conventions: Conventions) -> Any:
     """
     if isinstance(cell, CellFault):
         raise ValueError(f"cell {cell.place} holds {cell.reason}")
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
+    if cell is None or (isinstance(cell, str) and cell.strip().casefold() in _BLANK):
         return None
     if name in DATES:
         return read_date(cell, conventions.date_orders.get(name))

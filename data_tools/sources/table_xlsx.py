@@ -30,6 +30,9 @@ from erniekit_adapter.errors import AdapterError, fail, misuse
 
 MAX_UNPACKED_BYTES = 128 * 1024 * 1024
 MAX_ENTRIES = 1_000
+# Parts that are made into objects, at many times their size.
+MAX_PART_BYTES = 8 * 1024 * 1024
+_PARTS = ("xl/styles.xml", "xl/workbook.xml", "[Content_Types].xml")
 # The last row that a sheet can have; empty rows up to it cost nothing.
 _LAST_ROW = 1_048_576
 # A header names at least so many columns.
@@ -82,6 +85,11 @@ def _check_entries(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
             f"{MAX_UNPACKED_BYTES:,} in {MAX_ENTRIES:,}",
             "split the table into several, or save it as CSV",
         )
+    for entry in entries:
+        is_part = entry.filename in _PARTS or entry.filename.endswith(".rels")
+        if is_part and entry.file_size > MAX_PART_BYTES:
+            found = f"{entry.filename} has {entry.file_size:,} bytes, more than the limit of {MAX_PART_BYTES:,}"
+            raise fail(path, found, "save the table as CSV")
     if len(names) < len(entries):
         raise fail(path, "a damaged XLSX: two entries have the same name", "save it again as .xlsx, or as CSV UTF-8")
     if "[Content_Types].xml" not in names or "xl/workbook.bin" in names:
@@ -133,12 +141,15 @@ def _read(path: Path, score: Score, sheet: str | None, has_formulas: bool) -> Ta
 def _choose_sheet(path: Path, book: Any, score: Score, sheet: str | None) -> tuple[str, list[str]]:
     """The name of the sheet with the table, and a note for each other one that has something in it."""
     sheets = {found.title: found for found in book.worksheets}
+    hidden = [name for name, found in sheets.items() if found.sheet_state != "visible"]
     if sheet is not None:
         if sheet not in sheets:
             raise misuse(path, f"has no sheet {sheet!r}, but {_named(sheets)}", f"sheet: {next(iter(sheets), '')}")
         return sheet, []
     scores: dict[str, int] = {}
     for name, found in sheets.items():
+        if name in hidden:
+            continue
         first = [row for row, _ in zip(_rows(path, found, None), range(HEADER_WITHIN_ROWS), strict=False)]
         if first:
             scores[name] = max(score(row.cells) for row in first)
@@ -147,7 +158,7 @@ def _choose_sheet(path: Path, book: Any, score: Score, sheet: str | None) -> tup
         raise fail(path, "no row in it", "give a table whose first row names the columns")
     if len(tables) > 1:
         raise misuse(path, f"several sheets hold a table: {_named(tables)}", f"sheet: {tables[0]}")
-    return tables[0], [f"sheet {name} is not read" for name in scores if name != tables[0]]
+    return tables[0], [f"sheet {name} is not read" for name in (*scores, *hidden) if name != tables[0]]
 
 
 def _named(names: Any) -> str:

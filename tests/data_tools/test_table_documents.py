@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from table_examples import (
+    ANSWER,
+    HEADER,
+    ROW,
+    read_all,
+    record,
+    records,
+    rejection,
+    rejections,
+    row,
+    taught,
+    write_csv,
+    write_pages,
+    write_xlsx,
+)
+
+from data_tools.build_settings import BuildSettings, EngineSettings
+from data_tools.sources import table_pages
+from data_tools.stage.pipeline import build
+from data_tools.stage.shards import DOCUMENTS_IN_A_SHARD, cut
+from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.project.table_source import TableSource
+
+LINES = ["invoice no", "vendor", "date", "description", "qty", "unit price", "line total", "net", "total"]
+
+
+def line(description: str, quantity: str, price: str, amount: str, /, **changes: str) -> list[str]:
+    first = {"invoice no": "R-1", "vendor": "Nord", "date": "14.03.2025", "net": "200,00", "total": "238,00"}
+    own = {"description": description, "qty": quantity, "unit price": price, "line total": amount}
+    return [{**first, **own, **changes}[name] for name in LINES]
+
+
+TWO_LINES = [line("Drill", "2", "25,00", "50,00"), line("Vise", "1", "150,00", "150,00")]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_pages(tmp_path, "r1001.png")
+    return tmp_path
+
+
+def table(folder: Path, *rows: list[str], header: list[str] | None = None) -> Path:
+    return write_csv(folder / "book.csv", [header or HEADER, *rows])
+
+
+def test_a_row_is_a_document(folder: Path) -> None:
+    found = record(table(folder, ROW))
+    assert found.images == (folder / "r1001.png",)
+    assert (found.line, found.reviewed, found.pdf, found.ocr) == (2, True, None, None)
+    expected: dict[str, Any] = {**ANSWER, "financial_summary": {**ANSWER["financial_summary"], "currency": "EUR"}}
+    assert taught(found) == expected
+
+
+def test_a_workbook_says_the_same_as_a_csv(folder: Path) -> None:
+    typed = [*ROW[:3], datetime(2025, 3, 14), 200, 38.0, 238, "EUR"]
+    book = record(write_xlsx(folder / "book.xlsx", [HEADER, typed]))
+    assert book.answer == record(table(folder, ROW)).answer
+
+
+def test_what_no_column_says_is_not_taught(folder: Path) -> None:
+    found = record(table(folder, ["r1001.png", "238,00", ""], header=["file", "total", "net"]))
+    assert taught(found) == {"financial_summary": {"grand_total": "238.00"}}
+
+
+def test_columns_without_a_field_are_reported(folder: Path) -> None:
+    found = record(table(folder, [*ROW, "4711", ""], header=[*HEADER, "Kostenstelle", "Notiz"]))
+    assert found.unused_keys == ("column Kostenstelle",)
+
+
+def test_an_encoding_that_was_guessed_is_reported(folder: Path) -> None:
+    path = write_csv(folder / "book.csv", [HEADER, row(vendor="Süd")], encoding="cp1252")
+    assert "Windows-1252" in record(path).unused_keys[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "gate", "reason"),
+    [
+        ({"net": "about 200"}, "canonical", "line 2: subtotal: 'about 200' is not an amount"),
+        ({"currency": "¥"}, "canonical", "currency: '¥' is ambiguous"),
+        ({"date": "03/04/2025"}, "canonical", "set data.date_order: day_first or month_first"),
+        ({"file": "", "invoice_number": ""}, "source", "names no document"),
+        ({"file": "r9.png"}, "image", "no such page"),
+        ({"file": "../r1001.png"}, "image", "leaves the folder"),
+        ({"file": "https://example.com/r1001.png"}, "image", "only local files"),
+        ({"file": "book.csv"}, "image", "is no page"),
+    ],
+)
+def test_a_row_is_rejected_with_its_line(folder: Path, changes: dict[str, str], gate: str, reason: str) -> None:
+    found = next(each for each in rejections(table(folder, row(**changes))) if each.line)
+    assert (found.line, found.gate) == (2, gate)
+    assert reason in found.reason
+
+
+def test_a_bad_row_costs_itself_alone(folder: Path) -> None:
+    write_pages(folder, "b.png")
+    path = table(folder, ROW[:-1], row(file="b.png", invoice_number="R-2"), row(net="x"))
+    found = read_all(path)
+    assert [(each.line, getattr(each, "gate", None)) for each in found] == [(2, "source"), (3, None), (4, "canonical")]
+
+
+def test_a_formula_without_a_result_rejects_its_row(folder: Path) -> None:
+    path = write_xlsx(folder / "book.xlsx", [HEADER, [*ROW[:6], "=E2+F2", "EUR"]])
+    assert "cell G2 holds a formula without a stored result" in rejection(path).reason
+
+
+@pytest.mark.parametrize(
+    ("cell", "files", "found"),
+    [
+        ("a.png", ["a.png", "b.png"], ["a.png"]),
+        ("sub/a.png", ["sub/a.png", "a.png"], ["sub/a.png"]),
+        ("a.png", ["sub/a.png"], ["sub/a.png"]),
+        ("A.PNG", ["a.png"], ["a.png"]),
+        ("a", ["a.png"], ["a.png"]),
+        ("A", ["a.png", "A.png"], ["A.png"]),
+        ("scans/a.png", ["a.png"], ["a.png"]),
+        (r"C:\Users\me\scans\a.png", ["a.png"], ["a.png"]),
+        ("/srv/scans/a.png", ["a.png"], ["a.png"]),
+        ("./a.png", ["a.png"], ["a.png"]),
+        ("a.png; b.jpg", ["b.jpg", "a.png"], ["a.png", "b.jpg"]),
+        ("b|a", ["b.jpg", "a.png"], ["b.jpg", "a.png"]),
+        ("a;1.png", ["a;1.png"], ["a;1.png"]),
+        ("a.TIF", ["a.tif"], ["a.tif"]),
+        ("a.webp", ["a.webp"], ["a.webp"]),
+    ],
+)
+def test_the_file_column_finds_pages(tmp_path: Path, cell: str, files: list[str], found: list[str]) -> None:
+    pages = tmp_path / "scans"
+    write_pages(pages, *files)
+    path = table(tmp_path, row(file=cell))
+    (document,) = (each for each in read_all(path, documents=pages) if each.line)
+    assert [image.relative_to(pages).as_posix() for image in getattr(document, "images", ())] == found, document
+
+
+@pytest.mark.parametrize(
+    ("cell", "files", "reason"),
+    [
+        ("a", ["a.png", "a.pdf"], "can be 2 files: a.pdf, a.png"),
+        ("a.png", ["x/a.png", "y/a.png"], "can be 2 files: x/a.png, y/a.png"),
+        ("a.png", ["b.png"], "tried {pages}/a.png"),
+        ("old/a.png", ["b.png"], "tried {pages}/old/a.png, {pages}/a.png"),
+        ("a.png;b.pdf", ["a.png", "b.pdf"], "a document is one PDF, or images in their order"),
+        ("a.pdf;b.pdf", ["a.pdf", "b.pdf"], "a document is one PDF"),
+    ],
+)
+def test_pages_that_are_not_certain(tmp_path: Path, cell: str, files: list[str], reason: str) -> None:
+    pages = tmp_path / "scans"
+    write_pages(pages, *files)
+    (found,) = (each for each in rejections(table(tmp_path, row(file=cell)), documents=pages) if each.line)
+    assert reason.format(pages=pages) in found.reason
+
+
+def test_a_pdf_is_the_document(folder: Path) -> None:
+    write_pages(folder, "r1.pdf")
+    (found,) = (each for each in read_all(table(folder, row(file="r1.pdf"))) if each.line)
+    assert getattr(found, "pdf", None) == folder / "r1.pdf"
+
+
+@pytest.mark.parametrize("number", ["r1001", "R1001", "r/1001"])
+def test_the_invoice_number_finds_its_file(folder: Path, number: str) -> None:
+    write_pages(folder, "r1001.png")
+    path = table(folder, row(invoice_number=number)[1:], header=HEADER[1:])
+    assert record(path).images == (folder / "r1001.png",)
+
+
+def test_a_number_without_a_file_says_what_was_tried(folder: Path) -> None:
+    found = rejections(table(folder, row(invoice_number="2025/7")[1:], header=HEADER[1:]))[0]
+    assert "tried 2025/7 and 2025-7 and 2025_7 and 20257" in found.reason
+
+
+def test_files_that_no_row_names_are_rejected(folder: Path) -> None:
+    write_pages(folder, "b.png", "sub/c.pdf", ".hidden.png", "notes.txt")
+    found = [each for each in read_all(table(folder, ROW)) if each.line is None]
+    assert [(Path(each.source).name, getattr(each, "gate", "")) for each in found] == [
+        ("b.png", "source"),
+        ("c.pdf", "source"),
+    ]
+    assert all("no row of" in getattr(each, "reason", "") for each in found)
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    write_pages(tmp_path / "outside", "a.png")
+    pages = tmp_path / "scans"
+    pages.mkdir()
+    (pages / "a.png").symlink_to(tmp_path / "outside" / "a.png")
+    (found,) = rejections(table(tmp_path, row(file="a.png")), documents=pages)
+    assert "link that leaves the folder" in found.reason
+
+
+def test_a_folder_that_is_not_there_is_named(folder: Path) -> None:
+    with pytest.raises(AdapterError, match="no such folder"):
+        read_all(table(folder, ROW), documents=folder / "none")
+
+
+def test_a_folder_has_a_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_pages, "MAX_FILES", 0)
+    with pytest.raises(AdapterError, match="more than 0 pages"):
+        read_all(table(folder, ROW))
+
+
+def test_a_question_about_a_column_stops_the_build(folder: Path) -> None:
+    path = table(folder, ["r1001.png", "1,00"], header=["file", "Betrag"])
+    with pytest.raises(AdapterError, match=r"book.csv:1: column 'Betrag' can be (.|\n)*in the source: columns"):
+        read_all(path)
+
+
+def test_a_table_that_names_no_document(folder: Path) -> None:
+    with pytest.raises(AdapterError, match=r"no column names the document(.|\n)*'vendor', 'total'"):
+        read_all(table(folder, ["Nord", "1,00"], header=["vendor", "total"]))
+
+
+@pytest.mark.parametrize("number_column", [True, False])
+def test_rows_of_one_document_are_its_line_items(tmp_path: Path, number_column: bool) -> None:
+    write_pages(tmp_path, "R-1.png")
+    header = LINES if number_column else ["file", *LINES[1:]]
+    found = record(write_csv(tmp_path / "book.csv", [header, *TWO_LINES]))
+    assert taught(found)["line_items"] == [
+        {"description": "Drill", "quantity": "2", "unit_price": "25.00", "total": "50.00"},
+        {"description": "Vise", "quantity": "1", "unit_price": "150.00", "total": "150.00"},
+    ]
+    assert taught(found)["financial_summary"] == {"subtotal": "200.00", "grand_total": "238.00"}
+
+
+def test_header_fields_may_stand_in_the_first_row_alone(tmp_path: Path) -> None:
+    write_pages(tmp_path, "R-1.png")
+    second = line("Vise", "1", "150,00", "150,00", vendor="", date="", net="", total="")
+    whole = record(write_csv(tmp_path / "book.csv", [LINES, *TWO_LINES]))
+    assert record(write_csv(tmp_path / "book.csv", [LINES, TWO_LINES[0], second])).answer == whole.answer
+
+
+def test_rows_of_one_document_must_agree(tmp_path: Path) -> None:
+    write_pages(tmp_path, "R-1.png")
+    other = line("Vise", "1", "150,00", "150,00", vendor="Nord GmbH")
+    found = rejection(write_csv(tmp_path / "book.csv", [LINES, TWO_LINES[0], other]))
+    assert (found.line, found.gate) == (2, "canonical")
+    assert "vendor_name: 'Nord' in line 2, 'Nord GmbH' in line 3" in found.reason
+
+
+def test_amounts_agree_however_they_are_written(tmp_path: Path) -> None:
+    write_pages(tmp_path, "R-1.png")
+    rows = [TWO_LINES[0], line("Vise", "1", "150,00", "150,00", total="238")]
+    header = [name for name in LINES if name != "net"]
+    cut_rows = [[cell for name, cell in zip(LINES, cells, strict=True) if name != "net"] for cells in rows]
+    path = write_csv(tmp_path / "book.csv", [header, *cut_rows, *more_documents(tmp_path, header)])
+    assert len(records(path)) == 4
+
+
+def more_documents(folder: Path, header: list[str]) -> list[list[str]]:
+    """Three more documents of two rows with equal totals, so that one that differs is an exception."""
+    names = [f"R-{number}" for number in (2, 3, 4)]
+    write_pages(folder, *(f"{name}.png" for name in names))
+    both = [line(text, "1", "1,00", "1,00", **{"invoice no": name}) for name in names for text in "ab"]
+    return [[cell for name, cell in zip(LINES, cells, strict=True) if name in header] for cells in both]
+
+
+def test_a_lost_line_item_rejects_its_document(tmp_path: Path) -> None:
+    write_pages(tmp_path, "R-1.png", "R-2.png")
+    others = [[cells[0].replace("1", "2"), *cells[1:]] for cells in TWO_LINES]
+    found = read_all(write_csv(tmp_path / "book.csv", [LINES, *others, TWO_LINES[0], TWO_LINES[1][:-1]]))
+    assert [(each.line, getattr(each, "reason", "")[:30]) for each in found] == [
+        (2, ""),
+        (4, "line 5, which may be its line "),
+        (5, "8 cells, and the header has 9"),
+    ]
+
+
+def test_a_row_without_a_key_rejects_the_document_above(tmp_path: Path) -> None:
+    write_pages(tmp_path, "R-1.png")
+    nameless = line("Sum", "", "", "200,00", **{"invoice no": "", "vendor": ""})
+    found = rejections(write_csv(tmp_path / "book.csv", [LINES, *TWO_LINES, nameless]))
+    assert [(each.line, each.gate) for each in found] == [(2, "source"), (4, "source")]
+    assert "fill in its file or its invoice number, in every row" in found[1].reason
+
+
+def test_a_missing_page_is_one_rejection_for_a_document(tmp_path: Path) -> None:
+    found = rejection(write_csv(tmp_path / "book.csv", [LINES, *TWO_LINES]))
+    assert (found.line, found.gate, found.document_id) == (2, "image", "R-1")
+
+
+TAXED = ["file", "description", "qty", "line total", "VAT %", "VAT amount", "total"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "taxes", "unused"),
+    [
+        ([["10", "19%", "1,90"], ["20", "7%", "1,40"]], [("0.19", "1.90"), ("0.07", "1.40")], ()),
+        ([["10", "19%", "1,90"], ["20", "19%", "3,80"]], [("0.19", "5.70")], ()),
+        ([["10", "19%", ""], ["20", "7%", ""]], [], ("tax_rate of line items",)),
+        ([["10", "19%", "5,70"], ["20", "19%", "5,70"]], [("0.19", "5.70")], ()),
+        ([["10", "19%", "1,90"], ["20", "", "1,40"]], [(None, "3.30")], ("tax_rate of line items",)),
+    ],
+)  # fmt: skip
+def test_tax_beside_line_items(
+    tmp_path: Path, rows: list[list[str]], taxes: list[Any], unused: tuple[str, ...]
+) -> None:
+    write_pages(tmp_path, "a.png")
+    cells = [["a.png", f"item {amount}", "1", amount, rate, tax, "33,30"] for amount, rate, tax in rows]
+    found = record(write_csv(tmp_path / "book.csv", [TAXED, *cells]))
+    summary = taught(found)["financial_summary"]
+    assert [(tax.get("rate"), tax.get("amount")) for tax in summary.get("taxes", [])] == taxes
+    assert found.unused_keys == unused
+
+
+def test_rows_that_repeat_a_document_are_read_each(folder: Path) -> None:
+    found = records(table(folder, ROW, ROW))
+    assert [each.line for each in found] == [2, 3]
+    contradicting = rejections(table(folder, ROW, row(total="239,00")))
+    assert [each.line for each in contradicting] == [2, 3]
+    assert "grand_total: '238.00' in line 2, '239.00' in line 3" in contradicting[0].reason
+
+
+def test_a_mapping_may_name_everything(folder: Path) -> None:
+    path = table(folder, ["r1001.png", "Nord", "200,00"], header=["Ablage", "Wer", "Wieviel"])
+    columns = {"file": "Ablage", "vendor_name": "Wer", "subtotal": "column 3"}
+    assert taught(record(path, columns=columns)) == {
+        "vendor_block": {"name": "Nord"},
+        "financial_summary": {"subtotal": "200.00"},
+    }
+
+
+def test_the_order_of_columns_changes_no_document(tmp_path: Path) -> None:
+    write_pages(tmp_path, "R-1.png")
+    expected = record(write_csv(tmp_path / "book.csv", [LINES, *TWO_LINES]))
+    for seed in range(10):
+        order = random.Random(seed).sample(range(len(LINES)), len(LINES))  # noqa: S311
+        rows = [[cells[place] for place in order] for cells in (LINES, *TWO_LINES)]
+        assert record(write_csv(tmp_path / "book.csv", rows)) == expected
+
+
+def test_a_long_table_is_cut_into_shards(tmp_path: Path) -> None:
+    count = DOCUMENTS_IN_A_SHARD + 1
+    for number in range(count):
+        (tmp_path / f"{number}.png").write_bytes(b"page")
+    path = table(tmp_path, *(row(file=f"{number}.png") for number in range(count)))
+    assert len(list(cut(TableSource(kind="table", path=path), role_is_test=False))) == 2
+    assert len(records(path)) == count
+
+
+def test_build_counts_every_row_and_file(folder: Path) -> None:
+    write_pages(folder / "scans", "r1001.png", "unnamed.png", "b.png")
+    path = table(folder, ROW, row(file="b.png", net="x"), ROW[:-1])
+    source = TableSource(kind="table", path=path, documents=folder / "scans")
+    settings = BuildSettings(eval_ratio=0, test_ratio=0, form="paddleformers")
+    manifest = build([source], folder / "out", settings)
+    assert (manifest.read, manifest.written, manifest.rejected) == (4, 1, 3)
+    assert manifest.by_gate == {"canonical": 1, "source": 2}
+    assert manifest.inputs[0]["kind"] == "table"
+
+
+def test_processes_give_the_same_as_one(tmp_path: Path) -> None:
+    count = DOCUMENTS_IN_A_SHARD * 3
+    write_pages(tmp_path / "scans", *(f"{number}.png" for number in range(count)))
+    path = table(tmp_path, *(row(file=f"{number}.png", invoice_number=f"R-{number}") for number in range(count)))
+    source = TableSource(kind="table", path=path, documents=tmp_path / "scans")
+    settings = BuildSettings(eval_ratio=0, test_ratio=0, form="paddleformers")
+    one = build([source], tmp_path / "one", settings, engine=EngineSettings(workers=1))
+    two = build([source], tmp_path / "two", settings, engine=EngineSettings(workers=2))
+    assert one.files["train.jsonl"]["sha256"] == two.files["train.jsonl"]["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "total", "rate"),
+    [(("19%", "19%"), "33,30", "0.19"), (("19%", ""), "33,30", None), (("19%", ""), "", "0.19")],
+)
+def test_a_rate_beside_some_rows_is_not_the_document_s(
+    tmp_path: Path, rates: tuple[str, str], total: str, rate: str | None
+) -> None:
+    write_pages(tmp_path, "a.png")
+    first = ["a.png", "one", "1", "10", rates[0], "33,30"]
+    second = ["a.png", "two", "1", "20", rates[1], total]
+    header = ["file", "description", "qty", "line total", "VAT %", "total"]
+    found = record(write_csv(tmp_path / "book.csv", [header, first, second]))
+    taxes = taught(found)["financial_summary"].get("taxes", [{}])
+    assert taxes[0].get("rate") == rate
