@@ -175,13 +175,14 @@ def _fitted(row: TableRow, columns: int, *, padded: bool) -> TableRow:
     if row.fault:
         return row
     cells = row.cells + (None,) * (columns - len(row.cells) if padded else 0)
-    beyond = max((place for place, cell in enumerate(cells, start=1) if _filled(cell)), default=0)
+    beyond = max((place for place, cell in enumerate(cells, start=1) if is_filled(cell)), default=0)
     if len(cells) < columns or beyond > columns:
         return TableRow(row.line, cells, f"{max(len(cells), beyond)} cells, and the header has {columns}")
     return TableRow(row.line, cells[:columns])
 
 
-def _filled(cell: Cell) -> bool:
+def is_filled(cell: Cell) -> bool:
+    """Whether a cell holds more than blanks."""
     return bool(cell.strip()) if isinstance(cell, str) else cell is not None
 
 
@@ -229,7 +230,7 @@ def _dialect(lines: Sequence[str], score: Score, delimiters: Sequence[str]) -> t
     best = max(delimiters, key=fitness)
     rows = [row for row in parse_rows(lines, best) if any(row.cells)][:HEADER_WITHIN_ROWS]
     header = max(rows, key=lambda row: score(row.cells), default=TableRow(0, ()))
-    names = [place for place, cell in enumerate(header.cells, start=1) if _filled(cell)]
+    names = [place for place, cell in enumerate(header.cells, start=1) if is_filled(cell)]
     return best, range(max(names, default=0), len(header.cells) + 1)
 
 

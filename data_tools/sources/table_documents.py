@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from data_tools.records import DocumentRecord, Reading, Rejection
-from data_tools.sources.flat_fields import answer_of
-from data_tools.sources.reading import shown
-from data_tools.sources.table import Cell, CellFault, Table, TableRow, read_table
+from data_tools.records import Rejection
+from data_tools.sources.table import Cell, CellFault, Table, TableRow, is_filled, read_table
 from data_tools.sources.table_columns import Columns, Question, header_score, match_columns
 from data_tools.sources.table_names import LINE_PREFIX, column_key, strong_names
-from data_tools.sources.table_pages import PageFolder, as_pages, find_by_number, find_files, list_pages
-from data_tools.sources.table_values import Conventions, DateOrder, find_conventions, read_cell
+from data_tools.sources.table_pages import PageFolder, find_by_number, find_files, list_pages
+from data_tools.sources.table_values import Conventions, DateOrder, find_conventions
 from erniekit_adapter.errors import Problem, UsageError
 from erniekit_adapter.project.table_source import TableSource
 
@@ -29,6 +25,8 @@ _MOVABLE = ("tax_rate", "tax_amount")
 _OF_DOCUMENTS_ONLY = ("subtotal", "grand_total", "discount", "amount_paid", "amount_due")
 
 
+# Documents with several different rows, of all: fewer are rows that were entered twice.
+_LEAST_SHARE = 0.1
 _NAMELESS = "names no document: fill in its file or its invoice number, in every row"
 # The pages of a document, as paths below their folder.
 Files = tuple[str, ...]
@@ -50,14 +48,15 @@ class TableDocument:
     Attributes:
         document_id: path of its first page below its folder, or its number.
         rows: its rows in their order.
-        images, pdf: its pages.
+        folder: where its pages are.
+        files: its pages, as paths below the folder.
         unused: columns that hold something of it without a place in the answer, and notes about the table.
     """
 
     document_id: str
     rows: tuple[DocumentRow, ...]
-    images: tuple[Path, ...]
-    pdf: Path | None
+    folder: Path
+    files: Files
     unused: tuple[str, ...]
 
 
@@ -98,10 +97,9 @@ def load_table(source: TableSource, date_order: DateOrder | None = None) -> Load
         questions += _settle_line_columns(columns, groups)
     else:
         columns.fields = {name: place for name, place in columns.fields.items() if not name.startswith(LINE_PREFIX)}
-    values = {
-        name.removeprefix(LINE_PREFIX): [row.cells[place] for row in table.rows if not row.fault]
-        for name, place in columns.fields.items()
-    }
+    values: dict[str, list[Cell]] = defaultdict(list)
+    for name, place in columns.fields.items():
+        values[name.removeprefix(LINE_PREFIX)] += [row.cells[place] for row in table.rows if not row.fault]
     conventions = find_conventions(values, source.decimal_mark, date_order)
     return LoadedTable(table, columns, conventions, has_line_items, questions)
 
@@ -130,12 +128,18 @@ def _text(row: TableRow, columns: Columns, name: str) -> str:
 
 
 def _has_line_items(columns: Columns, groups: Sequence[Sequence[TableRow]]) -> bool:
-    """Whether rows are line items: documents have several of them, or a row holds a description with its numbers."""
-    found = columns.line_fields.keys()
-    given = any(name.startswith(LINE_PREFIX) for name in columns.given)
-    repeated = any(len(rows) > 1 for rows in groups)
-    described = "description" in found and bool(found & {"quantity", "unit_price", "total"})
-    return bool(found) and (given or repeated or described)
+    """Whether rows are line items: the project file says so, the columns do, or documents have several of them.
+
+    A description alone may be a note about the whole document; then one row that was entered twice proves nothing.
+    """
+    found = columns.line_fields
+    if any(name.startswith(LINE_PREFIX) for name in columns.given):
+        return True
+    if "description" in found and {"unit_price", "total"} & found.keys():
+        return True
+    places = found.values()
+    several = [rows for rows in groups if len({tuple(row.cells[place] for place in places) for row in rows}) > 1]
+    return bool(found) and len(several) >= len(groups) * _LEAST_SHARE and bool(several)
 
 
 def _settle_line_columns(columns: Columns, groups: Sequence[Sequence[TableRow]]) -> list[Question]:
@@ -283,15 +287,12 @@ class _Documents:
     def _made(
         self, rows: Sequence[TableRow], files: Sequence[str], spoilt: str | None
     ) -> Iterator[TableDocument | Rejection]:
-        try:
-            if spoilt:
-                raise ValueError(spoilt)
-            images, pdf = as_pages(self.pages, files)
-        except ValueError as error:
-            yield self._rejected(rows[0], "source" if spoilt else "image", str(error))
+        if spoilt:
+            yield self._rejected(rows[0], "source", spoilt)
             return
-        name = f"{self.pages.folder.name}/{files[0]}" if self.pages.folder.name else files[0]
-        document = TableDocument(name, tuple(map(self._row, rows)), images, pdf, self._unused(rows))
+        folder = self.pages.folder
+        name = f"{folder.name}/{files[0]}" if folder.name else files[0]
+        document = TableDocument(name, tuple(map(self._row, rows)), folder, tuple(files), self._unused(rows))
         if self.loaded.has_line_items:
             yield document
             return
@@ -306,107 +307,5 @@ class _Documents:
         return DocumentRow(row.line, fields, inner)
 
     def _unused(self, rows: Sequence[TableRow]) -> tuple[str, ...]:
-        filled = (at for at in self.columns.unmatched if any(_is_filled(row.cells[at]) for row in rows))
+        filled = (at for at in self.columns.unmatched if any(is_filled(row.cells[at]) for row in rows))
         return (*(f"column {self.columns.name(at)}" for at in filled), *self.loaded.table.notes)
-
-
-def _is_filled(cell: Cell) -> bool:
-    return bool(cell.strip()) if isinstance(cell, str) else cell is not None
-
-
-def read_table_document(path: Path, document: TableDocument, conventions: Conventions) -> Reading:
-    """Read what the rows of a document say.
-
-    Returns:
-        A record; or a rejection that names each cell that cannot be read, or both values that contradict each other.
-    """
-    first = document.rows[0].line
-    problems: list[str] = []
-    fields = _agreed(document.rows, conventions, problems)
-    items = _line_items(document.rows, conventions, problems)
-    unused = set(document.unused)
-    if "tax_rate" in fields and _is_partial(document.rows, "tax_rate"):
-        del fields["tax_rate"]
-        unused.add("tax_rate of some rows")
-    if items:
-        unused |= _without_place(items, fields.get("tax_amount"))
-        fields["line_items"] = items
-    try:
-        if problems:
-            raise ValueError("; ".join(problems)[:2000])
-        answer = answer_of(fields)
-    except (ValueError, ArithmeticError) as error:
-        return Rejection(str(path), first, document.document_id, "canonical", str(error))
-    return DocumentRecord(
-        document_id=document.document_id,
-        source=str(path),
-        line=first,
-        images=document.images,
-        ocr=None,
-        answer=answer,
-        reviewed=True,
-        group=document.document_id,
-        unused_keys=tuple(sorted(unused)),
-        pdf=document.pdf,
-    )
-
-
-def _agreed(rows: Sequence[DocumentRow], conventions: Conventions, problems: list[str]) -> dict[str, Any]:
-    """The fields of a document that its rows agree on; a blank cell says nothing."""
-    found: dict[str, tuple[Any, int]] = {}
-    for row in rows:
-        for name, cell in row.fields.items():
-            value = _read(name, cell, row.line, conventions, problems)
-            if value is None:
-                continue
-            known, line = found.setdefault(name, (value, row.line))
-            if known != value:
-                problems.append(
-                    f"{name}: {shown(str(known))} in line {line}, {shown(str(value))} in line {row.line}; rows of one "
-                    "document must agree"
-                )
-    return {name: value for name, (value, _) in found.items()}
-
-
-def _is_partial(rows: Sequence[DocumentRow], name: str) -> bool:
-    """Whether a field is blank in some rows that are not blank in all fields of the document, below the first row."""
-    filled = [{key for key, cell in row.fields.items() if _is_filled(cell) and key not in _KEYS} for row in rows]
-    return any(name not in keys for keys in filled) and (name not in filled[0] or any(filled[1:]))
-
-
-def _read(name: str, cell: Cell, line: int, conventions: Conventions, problems: list[str]) -> Any:
-    try:
-        return read_cell(name, cell, conventions)
-    except (ValueError, ArithmeticError) as error:
-        problems.append(f"line {line}: {name}: {error}")
-        return None
-
-
-def _line_items(rows: Sequence[DocumentRow], conventions: Conventions, problems: list[str]) -> list[dict[str, Any]]:
-    items = []
-    for row in rows:
-        read = {name: _read(name, cell, row.line, conventions, problems) for name, cell in row.line_item.items()}
-        if item := {name: value for name, value in read.items() if value is not None}:
-            items.append(item)
-    return items
-
-
-def _without_place(items: Sequence[dict[str, Any]], stated: Decimal | None) -> set[str]:
-    """Take tax out of line items if it has no place in the answer, and tell what was taken.
-
-    The answer has one row of tax for each rate: amounts beside some line items only, or that do not add up to the
-    `stated` tax, make no row; nor do several rates without amounts.
-    """
-    taken = set()
-    amounts = [item["tax_amount"] for item in items if "tax_amount" in item]
-    total = sum(amounts, Decimal(0))
-    if amounts and (len(amounts) < len(items) or (stated is not None and total != stated)):
-        taken.add("tax_amount")
-        amounts = []
-    rates = {item.get("tax_rate") for item in items}
-    if rates != {None} and (None in rates or (len(rates) > 1 and not amounts)):
-        taken.add("tax_rate")
-    for item in items:
-        for name in taken:
-            item.pop(name, None)
-    return {f"{name} of line items" for name in taken}

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from posixpath import basename, splitext
 
 from data_tools.sources.reading import path_inside, shown
 from erniekit_adapter.errors import fail
@@ -42,15 +43,15 @@ class PageFolder:
 
     def add(self, name: str) -> None:
         """Make a file known by each of the ways in which a table may name it."""
-        path = PurePosixPath(name)
         self.files.append(name)
-        for key in {name, str(path.with_suffix("")), path.name, path.stem}:
+        whole, last = splitext(name)[0], basename(name)
+        for key in {name, whole, last, splitext(last)[0]}:
             self._by_key[key.casefold()].append(name)
 
     def called(self, name: str) -> list[str]:
         """The files that a name may mean; upper and lower case count only if they decide between several."""
         found = self._by_key.get(name.casefold(), [])
-        same = [each for each in found if name in (each, each.removesuffix(PurePosixPath(each).suffix))]
+        same = [each for each in found if name in (each, splitext(each)[0])] if len(found) > 1 else []
         return same if len(same) == 1 else found
 
 
@@ -67,9 +68,10 @@ def list_pages(folder: Path) -> PageFolder:
     pages = PageFolder(folder)
     for place, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = Path(place).relative_to(folder).as_posix()
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in _SUFFIXES:
-                pages.add(Path(place, name).relative_to(folder).as_posix())
+            if not name.startswith(".") and splitext(name)[1].lower() in _SUFFIXES:
+                pages.add(name if below == "." else f"{below}/{name}")
         if len(pages.files) > MAX_FILES:
             raise fail(folder, f"holds more than {MAX_FILES:,} pages", "set documents to a folder with fewer")
     return pages
@@ -116,17 +118,17 @@ def _find(pages: PageFolder, named: str) -> str:
     # A path of another machine is known by its file's name; nothing is opened that was not found in the folder.
     if not _ABSOLUTE.match(name) and _LEAVES.search(name):
         path_inside(pages.folder, name)
-    plain = PurePosixPath(name.removeprefix("./"))
-    tried = [str(plain)]
-    if plain.parts and plain.parts[0] == pages.folder.name:
-        tried.append(str(PurePosixPath(*plain.parts[1:])))
-    tried.append(plain.name)
-    for candidate in dict.fromkeys(tried):
+    if found := pages.called(name):
+        return _only(found, named)
+    plain = PurePosixPath(name)
+    within = [str(PurePosixPath(*plain.parts[1:]))] if plain.parts[:1] == (pages.folder.name,) else []
+    tried = [*dict.fromkeys((str(plain), *within, plain.name))]
+    for candidate in tried:
         if found := pages.called(candidate):
             return _only(found, named)
-    if plain.suffix and plain.suffix.lower() not in _SUFFIXES and (pages.folder / name).is_file():
+    if plain.suffix and plain.suffix.lower() not in _SUFFIXES and (pages.folder / plain.name).is_file():
         raise ValueError(f"{shown(named)} is no page: give {_KINDS}")
-    listed = ", ".join(f"{pages.folder}/{candidate}" for candidate in dict.fromkeys(tried))
+    listed = ", ".join(f"{pages.folder}/{candidate}" for candidate in tried)
     raise ValueError(f"{shown(named)}: no such page ({_KINDS}); tried {listed}, in upper and lower case, and below")
 
 
@@ -137,20 +139,21 @@ def _only(found: Sequence[str], named: str) -> str:
     return found[0]
 
 
-def as_pages(pages: PageFolder, files: Sequence[str]) -> tuple[tuple[Path, ...], Path | None]:
-    """Images in their order, or the one PDF.
+def as_pages(folder: Path, files: Sequence[str]) -> tuple[tuple[Path, ...], Path | None]:
+    """Images in their order, or the one PDF, of files that were listed in a folder.
 
     Raises:
         ValueError: several PDFs or a mixture, or a link that leaves the folder.
     """
-    paths = [pages.folder / name for name in files]
+    paths = [folder / name for name in files]
     for path in paths:
         try:
-            inside = is_inside(pages.folder, path) and path.is_file()
+            # Folders that are links are not listed, so the file alone may be one.
+            inside = path.is_file() and (not path.is_symlink() or is_inside(folder, path))
         except (OSError, RuntimeError):
             inside = False
         if not inside:
-            raise ValueError(f"{shown(str(path))} is a link that leaves the folder {pages.folder}, or no regular file")
+            raise ValueError(f"{shown(str(path))} is a link that leaves the folder {folder}, or no regular file")
     pdfs = [path for path in paths if path.suffix.lower() in PDF_SUFFIXES]
     if not pdfs:
         return tuple(paths), None

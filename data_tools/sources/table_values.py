@@ -18,7 +18,7 @@ from erniekit_adapter.invoice.dates import parse_date
 from erniekit_adapter.invoice.money import parse_amount
 from erniekit_adapter.project.table_source import DecimalMark
 
-DateOrder = Literal["day_first", "month_first"]
+DateOrder = Literal["day_first", "month_first", "year_first"]
 DATES = frozenset({"invoice_date", "due_date"})
 RATES = frozenset({"tax_rate"})
 AMOUNTS = frozenset({
@@ -193,7 +193,7 @@ def read_date(cell: Cell, order: DateOrder | None) -> date:
     if match := _DIGITS_ONLY_DATE.fullmatch(text):
         return parse_date(f"{match[1]}-{match[2]}-{match[3]}")
     match = _NUMERIC_DATE.fullmatch(text)
-    if match and order and match[2] != ".":
+    if match and order in ("day_first", "month_first") and match[2] != ".":
         day, month = (match[1], match[3]) if order == "day_first" else (match[3], match[1])
         # Two digits of a year are this century's: invoices are not older.
         year = match[4] if len(match[4]) == 4 else f"20{match[4]}"
@@ -201,5 +201,5 @@ def read_date(cell: Cell, order: DateOrder | None) -> date:
     try:
         return parse_date(text)
     except ValueError as error:
-        hint = "; set data.date_order: day_first or month_first" if match else ""
+        hint = "; set data.date_order: day_first or month_first" if match and "date_order" not in str(error) else ""
         raise ValueError(f"{error}{hint}") from error

@@ -13,7 +13,8 @@ from data_tools.sources.active_learning import read_active_learning
 from data_tools.sources.einvoice_files import einvoice_files, read_einvoice_file
 from data_tools.sources.lines import read_line_file
 from data_tools.sources.manifest import Document, read_document, read_documents
-from data_tools.sources.table_documents import TableDocument, read_table_document, read_table_documents
+from data_tools.sources.table_answer import read_table_document
+from data_tools.sources.table_documents import TableDocument, read_table_documents
 from data_tools.sources.table_values import Conventions
 from erniekit_adapter.errors import fail
 from erniekit_adapter.files import MAX_LINE_BYTES, read_lines
@@ -28,7 +29,7 @@ from erniekit_adapter.project.table_source import TableSource
 
 SHARD_BYTES = 4 * 1024 * 1024
 DOCUMENTS_IN_A_SHARD = 64
-Item = TypeVar("Item")
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,6 @@ class TableDocuments:
     conventions: Conventions
 
 
-Part = Lines | Documents | Files | TableDocuments
-
-
 @dataclass(frozen=True)
 class Shard:
     """A part of a source that is read apart from the others.
@@ -83,7 +81,7 @@ class Shard:
 
     source: AnySource
     role_is_test: bool
-    part: Part
+    part: Lines | Documents | Files | TableDocuments
 
 
 def cut(source: AnySource, *, role_is_test: bool) -> Iterator[Shard]:
@@ -93,7 +91,7 @@ def cut(source: AnySource, *, role_is_test: bool) -> Iterator[Shard]:
         AdapterError: the source cannot be read, a manifest is no JSON list, or a table's columns leave a
             question open.
     """
-    parts: Iterator[Part]
+    parts: Iterator[Lines | Documents | Files | TableDocuments]
     if isinstance(source, ManifestSource):
         parts = (Documents(some) for some in _grouped(read_documents(source.path)))
     elif isinstance(source, EInvoiceSource):
@@ -127,7 +125,7 @@ def cut_lines(path: Path, shard_bytes: int = SHARD_BYTES) -> Iterator[Lines]:
         raise fail(path, f"cannot be read: {error.strerror or error}") from error
 
 
-def _grouped(items: Iterator[Item]) -> Iterator[tuple[Item, ...]]:
+def _grouped(items: Iterator[Part]) -> Iterator[tuple[Part, ...]]:
     while some := tuple(islice(items, DOCUMENTS_IN_A_SHARD)):
         yield some
 

@@ -379,3 +379,17 @@ def test_a_rate_beside_some_rows_is_not_the_document_s(
     found = record(write_csv(tmp_path / "book.csv", [header, first, second]))
     taxes = taught(found)["financial_summary"].get("taxes", [{}])
     assert taxes[0].get("rate") == rate
+
+
+def test_a_row_entered_twice_makes_no_line_items(tmp_path: Path) -> None:
+    names = [f"{number}.png" for number in range(20)]
+    write_pages(tmp_path, *names)
+    rows = [[name, "office chairs", "5,00"] for name in names]
+    path = write_csv(tmp_path / "book.csv", [["file", "description", "total"], *rows, [names[0], "chairs", "5,00"]])
+    assert all("line_items" not in taught(each) for each in records(path))
+
+
+def test_one_row_invoices_with_prices_have_a_line_item(tmp_path: Path) -> None:
+    write_pages(tmp_path, "R-1.png")
+    found = record(write_csv(tmp_path / "book.csv", [LINES, TWO_LINES[0]]))
+    assert len(taught(found)["line_items"]) == 1
