@@ -161,7 +161,7 @@ def below_header(
     names = [_name(cell) for cell in header.cells]
     while names and not names[-1]:
         names.pop()
-    above = [f"{place} rows above the header in line {header.line} are not read"] if place else []
+    above = [f"above the header in line {header.line}: {place} rows, not read"] if place else []
     fitted = tuple(_fitted(row, len(names), padded=padded) for row in rows[place + 1 :])
     return Table(tuple(names), header.line, fitted, kind, (*notes, *above))
 

@@ -221,7 +221,10 @@ def _nameless(columns: Columns) -> list[Question]:
         return []
     names = ", ".join(repr(name) for name in columns.header if name)[:600]
     finding = f"no column names the document, neither its file nor its invoice number; the columns are: {names}"
-    return [Question(finding, 'columns: {file: "…"} or columns: {invoice_number: "…"}')]
+    remedy = 'columns: {file: "…"} or columns: {invoice_number: "…"}'
+    if not columns.fields:
+        remedy += "; or, if that row is no header, write one above it in the table"
+    return [Question(finding, remedy)]
 
 
 class _Documents:

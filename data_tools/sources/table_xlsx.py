@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ _NAMED_COLUMNS = 2
 _CHUNK_BYTES = 1024 * 1024
 _DOCTYPES = tuple("<!DOCTYPE".encode(codec) for codec in ("ascii", "utf-16-le", "utf-16-be"))
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
+# Decimals that a format always shows: two in `#,##0.00`.
+_DECIMALS = re.compile(r"0\.(0{1,6})(?![0#?])")
 _LEADING_ZEROS = re.compile(r"0{2,18}")
 
 
@@ -119,6 +122,9 @@ def _read(path: Path, score: Score, sheet: str | None, has_formulas: bool) -> Ta
 
     content = path.read_bytes()
     with ExitStack() as stack:
+        # What openpyxl does not know of a sheet (validation lists, styles) is no part of its values.
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
 
         def workbook(data_only: bool) -> Any:
             book = openpyxl.load_workbook(
@@ -203,7 +209,9 @@ def _cell(cell: Any, formula: Any | None) -> Cell:
     if isinstance(value, int):
         return _whole(value, cell.number_format)
     if isinstance(value, float):
-        return _number(value, cell.coordinate)
+        number = _number(value, cell.coordinate)
+        is_result = formula is not None and formula.data_type == "f"
+        return _as_shown(number, cell.number_format) if is_result and isinstance(number, Decimal) else number
     if isinstance(value, datetime):
         return value.date()
     if isinstance(value, date):
@@ -219,6 +227,14 @@ def _whole(value: int, number_format: str) -> Cell:
     if _LEADING_ZEROS.fullmatch(number_format) and value >= 0:
         return str(value).zfill(len(number_format))
     return Decimal(value)
+
+
+def _as_shown(number: Decimal, number_format: str) -> Decimal:
+    """The result of a formula with the decimals that its cell shows: nobody has seen the others."""
+    shown = _DECIMALS.search(number_format.partition(";")[0])
+    if not shown or "%" in number_format or "E" in number_format:
+        return number
+    return number.quantize(Decimal(1).scaleb(-len(shown[1])), rounding=ROUND_HALF_UP)
 
 
 def _number(value: float, place: str) -> Cell:

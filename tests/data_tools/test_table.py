@@ -83,7 +83,7 @@ def test_a_title_above_the_header_is_noted(tmp_path: Path) -> None:
     path.write_text("Export of 2025;;\nby;somebody;\n" + csv_text([HEADER, ROW]))
     found = read(path)
     assert (found.header_line, cells_of(found)) == (3, [ROW])
-    assert "2 rows above the header" in found.notes[0]
+    assert found.notes == ("above the header in line 3: 2 rows, not read",)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +186,17 @@ def test_a_formula_with_a_result_is_read(tmp_path: Path) -> None:
         "xl/worksheets/sheet1.xml": lambda xml: xml.replace(b"<v />", b"<v>2</v>").replace(b"<v></v>", b"<v>2</v>")
     }
     assert cells_of(read(rewritten(path, stored))) == [["a.png", Decimal(1), Decimal(2)]]
+
+
+def test_a_result_is_rounded_as_its_cell_shows_it(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["file", "net", "total"])
+    book.active.append(["a.png", 1.005, "=B2*1.19"])
+    for cell in book.active[2]:
+        cell.number_format = '#,##0.00 "€"'
+    book.save(tmp_path / "book.xlsx")
+    stored = {"xl/worksheets/sheet1.xml": lambda xml: xml.replace(b"<v />", b"<v>1.19595</v>")}
+    assert cells_of(read(rewritten(tmp_path / "book.xlsx", stored))) == [["a.png", Decimal("1.005"), Decimal("1.20")]]
 
 
 @pytest.mark.parametrize(("value", "reason"), [("#REF!", "the error"), (time(12, 30), "a time")])

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from table_examples import (
     ANSWER,
     HEADER,
@@ -23,6 +25,7 @@ from table_examples import (
 )
 
 from data_tools.build_settings import BuildSettings, EngineSettings
+from data_tools.records import Rejection
 from data_tools.sources import table_pages
 from data_tools.stage.pipeline import build
 from data_tools.stage.shards import DOCUMENTS_IN_A_SHARD, cut
@@ -393,3 +396,31 @@ def test_one_row_invoices_with_prices_have_a_line_item(tmp_path: Path) -> None:
     write_pages(tmp_path, "R-1.png")
     found = record(write_csv(tmp_path / "book.csv", [LINES, TWO_LINES[0]]))
     assert len(taught(found)["line_items"]) == 1
+
+
+cells = st.sampled_from([
+    "", "a.png", "b", "R-1", "1.234", "1.234,50", "-3", "25/03/2025", "01/02/2025", "14.03.2025", "EUR", "¥", "19%",
+    "../a.png", "a.png;b.png", '"', "x\ny", "#REF!", "9" * 30, "ü",
+])  # fmt: skip
+
+
+@given(rows=st.lists(st.lists(cells, min_size=5, max_size=6), max_size=8), data=st.data())
+def test_every_row_becomes_a_record_or_a_rejection(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "rows"
+    folder.mkdir(exist_ok=True)
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(b"page")
+    others = st.permutations(["invoice no", "date", "due date", "net", "VAT", "total", "vendor", "currency", "notes"])
+    header = ["file", *data.draw(others)[:4]]
+    try:
+        found = read_all(write_csv(folder / "book.csv", [header, *rows]))
+    except AdapterError:
+        return
+    filled = [each for each in rows if any(map(str.strip, each))]
+    refused = {each.line for each in found if isinstance(each, Rejection) and each.gate == "image"}
+    read = [each.line for each in found if each.line is not None and each.line not in refused]
+    assert len(read) == len(set(read)) <= len(filled)
+    if not refused:
+        assert len(read) == len(filled)
