@@ -15,6 +15,7 @@ from data_tools.sources.table_names import LINE_PREFIX, column_key, strong_names
 from data_tools.sources.table_pages import PageFolder, find_by_number, find_files, list_pages
 from data_tools.sources.table_values import Conventions, DateOrder, find_conventions
 from erniekit_adapter.errors import Problem, UsageError
+from erniekit_adapter.invoice.money import parse_amount
 from erniekit_adapter.project.table_source import TableSource
 
 # Columns that tell documents apart and are no part of what a page says.
@@ -22,10 +23,12 @@ _FILE = "file"
 _KEYS = (_FILE, "invoice_number")
 # Fields that exist both for a document and for a line item.
 _MOVABLE = ("tax_rate", "tax_amount")
-_OF_DOCUMENTS_ONLY = ("subtotal", "grand_total", "discount", "amount_paid", "amount_due")
+# Fields that have no place in a line item, and are often beside one.
+_DROPPED = ("tax_type", "discount")
+_TOTALS = ("subtotal", "grand_total")
 
 
-# Documents with several different rows, of all: fewer are rows that were entered twice.
+# Of documents: fewer that are unlike the others are mistakes of whoever entered them.
 _LEAST_SHARE = 0.1
 _NAMELESS = "names no document: fill in its file or its invoice number, in every row"
 # The pages of a document, as paths below their folder.
@@ -145,22 +148,28 @@ def _has_line_items(columns: Columns, groups: Sequence[Sequence[TableRow]]) -> b
 def _settle_line_columns(columns: Columns, groups: Sequence[Sequence[TableRow]]) -> list[Question]:
     """Find the columns whose values differ between the rows of one document: they belong to the line items.
 
-    Tax beside each line is a line item's. For a total there is no telling what it is, so that is asked.
+    Tax beside each line is a line item's; a discount is as well, and has no place in the answer. What a total is, and a
+    tax that differs in fewer than half of the documents, is asked. Where very few differ, they are mistakes.
     """
     several = [rows for rows in groups if len(rows) > 1]
     questions = []
-    for name in (*_MOVABLE, *_OF_DOCUMENTS_ONLY):
+    for name in (*_MOVABLE, *_DROPPED, *_TOTALS):
         place = columns.fields.get(name)
         if place is None or name in columns.given:
             continue
-        varying = [rows for rows in several if len({str(row.cells[place]) for row in rows if row.cells[place]}) > 1]
-        if len(varying) * 2 < len(several) or not varying:
+        varying = [
+            rows
+            for rows in several
+            if len({_compared(row.cells[place]) for row in rows if is_filled(row.cells[place])}) > 1
+        ]
+        if not varying or len(varying) < len(several) * _LEAST_SHARE:
             continue
         inner = f"{LINE_PREFIX}{name}"
-        if name in _MOVABLE and inner not in columns.fields:
+        if name in _MOVABLE and inner not in columns.fields and len(varying) * 2 >= len(several):
             columns.fields[inner] = columns.fields.pop(name)
             continue
-        questions.append(_line_question(columns, name, place, varying[0]))
+        if name not in _DROPPED:
+            questions.append(_line_question(columns, name, place, varying[0]))
         del columns.fields[name]
     if f"{LINE_PREFIX}tax_amount" in columns.fields and "tax_rate" in columns.fields:
         # Where amounts are beside line items, their rates are as well.
@@ -168,11 +177,23 @@ def _settle_line_columns(columns: Columns, groups: Sequence[Sequence[TableRow]])
     return questions
 
 
+def _compared(cell: Cell) -> object:
+    """A cell as it is compared with others: 238 and 238,00 are equal."""
+    try:
+        return parse_amount(cell)
+    except ValueError:
+        return str(cell).strip()
+
+
 def _line_question(columns: Columns, name: str, place: int, rows: Sequence[TableRow]) -> Question:
     column = columns.name(place)
-    seen = {str(row.cells[place]): row for row in rows if row.cells[place]}
-    (one, first), (other, second) = list(seen.items())[:2]
-    remedy = f'ignore: ["{column}"]'
+    seen: dict[object, TableRow] = {}
+    for row in rows:
+        if is_filled(row.cells[place]):
+            seen.setdefault(_compared(row.cells[place]), row)
+    first, second = list(seen.values())[:2]
+    one, other = first.cells[place], second.cells[place]
+    remedy = f'ignore: ["{column}"], or correct one of the lines'
     # A total with tax is never a line item's net amount.
     may_be_line_total = name != "grand_total" or strong_names().get(column_key(column)) != name
     if may_be_line_total and f"{LINE_PREFIX}total" not in columns.fields:
@@ -252,8 +273,9 @@ class _Documents:
             try:
                 files = tuple(find_files(self.pages, file) if file else find_by_number(self.pages, number))
             except ValueError as error:
-                # One rejection for a document, however many rows it has.
-                refused.setdefault(file or number, self._rejected(row, "image", str(error)))
+                # One rejection for a document, however many line items it has.
+                key = (file or number) if self.loaded.has_line_items else str(row.line)
+                refused.setdefault(key, self._rejected(row, "image", str(error)))
                 self.last = ()
                 continue
             self._put(files, row, file, number)

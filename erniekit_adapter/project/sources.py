@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from erniekit_adapter.errors import Problem
 from erniekit_adapter.project.schema import AnySource, EInvoiceSource, Project
+from erniekit_adapter.project.table_source import TableSource
 
 
 def unusable_source(source: AnySource) -> str | None:
@@ -16,8 +17,12 @@ def unusable_source(source: AnySource) -> str | None:
 
 def missing_sources(project: Project) -> list[Problem]:
     """Every source that cannot be read, by the key that names it; test sources are sources as well."""
-    return [
-        Problem(key, f"{source.path}: {what}", "correct the path")
-        for key, source in project.named_sources.items()
-        if (what := unusable_source(source))
-    ]
+    problems = []
+    for key, source in project.named_sources.items():
+        if what := unusable_source(source):
+            problems.append(Problem(key, f"{source.path}: {what}", "correct the path"))
+        pages = source.documents if isinstance(source, TableSource) else None
+        if pages is not None and not pages.is_dir():
+            place = f"{key.removesuffix('.path')}.documents"
+            problems.append(Problem(place, f"{pages}: no such folder", "name the folder of the pages"))
+    return problems

@@ -151,7 +151,7 @@ def test_a_total_that_differs_within_a_document_is_asked(tmp_path: Path) -> None
     net, gross = found.questions
     assert "10,00 in line 2, 20,00 in line 3" in net.finding
     assert 'line_items: {total: "Total HT"}' in net.remedy
-    assert gross.remedy == 'ignore: ["Total TTC"]'
+    assert gross.remedy.startswith('ignore: ["Total TTC"]')
 
 
 def test_names_belong_to_one_tier_and_to_real_fields() -> None:
