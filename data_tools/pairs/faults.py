@@ -129,7 +129,9 @@ def _wrong_line_total(answer: Answer, currency: str, rng: random.Random) -> Iter
     for total in _misread(amount, currency, rng):
         lines = list(answer.lines)
         lines[place] = lines[place].model_copy(update={"total": total})
-        yield _with(answer, line_items=lines)
+        wrong = _with(answer, line_items=lines)
+        if not rules.may_include_taxes(wrong):
+            yield wrong
 
 
 def _wrong_tax(answer: Answer, currency: str, rng: random.Random) -> Iterator[Answer]:

@@ -24,6 +24,7 @@ from data_tools.pairs.pairs import Pair, Shown, known_names, make_pair, plain_pa
 from data_tools.pairs.personal import mask_value
 from data_tools.records import DocumentRecord, Reading, Rejection
 from data_tools.stage import documents
+from data_tools.stage.freed_memory import keep_freed_memory
 from data_tools.stage.gates import RESERVED_TOKENS, Verdicts, judge_pair, judge_record, something_to_read
 from data_tools.stage.hints import UNUSED_KEYS
 from data_tools.stage.record_pages import PageFolders, look_at_pages, page_files, with_ocr
@@ -63,6 +64,7 @@ def judge_shard(shard: Shard, bench: Bench) -> JudgedShard:
     Raises:
         AdapterError: a file that the source consists of cannot be read, or the tokenizer or the OCR engine is missing.
     """
+    keep_freed_memory()
     tokenizer = bench.settings.tokenizer
     count = token_counter(tokenizer) if tokenizer else None
     # Records hold no cycles; looking for some takes a twentieth of the time.

@@ -13,30 +13,32 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
 
 from erniekit_adapter.invoice import jsontext
-from erniekit_adapter.invoice.money import parse_amount
+from erniekit_adapter.invoice.money import parse_amount, within_limits
 
 _PLAIN_NUMBER = re.compile(r"-?\d{1,24}(\.\d{1,24})?")
 
 
-def _number(value: object) -> object:
+def _number(value: object) -> Decimal:
     if type(value) is Decimal:
-        return parse_amount(value)
+        return within_limits(value)
     if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):
         raise ValueError(f"{value[:40]!r} is no plain number")
     return parse_amount(Decimal(value) if isinstance(value, str) else value)
 
 
-def _text(value: object) -> object:
+def _text(value: object) -> str:
+    if type(value) is str:
+        # JSON can escape half a character (\ud800), which no file can hold.
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError("holds half of a surrogate pair") from error
+        return value
     # Models and logs write phone and invoice numbers as JSON numbers; as text nothing is lost.
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, str):
-        # JSON can escape half a character (\ud800), which no file can hold.
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError("holds half of a surrogate pair") from error
-    return value
+    raise ValueError(f"{str(value)[:40]!r} is no text")
 
 
 def _iso_date(value: object) -> object:

@@ -41,11 +41,11 @@ def parse_amount(value: object) -> Decimal:
         ValueError: not an amount, ambiguous, or of more than 18 digits; the message quotes what was found.
     """
     if isinstance(value, Decimal):
-        return _within_limits(value)
+        return within_limits(value)
     if isinstance(value, bool) or value is None:
         raise ValueError(f"{value!r} is not an amount")
     if isinstance(value, (int, float)):
-        return _within_limits(Decimal(repr(value)))
+        return within_limits(Decimal(repr(value)))
     text = value.strip() if isinstance(value, str) and len(value) <= MAX_TEXT_CHARACTERS else ""
     match = _AMOUNT.match(text)
     if match is None or not _is_unit(match["before"] or match["after"]) or (match["before"] and match["after"]):
@@ -53,7 +53,7 @@ def parse_amount(value: object) -> Decimal:
     signs = [match[part] for part in ("open", "sign", "inner_sign", "end_sign") if match[part]]
     if len(signs) > 1 or bool(match["open"]) != bool(match["close"]):
         raise ValueError(f"{value!r} is not an amount")
-    number = _within_limits(Decimal(_with_decimal_point(_GROUP_MARKS.sub("", match["digits"]), text)))
+    number = within_limits(Decimal(_with_decimal_point(_GROUP_MARKS.sub("", match["digits"]), text)))
     return -number if signs and signs != ["+"] else number
 
 
@@ -83,7 +83,12 @@ def _with_decimal_point(digits: str, original: str) -> str:
     return f"{parts[0] or '0'}.{parts[1]}" if parts[1] else parts[0]
 
 
-def _within_limits(number: Decimal) -> Decimal:
+def within_limits(number: Decimal) -> Decimal:
+    """Return a number unchanged if it can be an amount.
+
+    Raises:
+        ValueError: not finite, or of more than 18 digits.
+    """
     text = str(number)
     if len(text) <= MAX_DIGITS and text.replace(".", "", 1).isdecimal():
         return number

@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from erniekit_adapter.invoice.answer import Answer, ValidationSummary
+from erniekit_adapter.invoice.answer import (
+    Answer,
+    Charge,
+    Discount,
+    FinancialSummary,
+    LineItem,
+    Tax,
+    ValidationSummary,
+)
 from erniekit_adapter.invoice.money import is_currency, minor_digits, minor_unit, round_to_minor_unit
 
 Status = Literal["pass", "fail", "not checkable"]
@@ -43,6 +51,7 @@ class Finding(NamedTuple):
 
 Verdict = tuple[Status, str]
 PASS: Verdict = ("pass", "")
+_ZERO = Decimal(0)
 
 
 def check(answer: Answer, *, complete: bool = False) -> tuple[Finding, ...]:
@@ -53,11 +62,13 @@ def check(answer: Answer, *, complete: bool = False) -> tuple[Finding, ...]:
         complete: whether the answer claims to state every field of the document. Only then a missing required field
             is a failure; otherwise it is unknown.
     """
-    required = _required(answer) if complete else _required_if_known(answer)
-    return (
-        Finding("REQUIRED", required[0], "error", required[1]),
-        *(Finding(name, status, level, detail) for name, level, rule in _RULES for status, detail in [rule(answer)]),
-    )
+    sums = _sums(answer)
+    status, detail = _required(answer.summary, complete)
+    findings = [Finding("REQUIRED", status, "error", detail)]
+    for name, level, rule in _RULES:
+        status, detail = rule(answer, sums)
+        findings.append(Finding(name, status, level, detail))
+    return tuple(findings)
 
 
 def failures(findings: Iterable[Finding], level: Level = "error") -> tuple[Finding, ...]:
@@ -141,52 +152,75 @@ def equal(left: str, found: Decimal, right: str, expected: Decimal, tolerance: D
     return "fail" if difference > tolerance else "pass", f"{left} {found} {sign} {right} {expected}"
 
 
-def _lines_sum_to_subtotal(answer: Answer) -> Verdict:
-    subtotal = answer.summary.subtotal
-    totals = [line.total for line in answer.lines if line.total is not None]
-    if subtotal is None:
+class _Sums(NamedTuple):
+    """Sums that several rules need; None if a part is missing.
+
+    Attributes:
+        net: total without VAT [BT-109]: subtotal - discounts + charges. A list that is absent counts as empty.
+        tax: sum of the taxes.
+        lines: sum of the line items.
+    """
+
+    net: Decimal | None
+    tax: Decimal | None
+    lines: Decimal | None
+
+
+def _sums(answer: Answer) -> _Sums:
+    summary, lines = answer.summary, answer.structured_data.line_items
+    off, added = _total(summary.discounts or ()), _total(summary.charges or ())
+    known = summary.subtotal is not None and off is not None and added is not None
+    return _Sums(
+        net=summary.subtotal - off + added if known else None,  # type: ignore[operator]  # all three are known
+        tax=None if summary.taxes is None else _total(summary.taxes),
+        lines=_line_total(lines) if lines else None,
+    )
+
+
+def _total(parts: Iterable[Tax | Discount | Charge]) -> Decimal | None:
+    found = _ZERO
+    for part in parts:
+        if part.amount is None:
+            return None
+        found += part.amount
+    return found
+
+
+def _line_total(lines: Iterable[LineItem]) -> Decimal | None:
+    found = _ZERO
+    for line in lines:
+        if line.total is None:
+            return None
+        found += line.total
+    return found
+
+
+def _lines_sum_to_subtotal(answer: Answer, sums: _Sums) -> Verdict:
+    summary, found = answer.summary, sums.lines
+    if summary.subtotal is None:
         return missing("subtotal")
-    if not totals or len(totals) < len(answer.lines):
+    if found is None:
         return missing("line totals")
-    return equal("sum of lines", sum(totals, Decimal(0)), "subtotal", subtotal)
+    if found == summary.grand_total != summary.subtotal and sums.tax and sums.net == found - sums.tax:
+        return "pass", f"sum of lines {found} = grand_total {found}: it includes the taxes"
+    return equal("sum of lines", found, "subtotal", summary.subtotal)
 
 
-def _net(answer: Answer) -> Decimal | None:
-    """Return the total without VAT [BT-109]: subtotal - discounts + charges. A list that is absent counts as empty."""
-    summary = answer.summary
-    discounts = [discount.amount for discount in summary.discounts or []]
-    charges = [charge.amount for charge in summary.charges or []]
-    if summary.subtotal is None or None in discounts or None in charges:
-        return None
-    return summary.subtotal - _sum(discounts) + _sum(charges)
-
-
-def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
-    return sum((amount for amount in amounts if amount is not None), Decimal(0))
-
-
-def _tax_total(answer: Answer) -> Decimal | None:
-    if answer.summary.taxes is None:
-        return None
-    amounts = [tax.amount for tax in answer.summary.taxes]
-    return None if None in amounts else _sum(amounts)
-
-
-def _grand_total(answer: Answer) -> Verdict:
-    net, tax, total = _net(answer), _tax_total(answer), answer.summary.grand_total
+def _grand_total(answer: Answer, sums: _Sums) -> Verdict:
+    net, tax, total = sums.net, sums.tax, answer.summary.grand_total
     if net is None or tax is None or total is None:
         operands = (("subtotal", net), ("taxes", tax), ("grand_total", total))
         return missing(*[name for name, value in operands if value is None])
-    if may_include_taxes(answer):
+    if tax and total == net:
         return _tax_included(answer, net, tax)
     charges = " + charges" if answer.summary.charges else ""
     return equal("grand_total", total, f"subtotal - discounts{charges} + taxes", net + tax)
 
 
 def may_include_taxes(answer: Answer) -> bool:
-    """Return whether the total is reached without adding the taxes, as on receipts whose prices include them."""
-    net, tax, total = _net(answer), _tax_total(answer), answer.summary.grand_total
-    return bool(tax) and net is not None and total == net
+    """Return whether line items or subtotal reach the total before the taxes, as on receipts with taxes included."""
+    sums, total = _sums(answer), answer.summary.grand_total
+    return bool(sums.tax) and total is not None and total in (sums.net, sums.lines)
 
 
 def _tax_included(answer: Answer, gross: Decimal, tax: Decimal) -> Verdict:
@@ -204,19 +238,19 @@ def _tax_included(answer: Answer, gross: Decimal, tax: Decimal) -> Verdict:
     return equal("grand_total", gross, "subtotal - discounts + taxes", gross + tax)
 
 
-def _tax_amount(answer: Answer) -> Verdict:
+def _tax_amount(answer: Answer, sums: _Sums) -> Verdict:
     """BR-CO-17 as far as an answer allows: it has no taxable amounts, so they are derived from the taxes.
 
     The official rule accepts a tax that is off by less than one unit of the currency, because it may be rounded per
     line item or to whole units. A tax may be computed before the discount, and a part of the invoice may be exempt.
     """
-    net, taxes = _net(answer), answer.summary.taxes or []
+    net, taxes = sums.net, answer.summary.taxes or []
     known = [(tax.rate, tax.amount) for tax in taxes if tax.rate is not None and tax.amount is not None]
     if net is None or not taxes or len(known) < len(taxes):
         return "not checkable", "needs the subtotal, and the rate and amount of every tax"
     if wrong := [rate for rate, _ in known if not 0 <= rate <= 1]:
         return "fail", f"rate {wrong[0]} is no fraction from 0 to 1"
-    if untaxed := _sum(amount for rate, amount in known if not rate):
+    if untaxed := sum((amount for rate, amount in known if not rate), _ZERO):
         return "fail", f"tax {untaxed} at the rate 0"
     taxed = [(rate, amount) for rate, amount in known if rate]
     if len(taxed) == 1 and abs(net * taxed[0][0] - taxed[0][1]) <= _OFFICIAL_TOLERANCE:
@@ -227,16 +261,16 @@ def _tax_amount(answer: Answer) -> Verdict:
 def _taxable_amounts(answer: Answer, net: Decimal, taxed: Sequence[tuple[Decimal, Decimal]]) -> Verdict:
     """Return whether the amounts that the taxes were computed from can be those of the document."""
     summary = answer.summary
-    base = sum((amount / rate for rate, amount in taxed), Decimal(0))
-    slack = sum((_OFFICIAL_TOLERANCE / rate for rate, _ in taxed), Decimal(0))
-    subtotal, charges = summary.subtotal or Decimal(0), _sum(charge.amount for charge in summary.charges or [])
+    base = sum((amount / rate for rate, amount in taxed), _ZERO)
+    slack = sum((_OFFICIAL_TOLERANCE / rate for rate, _ in taxed), _ZERO)
+    subtotal, charges = summary.subtotal or _ZERO, _total(summary.charges or ()) or _ZERO
     possible = [net, subtotal]
     if summary.grand_total == net:
-        possible.append(net - _sum(amount for _, amount in taxed))
+        possible.append(net - sum((amount for _, amount in taxed), _ZERO))
     shown = " + ".join(f"{amount} / {rate}" for rate, amount in taxed)
     if any(abs(base - amount) <= slack for amount in possible):
         return "pass", f"taxable amount {shown} ≈ {net}"
-    positive = _sum(line.total for line in answer.lines if line.total is not None and line.total > 0)
+    positive = sum((line.total for line in answer.lines if line.total is not None and line.total > 0), _ZERO)
     if base <= max(*possible, subtotal + charges, positive + charges) + slack:
         return "not checkable", f"taxable amount {shown} is not {net}: a part may be taxed otherwise"
     if len(taxed) > 1:
@@ -245,17 +279,17 @@ def _taxable_amounts(answer: Answer, net: Decimal, taxed: Sequence[tuple[Decimal
     return "fail", f"tax {amount} ≠ {net} × {rate} = {round_to_minor_unit(net * rate, summary.currency)}"
 
 
-def _amount_due(answer: Answer) -> Verdict:
+def _amount_due(answer: Answer, _: _Sums) -> Verdict:
     summary = answer.summary
     due, total, paid, rounding = summary.amount_due, summary.grand_total, summary.amount_paid, summary.rounding
     if due is None or total is None or (paid is None and rounding is None):
         operands = (("amount_due", due), ("grand_total", total), ("amount_paid", paid))
         return missing(*[name for name, value in operands if value is None])
     shown = "grand_total - amount_paid" + (" + rounding" if rounding is not None else "")
-    return equal("amount_due", due, shown, total - (paid or Decimal(0)) + (rounding or Decimal(0)))
+    return equal("amount_due", due, shown, total - (paid or _ZERO) + (rounding or _ZERO))
 
 
-def _line_totals(answer: Answer) -> Verdict:
+def _line_totals(answer: Answer, _: _Sums) -> Verdict:
     complete = [
         (index, line.quantity * line.unit_price, line.total)
         for index, line in enumerate(answer.lines, start=1)
@@ -272,7 +306,7 @@ def _line_totals(answer: Answer) -> Verdict:
     return ("fail", "; ".join(wrong)) if wrong else ("pass", f"{len(complete)} lines within {tolerance}")
 
 
-def _decimals(answer: Answer) -> Verdict:
+def _decimals(answer: Answer, _: _Sums) -> Verdict:
     summary = answer.summary
     amounts = [
         *(line.total for line in answer.lines),
@@ -288,31 +322,27 @@ def _decimals(answer: Answer) -> Verdict:
     known = [amount for amount in amounts if amount is not None]
     if not known or summary.currency is None:
         return missing("currency" if known else "amounts")
-    allowed = minor_digits(summary.currency)
     unit = minor_unit(summary.currency)
     too_fine = [str(amount) for amount in known if amount % unit]
-    more = f"more than {allowed} decimals ({summary.currency})"
+    more = f"more than {minor_digits(summary.currency)} decimals ({summary.currency})"
     return ("fail", f"{', '.join(too_fine)} with {more}") if too_fine else ("pass", f"none of {len(known)} has {more}")
 
 
-def _currency(answer: Answer) -> Verdict:
+def _currency(answer: Answer, _: _Sums) -> Verdict:
     currency = answer.summary.currency
     if currency is None:
         return missing("currency")
     return ("pass", currency) if is_currency(currency) else ("fail", f"{currency[:20]!r} is no ISO 4217 code")
 
 
-def _required(answer: Answer) -> Verdict:
-    absent = [name for name in ("grand_total", "currency") if getattr(answer.summary, name) is None]
-    return ("fail", f"missing: {', '.join(absent)}") if absent else PASS
+def _required(summary: FinancialSummary, complete: bool) -> Verdict:
+    if summary.grand_total is not None and summary.currency is not None:
+        return PASS
+    absent = [name for name in ("grand_total", "currency") if getattr(summary, name) is None]
+    return "fail" if complete else "not checkable", f"missing: {', '.join(absent)}"
 
 
-def _required_if_known(answer: Answer) -> Verdict:
-    status, detail = _required(answer)
-    return ("not checkable", detail) if status == "fail" else PASS
-
-
-def _due_date(answer: Answer) -> Verdict:
+def _due_date(answer: Answer, _: _Sums) -> Verdict:
     client, terms = answer.structured_data.client_info, answer.structured_data.payment_terms
     issued = client.invoice_date if client else None
     due = (client.due_date if client else None) or (terms.due_date if terms else None)
@@ -323,7 +353,7 @@ def _due_date(answer: Answer) -> Verdict:
     return "pass", f"due {due}, issued {issued}"
 
 
-_RULES: tuple[tuple[str, Level, Callable[[Answer], Verdict]], ...] = (
+_RULES: tuple[tuple[str, Level, Callable[[Answer, _Sums], Verdict]], ...] = (
     ("BR-CL-04", "error", _currency),
     ("BR-DEC", "error", _decimals),
     ("BR-CO-10", "error", _lines_sum_to_subtotal),

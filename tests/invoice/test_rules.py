@@ -62,6 +62,8 @@ def test_an_invoice_that_adds_up_passes_every_rule() -> None:
     [
         ("BR-CO-10", {"lines": [priced(1, 60, 60), priced(1, 40, 40)]}),
         ("BR-CO-10", {"lines": [{"total": "100.00"}]}),
+        ("BR-CO-10", {"lines": [priced(2, "59.50", 119)]}),
+        ("BR-CO-10", {"lines": [priced(1, 125, 125)], "charges": [{"amount": 6}], "grand_total": 125}),
         ("BR-CO-15", {"discounts": [{"amount": 10}], "grand_total": 109}),
         ("BR-CO-15", {"taxes": [], "grand_total": 100}),
         ("BR-CO-15", {"taxes": [{"amount": 19}, {"amount": 1}], "grand_total": 120}),
