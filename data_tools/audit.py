@@ -103,8 +103,9 @@ def _of_einvoice(path: Path, found: FoundInvoice) -> Audit:
 def _of_answer(path: Path, value: Any) -> Audit:
     if not isinstance(value, dict):
         raise ValueError(f"JSON, but no object: {shown(value)}")
-    answer, fault, _ = read_ground_truth(value)
-    kind = "canonical answer" if "structured_data" in value else "ground truth"
+    truth = read_ground_truth(value)
+    answer, fault = truth.answer, truth.fault
+    kind = truth.kind if truth.kind == "canonical answer" else "ground truth"
     client = answer.structured_data.client_info
     number = client.invoice_number if client else None
     return Audit(path, f"{kind} (declared fault: {fault})" if fault else kind, number, rules.check(answer))

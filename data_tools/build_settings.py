@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from erniekit_adapter.files import sha256
+from erniekit_adapter.invoice.dates import DateOrder
 from erniekit_adapter.project.schema import DataFormat, GatesSection, Project, TasksSection
 
 
@@ -26,6 +27,7 @@ class BuildSettings:
         preference: whether lines for DPO are written as well.
         form: the format of the lines.
         ocr: what reads pages that came without OCR.
+        date_order: how dates with several readings are meant; None where they are refused.
         max_seq_length: tokens that request and answer may have together.
         tokenizer: the model's tokenizer.model; None where lengths cannot be checked.
         max_samples: at most so many documents of the sources; None for all. Test sources are never cut.
@@ -42,6 +44,7 @@ class BuildSettings:
     preference: bool = False
     form: DataFormat = "erniekit"
     ocr: Literal["none", "rapidocr"] = "none"
+    date_order: DateOrder | None = None
     max_seq_length: int = 4096
     tokenizer: Path | None = None
     max_samples: int | None = None
@@ -91,6 +94,7 @@ def settings_of(project: Project) -> BuildSettings:
         preference=data.preference,
         form=data.format,
         ocr=data.ocr,
+        date_order=data.date_order,
         max_seq_length=project.training.max_seq_length,
         tokenizer=tokenizer if tokenizer.is_file() else None,
         max_samples=project.dataset.max_samples,

@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -111,31 +112,49 @@ def prepare_command(
     images_dir: Annotated[Path | None, typer.Option(help="where the manifest's images lie")] = None,
     ground_truth_dir: Annotated[Path | None, typer.Option(help="where the manifest's ground truth lies")] = None,
     arithmetic: Annotated[str, typer.Option(help="error or warn: what a broken rule does to a record")] = "error",
+    ocr: Annotated[
+        str | None, typer.Option(help="rapidocr or none: what reads pages without OCR; rapidocr if it is installed")
+    ] = None,
+    reviewed: Annotated[bool, typer.Option("--reviewed", help="people confirmed this file: output is truth")] = False,
 ) -> None:
     """Write one source as interchange lines, with its rejections and its manifest beside them."""
     from data_tools.build_settings import BuildSettings
     from data_tools.stage.pipeline import prepare
     from erniekit_adapter.project.schema import GatesSection
 
-    source = _one_source(active_learning_file, manifest, images_dir, ground_truth_dir)
+    source = _one_source(active_learning_file, manifest, images_dir, ground_truth_dir, reviewed)
     if arithmetic not in ("error", "warn"):
         raise misuse("--arithmetic", f"{arithmetic!r} is neither error nor warn")
-    settings = BuildSettings(gates=GatesSection(arithmetic="warn" if arithmetic == "warn" else "error"))
+    gates = GatesSection(arithmetic="warn" if arithmetic == "warn" else "error")
+    settings = BuildSettings(gates=gates, ocr=_ocr_engine(ocr))
     with _progress() as on_record:
         found = prepare(source, output, settings, on_record)
     _print_manifest(found, output)
 
 
-def _one_source(log: Path | None, manifest: Path | None, images: Path | None, truth: Path | None) -> AnySource:
+def _ocr_engine(named: str | None) -> Literal["none", "rapidocr"]:
+    """The OCR engine that an option names; without one, RapidOCR if it is installed."""
+    if named not in (None, "none", "rapidocr"):
+        raise misuse("--ocr", f"{named!r} is neither rapidocr nor none")
+    if named is None:
+        named = "rapidocr" if find_spec("rapidocr") and find_spec("onnxruntime") else "none"
+    return "rapidocr" if named == "rapidocr" else "none"
+
+
+def _one_source(
+    log: Path | None, manifest: Path | None, images: Path | None, truth: Path | None, reviewed: bool
+) -> AnySource:
     from erniekit_adapter.project.schema import ActiveLearningSource, ManifestSource
 
     if (log is None) == (manifest is None):
         raise misuse("prepare", "expected one of --active-learning-file and --manifest")
     if manifest is not None:
-        return ManifestSource(kind="manifest", path=manifest, images_dir=images, ground_truth_dir=truth)
+        return ManifestSource(
+            kind="manifest", path=manifest, images_dir=images, ground_truth_dir=truth, reviewed=reviewed
+        )
     if images is not None or truth is not None or log is None:
         raise misuse("prepare", "--images-dir and --ground-truth-dir belong to --manifest")
-    return ActiveLearningSource(kind="active_learning", path=log)
+    return ActiveLearningSource(kind="active_learning", path=log, reviewed=reviewed)
 
 
 @app.command("synthesize")

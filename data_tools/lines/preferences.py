@@ -33,7 +33,10 @@ def make_preference(
     Raises:
         ValueError: the output is no answer that maps without loss, or says the same as the correction.
     """
-    said = read_logged_answer(record.model_output)
+    truth = read_logged_answer(record.model_output)
+    if truth.unused_keys:
+        raise ValueError(f"the model's output has keys without a place in the answer: {', '.join(truth.unused_keys)}")
+    said = truth.answer
     value = as_json(said)
     drop_confidence(value)
     if settings.gates.personal == "mask":

@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 
+from erniekit_adapter.invoice.dates import MONTH_LOCALES, month_numbers
 from erniekit_adapter.invoice.money import is_currency
 
 # Repetitions are bounded, so that no text takes more than linear time.
@@ -34,8 +35,7 @@ _DAY_MONTH = re.compile(
 )
 _MONTH_DAY = re.compile(rf"([^\W\d_]{{3,12}}){_GAP}(\d{{1,2}})(?:st|nd|rd|th)?[\s.,/-]{{1,3}}(\d{{4}})(?!\d)")
 _YEAR_MONTH = re.compile(rf"(?<!\d)(\d{{4}}){_GAP}([^\W\d_]{{3,12}}){_GAP}(\d{{1,2}})(?!\d)")
-_MONTH_LOCALES = ("en", "de", "fr", "es", "it", "nl", "pt")
-_CURRENCY_LOCALES = (*_MONTH_LOCALES, "cs", "da", "hu", "ja", "ko", "nb", "pl", "sv", "tr", "zh")
+_CURRENCY_LOCALES = (*MONTH_LOCALES, "cs", "da", "hu", "ja", "ko", "nb", "pl", "sv", "tr", "zh")
 _OTHER_CURRENCY_MARKS = {"CHF": ("Fr", "SFr"), "CNY": ("元",), "JPY": ("円",)}
 
 
@@ -109,7 +109,7 @@ def dates_in(text: str) -> frozenset[date]:
     named = [(year, name, day) for day, name, year in _DAY_MONTH.findall(text)]
     named += [(year, name, day) for name, day, year in _MONTH_DAY.findall(text)]
     for year, name, day in named + _YEAR_MONTH.findall(text):
-        found += [(year, month, day) for month in _month_numbers().get(name.casefold(), ())]
+        found += [(year, month, day) for month in month_numbers().get(name.casefold(), ())]
     return frozenset(day for parts in found for day in _date(*parts))
 
 
@@ -119,20 +119,6 @@ def _date(year: str, month: int, day: str) -> Iterator[date]:
         yield date(int(year) + (2000 if len(year) == 2 else 0), month, int(day))
     except ValueError:
         return
-
-
-@cache
-def _month_numbers() -> dict[str, frozenset[int]]:
-    """Name of a month, whole or short, in lower case → its number; a name may be two months in two languages."""
-    from babel.dates import get_month_names
-
-    found: dict[str, frozenset[int]] = {}
-    for locale in _MONTH_LOCALES:
-        for width in ("wide", "abbreviated"):
-            for number, name in get_month_names(width, locale=locale).items():
-                key = str(name).rstrip(".").casefold()
-                found[key] = found.get(key, frozenset()) | {number}
-    return found
 
 
 @cache

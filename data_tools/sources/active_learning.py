@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from data_tools.sources.reading import (
     shown,
     unused,
 )
+from data_tools.sources.truth import DEFAULT, ReadSettings, Truth
 from erniekit_adapter.files import read_lines
-from erniekit_adapter.invoice.answer import Answer
 
 MAX_ENVELOPES = 8
 _ENVELOPE = frozenset({"ts", "payload"})
@@ -32,8 +32,11 @@ _ABOUT_ITSELF = ("metadata", "meta")
 # What says when, by whom and from what a line was logged: read by people or as OCR, and not trained on.
 _ABOUT = frozenset({
     *_NAMES, *_ABOUT_ITSELF, "source_file", "timestamp", "prompt", "instruction", "input",
-    "ocr_context", "ocr_payload", "model_version", "demo_mode", "user_id", "correction_type",
+    "ocr_context", "ocr_payload", "ocr_text", "model_version", "demo_mode", "user_id", "correction_type",
 })  # fmt: skip
+# What an automatic log says about its output.
+_OF_AUTOMATIC_LOGS = ("validation", "needs_review", "difficulty_label", "error_type")
+_REVIEWED = "if people confirmed everything in this file, set reviewed: true on its source"
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
@@ -45,6 +48,7 @@ class _Line:
     number: int
     value: dict[str, Any]
     beside: tuple[str, ...] = ()
+    settings: ReadSettings = DEFAULT
 
     @property
     def parts(self) -> Iterator[dict[str, Any]]:
@@ -76,11 +80,19 @@ class _Line:
         signs = ("user_id", "correction_type")
         return any(all(identifier(part.get(sign), "") for sign in signs) for part in self.parts)
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether people confirmed the line: it is signed, or the project says so of the file."""
+        return self.settings.reviewed or self.is_signed
+
     def rejected(self, gate: str, reason: str) -> Rejection:
         document_id = self.name or f"{self.path.name}:{self.number}"
         return Rejection(str(self.path), self.number, document_id, gate, reason[:2000])
 
-    def accepted(self, answer: Answer, *used: str, model_output: Any = None) -> DocumentRecord:
+    def unreviewed(self, reason: str) -> Rejection:
+        return self.rejected("reviewed", f"{reason}; {_REVIEWED}")
+
+    def accepted(self, truth: Truth, *used: str, model_output: Any = None) -> DocumentRecord:
         image, name = self.image, self.name
         return DocumentRecord(
             document_id=name or f"{self.path.name}:{self.number}",
@@ -88,39 +100,44 @@ class _Line:
             line=self.number,
             images=(image,) if image else (),
             ocr=ocr_of(self.value),
-            answer=answer,
+            answer=truth.answer,
             reviewed=True,
             group=name,
-            declared_fault=declared_fault(answer),
-            unused_keys=unused(self.value, _ABOUT.union(used)) + self.beside,
+            declared_fault=truth.fault or declared_fault(truth.answer),
+            unused_keys=unused(self.value, _ABOUT.union(used)) + self.beside + truth.unused_keys,
+            language=truth.language,
             model_output=model_output,
+            complete=truth.complete,
         )
 
 
-def read_active_learning(path: Path, lines: NumberedLines | None = None) -> Iterator[Reading]:
+def read_active_learning(
+    path: Path, lines: NumberedLines | None = None, settings: ReadSettings = DEFAULT
+) -> Iterator[Reading]:
     """Read a log of corrections, one JSON object a line; each line gives one record or one rejection.
 
     Args:
         path: the log.
         lines: the lines to read; all of them where it is None.
+        settings: what the project states about the log.
 
     Raises:
         AdapterError: the file is missing, no regular file, or unreadable.
     """
     for number, raw in read_lines(path) if lines is None else lines:
         try:
-            yield read_logged(path, number, parse_object(raw))
+            yield read_logged(path, number, parse_object(raw), settings)
         except (ValueError, RecursionError) as error:
             yield Rejection(str(path), number, None, "source", str(error) or "nested too deeply")
 
 
-def read_logged(path: Path, number: int, value: dict[str, Any]) -> Reading:
+def read_logged(path: Path, number: int, value: dict[str, Any], settings: ReadSettings = DEFAULT) -> Reading:
     """Read the object on line `number` of the log `path`: the first shape whose keys it has decides.
 
     Raises:
         ValueError: envelopes that hold no object, or too many of them.
     """
-    line = _Line(path, number, *_unwrapped(value))
+    line = _Line(path, number, *_unwrapped(value), settings)
     demo = line.value.get("demo_mode")
     for keys, read in _SHAPES:
         if not keys <= line.value.keys():
@@ -167,19 +184,22 @@ def _read_user_correction(line: _Line) -> Reading:
 
 def _corrected(line: _Line, output: str, correction: str) -> Reading:
     if line.value[correction] in _EMPTY:
-        return line.rejected("reviewed", f"{correction} is empty: nobody confirmed this {output}")
+        if line.settings.reviewed and output in line.value:
+            return _confirmed(line, output, output, correction)
+        return line.unreviewed(f"{correction} is empty: nobody confirmed this {output}")
+    names = (output, correction)
     try:
-        answer = read_corrected_answer(line.value.get(output), line.value[correction], (output, correction))
+        truth = read_corrected_answer(line.value.get(output), line.value[correction], names, line.settings)
     except ValueError as error:
         return line.rejected("canonical", str(error))
-    return line.accepted(answer, output, correction, model_output=line.value.get(output))
+    return line.accepted(truth, output, correction, model_output=line.value.get(output))
 
 
 def _read_corrected_output(line: _Line) -> Reading:
     """Shape 3: the corrected output is the truth; where the log has none, the completion it was trained with."""
     kind = line.value.get("type", "correction")
-    if kind != "correction":
-        return line.rejected("reviewed", f"type is {shown(kind)}, and only a correction was reviewed")
+    if kind != "correction" and not line.settings.reviewed:
+        return line.unreviewed(f"type is {shown(kind)}, and only a correction was reviewed")
     name = "corrected_output" if line.value.get("corrected_output") is not None else "completion"
     used = ("type", "corrected_output", "completion", "original_output")
     return _confirmed(line, name, *used, model_output=line.value.get("original_output"))
@@ -188,36 +208,41 @@ def _read_corrected_output(line: _Line) -> Reading:
 def _read_corrected_document(line: _Line) -> Reading:
     """Shape 10: the whole document as a person left it."""
     if line.value["corrected"] in _EMPTY:
-        return line.rejected("reviewed", "corrected is empty: nobody confirmed anything")
+        return line.unreviewed("corrected is empty: nobody confirmed anything")
     return _confirmed(line, "corrected", "corrected")
 
 
 def _confirmed(line: _Line, name: str, *used: str, model_output: Any = None) -> Reading:
     try:
-        answer = read_logged_answer(line.value.get(name))
+        truth = read_logged_answer(line.value.get(name), line.settings)
     except ValueError as error:
         return line.rejected("canonical", f"{name}: {error}")
-    return line.accepted(answer, *used, model_output=model_output)
+    if truth.unused_keys:
+        truth = replace(truth, unused_keys=tuple(f"{name}.{key}" for key in truth.unused_keys))
+    return line.accepted(truth, *used, model_output=model_output)
 
 
 def _read_automatic(line: _Line) -> Reading:
     """Shape 2, and shapes 1 and 6 without a correction: a model's own output, however sure of itself."""
-    return line.rejected("reviewed", "an automatic log: nobody confirmed this model output")
+    if line.settings.reviewed:
+        name = "model_output" if "model_output" in line.value else "extracted_data"
+        return _confirmed(line, name, name, *_OF_AUTOMATIC_LOGS)
+    return line.unreviewed("an automatic log: nobody confirmed this model output")
 
 
 def _read_completion(line: _Line) -> Reading:
     """Shapes 5 and 7: a request and what a model wrote."""
-    return _confirmed(line, "completion", "completion") if line.is_signed else _unsigned(line, "completion")
+    return _confirmed(line, "completion", "completion") if line.is_confirmed else _unsigned(line, "completion")
 
 
 def _read_instruction(line: _Line) -> Reading:
     """Shapes 11 and 12: lines for training whose outputs anybody, or a model, may have written."""
-    return _confirmed(line, "output", "output") if line.is_signed else _unsigned(line, "output")
+    return _confirmed(line, "output", "output") if line.is_confirmed else _unsigned(line, "output")
 
 
 def _unsigned(line: _Line, name: str) -> Rejection:
     missing = "no correction, and no user_id with a correction_type"
-    return line.rejected("reviewed", f"nothing says that a person confirmed this {name}: {missing}")
+    return line.unreviewed(f"nothing says that a person confirmed this {name}: {missing}")
 
 
 def _read_pointers(line: _Line) -> Reading:

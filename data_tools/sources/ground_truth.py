@@ -1,69 +1,209 @@
-"""Ground truth of synthetic invoices, flat or canonical already, made into a canonical answer."""
+"""What a document says, in any shape that people or programs write it, made into a canonical answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from decimal import Decimal
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from data_tools.sources.flat_fields import parse_text, plain
-from data_tools.sources.reading import shown, unused
-from erniekit_adapter.invoice.answer import Answer, read_answer
-from erniekit_adapter.invoice.dates import parse_date
-from erniekit_adapter.invoice.money import parse_amount, parse_currency, round_to_minor_unit
+from data_tools.sources.field_names import field_named
+from data_tools.sources.flat_fields import changed, read_fields, with_known_names
+from data_tools.sources.generator_form import is_generator_form, read_generator_form
+from data_tools.sources.nested_fields import flattened, has_known_field, named
+from data_tools.sources.reading import parse_value, shown, unused
+from data_tools.sources.shapes.registry import recognise
+from data_tools.sources.shapes.shape import Shape
+from data_tools.sources.truth import DEFAULT, ReadSettings, Truth
+from erniekit_adapter.invoice.answer import Answer, StructuredData, read_answer
 
-_USED = frozenset({
-    "invoice_id", "issue_date", "due_date", "currency", "vendor", "client", "items", "payment_terms",
-    "subtotal", "tax_total", "discount_total", "grand_total", "fault",
-})  # fmt: skip
-# What is said about the document, and what pages of that kind rarely show: no part of the canonical answer.
-_ABOUT = frozenset({
-    "language", "layout_type", "invoice_type", "challenge_category", "notes", "hs_codes", "incoterms",
-    "country_of_origin", "customs_value", "industry", "contract_number", "project_code",
-})  # fmt: skip
-_PARTY_USED = frozenset({"name", "address", "city", "country", "postal_code"})
-_ITEM_USED = frozenset({"description", "quantity", "unit_price", "tax_rate", "discount"})
-# Languages that write the postal code behind the city; the others put it first.
-_CITY_FIRST_LANGUAGES = frozenset({"en"})
-
-Derive = Callable[[Decimal, Decimal], Decimal]
-# What an item's discount may mean: its gross amount and the discount give the line's total.
-_DISCOUNT_READINGS: tuple[tuple[str, Derive], ...] = (
-    ("an amount", lambda gross, discount: gross - discount),
-    ("a percentage", lambda gross, discount: gross * (1 - discount / 100)),
-)
+_ROW_KEYS = frozenset({"field_name", "value", "confidence", "bbox"})
+_BLOCKS = frozenset(StructuredData.model_fields)
+# Blocks that only a canonical answer has under these names, even without its wrapper.
+_SIGNS = frozenset({"vendor_block", "client_info"})
+_BESIDE = frozenset({"structured_data", "validation_summary", "confidence_scores", "fault", "complete", "language"})
+_OF_ANSWER = frozenset({"structured_data", "validation_summary", "confidence_scores"})
+# The fields of a generator under its own names, and those that have no single value.
+_GENERATED = {
+    "vendor_name": "vendor", "client_name": "client", "invoice_number": "invoice_id", "invoice_date": "issue_date",
+    "tax_amount": "tax_total", "discount": "discount_total",
+}  # fmt: skip
+_NOT_BESIDE = frozenset({"line_items", "taxes", "discounts", "charges", "charge", "tax_rate", "tax_type"})
+_HINT = "docs/formats.md lists what a ground truth file may contain"
 
 
-def read_ground_truth(value: object) -> tuple[Answer, str | None, tuple[str, ...]]:
-    """Make the canonical answer of a document's ground truth.
+def read_ground_truth(value: object, settings: ReadSettings = DEFAULT) -> Truth:
+    """Read what a document says: canonical, generated, flat or nested fields, or a shape of the registry.
 
-    Returns:
-        The answer, the declared fault of the printed page (None where there is none), and the keys not used.
+    Args:
+        value: an object, a list of `field_name` and `value`, or one of these as JSON in a string.
+        settings: what the project states about the source.
 
     Raises:
-        ValueError: no ground truth; values that cannot be read; or discounts that can mean several things.
+        ValueError: nothing of an invoice in it, or values that cannot be read; the message names each.
     """
+    value = unquoted(value)
+    if shape := recognise(value):
+        return with_currency(_read_shape(shape, value, settings), settings.currency)
+    if isinstance(value, list):
+        return _from_rows(value, settings)
     if not isinstance(value, dict):
-        raise ValueError(f"ground truth is no object: {shown(value)}")
-    fault = _fault(value.get("fault"))
+        raise ValueError(f"{shown(value)} is no object and no list of fields")
+    read = next(read for matches, read in _READERS if matches(value))
+    answer, kind, keys = read(value, settings)
+    truth = Truth(
+        answer,
+        kind,
+        keys,
+        fault=_fault(value.get("fault")),
+        complete=value.get("complete") is True,
+        language=_language(value.get("language")),
+    )
+    return with_currency(truth, settings.currency)
+
+
+def _read_shape(shape: Shape, value: object, settings: ReadSettings) -> Truth:
+    try:
+        return shape.read(value, settings)
+    except (AttributeError, KeyError, TypeError) as error:
+        # Readers follow a family's form; what has another type somewhere is none of it.
+        raise ValueError(f"{shape.name}: a part of it has another form than this family's: {error}"[:300]) from error
+
+
+def with_currency(truth: Truth, currency: str | None) -> Truth:
+    """The truth, whose amounts are in the source's currency where they name none."""
+    if currency is None:
+        return truth
+    summary = truth.answer.structured_data.financial_summary
+    if summary is None or summary.currency is not None:
+        return truth
+    data = truth.answer.structured_data.model_copy(
+        update={"financial_summary": summary.model_copy(update={"currency": currency})}
+    )
+    return replace(truth, answer=truth.answer.model_copy(update={"structured_data": data}))
+
+
+def unquoted(value: object) -> object:
+    """A value, or what it holds as JSON in a string.
+
+    Raises:
+        ValueError: a string that is no JSON.
+    """
+    return parse_value(value.encode()) if isinstance(value, str) else value
+
+
+def is_canonical(value: object) -> bool:
+    """Whether an object is a canonical answer, with or without its wrapper."""
+    return isinstance(value, dict) and ("structured_data" in value or _is_unwrapped(value))
+
+
+def flat_pairs(value: object, settings: ReadSettings = DEFAULT) -> tuple[list[tuple[str, Any]], list[str]]:
+    """Flat fields with their values, out of an object or a list of fields, and what has no place in an answer.
+
+    Raises:
+        ValueError: neither of them.
+    """
+    if isinstance(value, list):
+        return named((_row_field(row) for row in value), settings.labels)
+    if not isinstance(value, dict):
+        raise ValueError(f"{shown(value)} is no object and no list of fields")
+    return flattened(value, settings.labels)
+
+
+_Found = tuple[Answer, str, tuple[str, ...]]
+
+
+def _is_unwrapped(value: dict[str, Any]) -> bool:
+    return bool(_SIGNS & value.keys()) and not is_generator_form(value)
+
+
+def _read_canonical(value: dict[str, Any], settings: ReadSettings) -> _Found:
     if "structured_data" in value:
-        return read_answer({key: part for key, part in value.items() if key != "fault"}), fault, ()
-    if not _USED & value.keys() - {"fault"}:
-        raise ValueError(f"no ground truth of an invoice: its keys are {shown(sorted(value))}")
-    return read_answer({"structured_data": _structured(value, fault)}), fault, tuple(_unused_keys(value))
+        wrapped, known = value, _BESIDE
+    else:
+        wrapped, known = {"structured_data": _only(value, _BLOCKS), **_only(value, _BESIDE)}, _BLOCKS | _BESIDE
+    beside: tuple[str, ...] = unused(value, known) if value.keys() - known else ()
+    try:
+        answer = read_answer(wrapped if wrapped.keys() <= _OF_ANSWER else _only(wrapped, _OF_ANSWER))
+    except ValueError as error:
+        answer, keys = _read_renamed(wrapped, settings, error)
+        beside += keys
+    if answer.structured_data.document_type == "invoice":
+        data = answer.structured_data.model_copy(update={"document_type": None})
+        answer = answer.model_copy(update={"structured_data": data})
+    return answer, "canonical answer", beside
 
 
-def _unused_keys(truth: dict[str, Any]) -> Iterator[str]:
-    """Keys that hold something and find no place in the answer, those of parties and items included."""
-    yield from unused(truth, _USED | _ABOUT)
-    for name in ("vendor", "client"):
-        if isinstance(party := truth.get(name), dict):
-            # Only the vendor's phone and e-mail have a place.
-            used = _PARTY_USED | ({"phone", "email"} if name == "vendor" else set())
-            yield from (f"{name}.{key}" for key in unused(party, used))
-    items = [item for item in truth.get("items") or [] if isinstance(item, dict)]
-    yield from sorted({f"items[].{key}" for item in items for key in unused(item, _ITEM_USED)})
+def _read_renamed(value: dict[str, Any], settings: ReadSettings, error: ValueError) -> tuple[Answer, tuple[str, ...]]:
+    """A canonical answer with other names, dates or amounts inside."""
+    data = value["structured_data"]
+    if not isinstance(data, dict):
+        raise error
+    answer, keys = _read_flat(data, settings)
+    if summary := value.get("validation_summary"):
+        whole = {"structured_data": answer.structured_data.model_dump(exclude_none=True), "validation_summary": summary}
+        answer = read_answer(whole)
+    return answer, keys
+
+
+def _read_generated(value: dict[str, Any], settings: ReadSettings) -> _Found:
+    answer, keys = read_generator_form(value, settings)
+    flat = {name: value[key] for key in keys if (name := _beside_generated(key, value, settings)) is not None}
+    if flat:
+        answer = changed(answer, flat, settings)
+        keys = tuple(key for key in keys if _beside_generated(key, value, settings) is None)
+    return answer, "generated invoice", keys
+
+
+def _beside_generated(key: str, value: dict[str, Any], settings: ReadSettings) -> str | None:
+    """The flat field that a key beside a generator's own is, where it says something that these do not."""
+    name = field_named(key, settings.labels)
+    if key not in value or isinstance(value[key], (dict, list)) or name is None:
+        return None
+    own = _GENERATED.get(name, name)
+    return None if name in _NOT_BESIDE or (own != key and own in value) else name
+
+
+def _read_fields(value: dict[str, Any], settings: ReadSettings) -> _Found:
+    if not has_known_field(value, settings.labels):
+        names = ", ".join(sorted(value))[:300] or "none"
+        raise ValueError(
+            f"no ground truth of an invoice: its keys are {names}; {_HINT}, and labels: maps names of your own"
+        )
+    answer, keys = _read_flat(value, settings)
+    return answer, "flat fields", keys
+
+
+def _read_flat(value: dict[str, Any], settings: ReadSettings) -> tuple[Answer, tuple[str, ...]]:
+    pairs, keys = flattened(value, settings.labels)
+    if not pairs:
+        raise ValueError(f"{shown(value)} holds no field")
+    answer, more = read_fields(with_known_names(pairs), settings)
+    return answer, (*keys, *more)
+
+
+def _from_rows(rows: list[Any], settings: ReadSettings) -> Truth:
+    if len(rows) == 1 and isinstance(rows[0], dict) and "field_name" not in rows[0]:
+        return read_ground_truth(rows[0], settings)
+    pairs, keys = flat_pairs(rows, settings)
+    if not pairs:
+        raise ValueError(f"{shown(rows)} holds no field")
+    answer, more = read_fields(with_known_names(pairs), settings)
+    return Truth(answer, "list of fields", (*keys, *more))
+
+
+def _row_field(row: object) -> tuple[str, Any]:
+    if not isinstance(row, dict) or not isinstance(row.get("field_name"), str):
+        raise ValueError(f"{shown(row)} has no field_name")
+    if "value" not in row:
+        raise ValueError(f"{shown(row)} has no value")
+    if unknown := sorted(row.keys() - _ROW_KEYS):
+        raise ValueError(f"{shown(row)} has keys without a place in the answer: {', '.join(unknown)}"[:400])
+    return row["field_name"], row["value"]
+
+
+def _only(value: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: part for name, part in value.items() if name in names}
 
 
 def _fault(value: object) -> str | None:
@@ -72,188 +212,15 @@ def _fault(value: object) -> str | None:
     return value[:200] if isinstance(value, str) else "declared"
 
 
-def _structured(truth: dict[str, Any], fault: str | None) -> dict[str, Any]:
-    money = _read_money(truth)
-    lines = _lines(money, fault)
-    due_date = _read(truth, "due_date", parse_date)
-    language = str(truth.get("language") or "en").lower()[:2]
-    client = _party(truth, "client", language)
-    blocks = {
-        "vendor_block": _party(truth, "vendor", language) | _contact(truth.get("vendor")),
-        "client_info": client
-        | {
-            "invoice_number": _read(truth, "invoice_id", parse_text),
-            "invoice_date": _read(truth, "issue_date", parse_date),
-            "due_date": due_date,
-        },
-        "payment_terms": {"due_date": due_date, "notes": _read(truth, "payment_terms", parse_text)},
-        "financial_summary": _summary(money, lines),
-    }
-    found: dict[str, Any] = {name: _present(block) for name, block in blocks.items()}
-    return {name: block for name, block in {**found, "line_items": lines}.items() if block}
+def _language(value: object) -> str | None:
+    """An ISO 639-1 code, also where a region stands behind it; None for anything else."""
+    code = value[:2].lower() if isinstance(value, str) else ""
+    return code if re.fullmatch("[a-z]{2}", code) else None
 
 
-def _present(block: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in block.items() if value is not None}
-
-
-def _read(values: dict[str, Any], name: str, parse: Callable[[object], Any], where: str = "") -> Any:
-    if values.get(name) in (None, ""):
-        return None
-    try:
-        return parse(values[name])
-    except ValueError as error:
-        raise ValueError(f"{where}{name}: {error}") from error
-
-
-def _party(truth: dict[str, Any], name: str, language: str) -> dict[str, Any]:
-    party = truth.get(name)
-    if party is None:
-        return {}
-    if not isinstance(party, dict):
-        return {"name": _read(truth, name, parse_text)}
-    parts = {key: _read(party, key, parse_text, f"{name}.") for key in ("name", "address", "city", "country")}
-    code = _read(party, "postal_code", parse_text, f"{name}.")
-    place = [parts["city"], code] if language in _CITY_FIRST_LANGUAGES else [code, parts["city"]]
-    address = [parts["address"], " ".join(part for part in place if part), parts["country"]]
-    return {"name": parts["name"], "address": ", ".join(part for part in address if part) or None}
-
-
-def _contact(vendor: object) -> dict[str, Any]:
-    if not isinstance(vendor, dict):
-        return {}
-    return {key: _read(vendor, key, parse_text, "vendor.") for key in ("phone", "email")}
-
-
-@dataclass(frozen=True)
-class _Money:
-    """The amounts of a ground truth, as printed; what is not there is None."""
-
-    currency: str | None
-    subtotal: Decimal | None
-    tax_total: Decimal | None
-    discount_total: Decimal | None
-    grand_total: Decimal | None
-    items: tuple[dict[str, Any], ...]
-
-    def rounded(self, amount: Decimal) -> Decimal:
-        """An amount in whole minor units of the currency."""
-        try:
-            return round_to_minor_unit(amount, self.currency)
-        except ArithmeticError as error:
-            raise ValueError(f"{amount} is no amount of money") from error
-
-
-def _read_money(truth: dict[str, Any]) -> _Money:
-    items = truth.get("items") or []
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError(f"items: {shown(items)} is no list of objects")
-    return _Money(
-        currency=_read(truth, "currency", lambda value: parse_currency(str(value))),
-        subtotal=_read(truth, "subtotal", parse_amount),
-        tax_total=_read(truth, "tax_total", parse_amount),
-        discount_total=_read(truth, "discount_total", parse_amount),
-        grand_total=_read(truth, "grand_total", parse_amount),
-        items=tuple(_item(item, f"items[{index}].") for index, item in enumerate(items)),
-    )
-
-
-def _item(item: dict[str, Any], where: str) -> dict[str, Any]:
-    amounts = ("quantity", "unit_price", "tax_rate", "discount", "total")
-    read = {key: _read(item, key, parse_amount, where) for key in amounts}
-    return {"description": _read(item, "description", parse_text, where), **read}
-
-
-def _lines(money: _Money, fault: str | None) -> list[dict[str, Any]]:
-    """The lines with their totals, which the ground truth leaves to be derived."""
-    totals = [item["total"] for item in money.items]
-    if None in totals:
-        totals = _derived_totals(money, fault)
-    keys = ("description", "quantity", "unit_price")
-    rows = zip(money.items, totals, strict=True)
-    return [_present({**{key: item[key] for key in keys}, "total": total}) for item, total in rows]
-
-
-def _derived_totals(money: _Money, fault: str | None) -> list[Decimal | None]:
-    gross = [_product(item) for item in money.items]
-    undiscounted = [None if amount is None else money.rounded(amount) for amount in gross]
-    discounts = [item["discount"] or Decimal(0) for item in money.items]
-    if not any(discounts):
-        return undiscounted
-    known = [amount for amount in gross if amount is not None]
-    try:
-        if len(known) < len(gross):
-            raise ValueError("items: a discount beside a line whose quantity or unit_price is missing")
-        return [*_discounted_totals(money, known, discounts)]
-    except ValueError:
-        if fault is None:
-            raise
-        return undiscounted
-
-
-def _product(item: dict[str, Any]) -> Decimal | None:
-    if item["quantity"] is None or item["unit_price"] is None:
-        return None
-    product: Decimal = item["quantity"] * item["unit_price"]
-    return product
-
-
-def _discounted_totals(money: _Money, gross: list[Decimal], discounts: list[Decimal]) -> tuple[Decimal, ...]:
-    """The totals under the one reading of the discounts that gives the subtotal."""
-    pairs = list(zip(gross, discounts, strict=True))
-    readings = {
-        name: tuple(money.rounded(derive(amount, discount)) for amount, discount in pairs)
-        for name, derive in _DISCOUNT_READINGS
-    }
-    if money.discount_total:
-        readings["part of discount_total"] = tuple(money.rounded(amount) for amount in gross)
-    fitting = {name: totals for name, totals in readings.items() if sum(totals, Decimal(0)) == money.subtotal}
-    if len(set(fitting.values())) == 1:
-        return next(iter(fitting.values()))
-    if fitting:
-        raise ValueError(f"items: the discounts can be {' or '.join(fitting)}, and each gives the subtotal")
-    sums = ", ".join(f"{name}: {sum(totals, Decimal(0))}" for name, totals in readings.items())
-    raise ValueError(f"items: no reading of the discounts gives the subtotal {money.subtotal} ({sums})")
-
-
-def _summary(money: _Money, lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """The financial summary; a discount that the lines already hold is not taken off again."""
-    listed = money.discount_total and not _is_in_lines(money)
-    return _present(
-        {
-            "subtotal": money.subtotal,
-            "taxes": _taxes(money, lines),
-            "discounts": [{"amount": money.discount_total}] if listed else None,
-            "grand_total": money.grand_total,
-            "currency": money.currency,
-        }
-    )
-
-
-def _is_in_lines(money: _Money) -> bool:
-    """Whether the discount total only repeats what the lines are already less by: the grand total tells."""
-    if money.subtotal is None or money.tax_total is None or not any(item["discount"] for item in money.items):
-        return False
-    return money.subtotal + money.tax_total == money.grand_total
-
-
-def _taxes(money: _Money, lines: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """One row for each rate where the rows add up to the printed tax; else one row with the printed tax alone."""
-    if money.tax_total is None:
-        return None
-    if any(item["tax_rate"] is None for item in money.items):
-        return [{"amount": money.tax_total}]
-    rates = sorted({item["tax_rate"] for item in money.items})
-    if len(rates) == 1:
-        return [{"rate": plain(rates[0] / 100), "amount": money.tax_total}]
-    if all("total" in line for line in lines) and (not money.discount_total or _is_in_lines(money)):
-        rows = [{"rate": plain(rate / 100), "amount": _tax_at(rate, money, lines)} for rate in rates]
-        if rows and sum((row["amount"] for row in rows), Decimal(0)) == money.tax_total:
-            return rows
-    return [{"amount": money.tax_total}]
-
-
-def _tax_at(rate: Decimal, money: _Money, lines: list[dict[str, Any]]) -> Decimal:
-    rated = zip(money.items, lines, strict=True)
-    base = sum((line["total"] for item, line in rated if item["tax_rate"] == rate), Decimal(0))
-    return money.rounded(base * rate / 100)
+_Reader = Callable[[dict[str, Any], ReadSettings], _Found]
+_READERS: tuple[tuple[Callable[[dict[str, Any]], bool], _Reader], ...] = (
+    (is_canonical, _read_canonical),
+    (is_generator_form, _read_generated),
+    (lambda value: True, _read_fields),
+)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeGuard
+from dataclasses import replace
+from typing import Any
 
-from data_tools.sources.flat_fields import answer_of, canonically_named, changed, with_known_names
-from data_tools.sources.reading import parse_value, shown
-from data_tools.sources.receipts import is_receipt, receipt_fields
+from data_tools.sources.flat_fields import changed, read_fields, with_known_names
+from data_tools.sources.generator_form import is_generator_form
+from data_tools.sources.ground_truth import flat_pairs, is_canonical, read_ground_truth, unquoted
+from data_tools.sources.reading import shown
+from data_tools.sources.shapes.registry import recognise
+from data_tools.sources.truth import DEFAULT, ReadSettings, Truth
 from erniekit_adapter.invoice.answer import Answer, read_answer
-
-_ROW_KEYS = frozenset({"field_name", "value", "confidence", "bbox"})
 
 
 def read_written_answer(value: object) -> Answer:
@@ -20,51 +22,66 @@ def read_written_answer(value: object) -> Answer:
     Raises:
         ValueError: no canonical answer; the message lists every key with its problem.
     """
-    value = _unquoted(value)
+    value = unquoted(value)
     if not isinstance(value, dict):
         raise ValueError(f"{shown(value)} is no object")
     return read_answer(value)
 
 
-def read_logged_answer(value: object) -> Answer:
-    """Read a whole answer in any form: canonical, flat fields, a list of fields, a receipt; also as JSON in a string.
+def read_logged_answer(value: object, settings: ReadSettings = DEFAULT) -> Truth:
+    """Read a whole answer in any form that a ground truth may have; also as JSON in a string.
 
     Raises:
-        ValueError: none of them, or one that does not map without loss; the message lists what has no place.
+        ValueError: none of them, or values that cannot be read; the message lists them.
     """
-    value = _unquoted(value)
-    if _is_canonical(value):
-        return read_answer(canonically_named(value))
-    fields = _fields(value)
-    if not fields:
-        raise ValueError(f"{shown(value)} holds no field")
-    return answer_of(fields)
+    return read_ground_truth(value, settings)
 
 
-def read_corrected_answer(output: object, correction: object, names: tuple[str, str]) -> Answer:
+def read_corrected_answer(
+    output: object, correction: object, names: tuple[str, str], settings: ReadSettings = DEFAULT
+) -> Truth:
     """Read what a person made of an output: the correction wins, and what it leaves alone was looked at too.
 
     Args:
         output: what a model gave, in any form.
         correction: a whole answer, or the fields that were changed.
         names: what the log calls the two, for messages.
+        settings: what the project states about the source.
 
     Raises:
         ValueError: one of them cannot be read; the message says which.
     """
     output_name, correction_name = names
     with _named(correction_name):
-        correction = _unquoted(correction)
-        if _is_canonical(correction) or is_receipt(correction):
-            return read_logged_answer(correction)
-        changes = _fields(correction)
+        correction = unquoted(correction)
+        if _is_whole(correction):
+            return read_ground_truth(correction, settings)
+        changes, unused = _fields(correction, settings)
+        if not changes:
+            raise ValueError(f"{shown(correction)} holds no field")
+    unused = [f"{correction_name}.{key}" for key in unused]
     with _named(output_name):
-        output = _unquoted(output)
-        before = read_logged_answer(output) if _is_canonical(output) else _fields(output, changes)
-    if isinstance(before, Answer):
-        with _named(correction_name):
-            return changed(before, changes)
-    return answer_of({**before, **changes})
+        output = unquoted(output)
+        if _is_whole(output):
+            before = read_ground_truth(output, settings)
+            unused += [f"{output_name}.{key}" for key in before.unused_keys]
+            with _named(correction_name):
+                answer = changed(before.answer, changes, settings)
+                return replace(before, answer=answer, unused_keys=tuple(unused), fault=None)
+        fields, more = _fields(output, settings, changes)
+        if not fields and output not in ([], {}):
+            raise ValueError(f"{shown(output)} holds no field")
+    answer, rest = read_fields({**fields, **changes}, settings)
+    unused += [f"{output_name}.{key}" for key in more]
+    unused += [f"{correction_name if key.split('[')[0] in changes else output_name}.{key}" for key in rest]
+    return Truth(answer, "flat fields", tuple(unused))
+
+
+def _is_whole(value: object) -> bool:
+    """Whether a value is a whole answer, and no set of flat fields that others can be merged into."""
+    if is_canonical(value) or recognise(value) is not None:
+        return True
+    return isinstance(value, dict) and (is_generator_form(value) or "merchant_info" in value)
 
 
 @contextmanager
@@ -84,32 +101,7 @@ def declared_fault(answer: Answer) -> str | None:
     return "; ".join(summary.issues)
 
 
-def _unquoted(value: object) -> object:
-    return parse_value(value.encode()) if isinstance(value, str) else value
-
-
-def _is_canonical(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict) and "structured_data" in value
-
-
-def _fields(value: object, corrected: Container[str] = ()) -> dict[str, Any]:
-    """Flat fields under their known names, out of an object, a list of fields, or a receipt."""
-    if isinstance(value, list):
-        return with_known_names((_row_field(row) for row in value), corrected)
-    if not isinstance(value, dict):
-        raise ValueError(f"{shown(value)} is no object and no list of fields")
-    return with_known_names(_pairs(value), corrected)
-
-
-def _pairs(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield from receipt_fields(value) if is_receipt(value) else value.items()
-
-
-def _row_field(row: object) -> tuple[str, Any]:
-    if not isinstance(row, dict) or not isinstance(row.get("field_name"), str):
-        raise ValueError(f"{shown(row)} has no field_name")
-    if "value" not in row:
-        raise ValueError(f"{shown(row)} has no value")
-    if unknown := sorted(row.keys() - _ROW_KEYS):
-        raise ValueError(f"{shown(row)} has keys without a place in the answer: {', '.join(unknown)}"[:400])
-    return row["field_name"], row["value"]
+def _fields(value: object, settings: ReadSettings, corrected: Container[str] = ()) -> tuple[dict[str, Any], list[str]]:
+    """Flat fields under their known names, and what has no place in an answer."""
+    pairs, unused = flat_pairs(value, settings)
+    return with_known_names(pairs, corrected), unused

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.records import DocumentRecord, Reading, Rejection
+from data_tools.sources.entries import BrokenEntry, read_entries
 from data_tools.sources.ground_truth import read_ground_truth
-from data_tools.sources.reading import file_inside, identifier, path_inside, read_value, shown, unused
-from erniekit_adapter.errors import AdapterError, fail
+from data_tools.sources.page_ocr import read_ocr
+from data_tools.sources.places import find_file, working_folder
+from data_tools.sources.reading import identifier, read_value, shown, unused
+from data_tools.sources.truth import DEFAULT, ReadSettings, Truth, unconfirmed, with_remedy
+from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.invoice import jsontext
-from erniekit_adapter.invoice.answer import Answer
 
 # The newer manifest's key first, then the older one's.
 _IMAGE_KEYS = ("image_path", "image")
@@ -23,12 +25,18 @@ _USED = frozenset((*_IMAGE_KEYS, *_TRUTH_KEYS, "invoice_id", "ocr_path", "page_n
 
 
 @dataclass(frozen=True)
-class _Folders:
-    """Where the files of a manifest lie."""
+class Folders:
+    """Where the files of a manifest are looked for after its own folder, and before the working folder.
 
-    own: Path
-    images: Path
-    ground_truth: Path
+    Attributes:
+        root: for every path.
+        images: for images and PDF.
+        ground_truth: for ground truth.
+    """
+
+    root: Path | None = None
+    images: Path | None = None
+    ground_truth: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -83,59 +91,80 @@ class _RefusedError(Exception):
 
 
 def read_manifest(
-    path: Path, images_dir: Path | None = None, ground_truth_dir: Path | None = None
+    path: Path,
+    images_dir: Path | None = None,
+    ground_truth_dir: Path | None = None,
+    settings: ReadSettings = DEFAULT,
+    root: Path | None = None,
 ) -> Iterator[Reading]:
     """Read a manifest; each document in it gives one record or one rejection.
 
     Args:
         path: the manifest, a JSON list of entries.
-        images_dir: where images and PDF lie; the manifest's own folder where it is None.
-        ground_truth_dir: where ground truth lies; the manifest's own folder where it is None.
+        images_dir: where images and PDF are looked for, after the manifest's own folder and `root`.
+        ground_truth_dir: the same for ground truth.
+        settings: what the project states about the answers.
+        root: where every path is looked for after the manifest's own folder.
 
     Raises:
         AdapterError: the manifest cannot be read or is no JSON list.
     """
+    folders = Folders(root, images_dir, ground_truth_dir)
     for document in read_documents(path):
-        yield (
-            document if isinstance(document, Rejection) else read_document(path, document, images_dir, ground_truth_dir)
-        )
+        yield document if isinstance(document, Rejection) else read_document(path, document, folders, settings)
 
 
 def read_documents(path: Path) -> Iterator[Document | Rejection]:
-    """The documents that a manifest lists, in order, and a rejection for each entry that is no object.
+    """The documents that a manifest lists, in order, and a rejection for each entry that cannot be read.
 
     Raises:
         AdapterError: the manifest cannot be read or is no JSON list.
     """
     rows = []
-    for number, value in enumerate(_entries(path), start=1):
-        if isinstance(value, dict):
+    for number, value in enumerate(read_entries(path), start=1):
+        if isinstance(value, BrokenEntry):
+            yield Rejection(str(path), number, None, "source", value.problem)
+        elif isinstance(value, dict):
             rows.append(Entry(number, value))
         else:
             yield Rejection(str(path), number, None, "source", f"the entry is no object: {shown(value)}")
-    yield from _documents(rows, path.name)
+    kept = []
+    for members in _sharing_a_truth(rows):
+        if (problem := _several_invoices(members)) is None:
+            kept += members
+            continue
+        for row in members:
+            yield Rejection(str(path), row.number, identifier(row.value.get("invoice_id"), ""), "source", problem)
+    yield from _documents(sorted(kept, key=lambda row: row.number), path.name)
 
 
-def read_document(path: Path, document: Document, images_dir: Path | None, ground_truth_dir: Path | None) -> Reading:
-    """Read what a document of the manifest `path` consists of; the folders are those of `read_manifest`."""
-    folders = _Folders(path.parent, images_dir or path.parent, ground_truth_dir or path.parent)
+def read_document(path: Path, document: Document, folders: Folders, settings: ReadSettings = DEFAULT) -> Reading:
+    """Read what a document of the manifest `path` consists of."""
     try:
-        return _read_document(path, document, folders)
+        return _Reader(path, document, folders, settings).record()
     except _RefusedError as refusal:
         first = document.rows[0].number
         return Rejection(str(path), first, document.document_id, refusal.gate, refusal.reason)
 
 
-def _entries(path: Path) -> list[Any]:
-    try:
-        entries = read_value(path)
-    except ValueError as error:
-        raise fail(
-            path, str(error), "a manifest is a JSON list of objects with image_path, ground_truth_path"
-        ) from error
-    if not isinstance(entries, list):
-        raise fail(path, f"no JSON list of entries: {shown(entries)}", "write [{...}, {...}]")
-    return entries
+def _sharing_a_truth(rows: Sequence[Entry]) -> list[list[Entry]]:
+    """The rows in groups that name the same ground truth; a row that names none is alone."""
+    groups: dict[str, list[Entry]] = defaultdict(list)
+    for row in rows:
+        groups[f"truth {jsontext.compose(row.truth)}" if row.truth else f"row {row.number}"].append(row)
+    return list(groups.values())
+
+
+def _several_invoices(rows: Sequence[Entry]) -> str | None:
+    """What is wrong with rows that share a ground truth and have different invoice ids; copies may have their own."""
+    named = [row.value.get("invoice_id") for row in rows if not row.augmented]
+    ids = list(dict.fromkeys(identifier(name, "") for name in named if name))
+    if len(ids) < 2:
+        return None
+    return (
+        f"{shown(rows[0].truth)} is the ground truth of {len(ids)} invoice ids, {', '.join(ids)[:300]}: "
+        "give each invoice its own file, and the pages of one invoice one invoice_id"
+    )
 
 
 def _first(value: dict[str, Any], keys: Sequence[str]) -> Any:
@@ -177,46 +206,102 @@ def _copies(rows: list[Entry]) -> list[tuple[Entry, ...]]:
     return [tuple(sorted(copy.values(), key=lambda row: row.page or 0)) for copy in copies]
 
 
-def _read_document(path: Path, document: Document, folders: _Folders) -> DocumentRecord:
-    rows = document.rows
-    _check_pages(rows)
-    images = tuple(_image(row, folders.images) for row in rows if row.image is not None)
-    ocr = _ocr(rows, folders.own)
-    pdf = None if images else _pdf(rows, folders.images)
-    if len(images) < len(rows) and (images or (ocr is None and pdf is None)):
-        raise _RefusedError("image", f"{_keys(rows)}: no image_path and no pdf_path, and no ocr_path to do without")
-    truths = {jsontext.compose(row.truth): row.truth for row in rows if row.truth is not None}
-    if len(truths) > 1:
-        raise _RefusedError("source", f"its pages name several ground truths: {', '.join(truths)}"[:500])
-    truth = _truth(next(iter(truths.values()), None), folders.ground_truth)
-    unused_keys = {key for row in rows for key in unused(row.value, _USED)} | set(truth.unused_keys)
-    return DocumentRecord(
-        document_id=document.document_id,
-        source=str(path),
-        line=rows[0].number,
-        images=images,
-        ocr=ocr,
-        answer=truth.answer,
-        reviewed=True,
-        group=document.group,
-        declared_fault=truth.fault,
-        unused_keys=tuple(sorted(unused_keys)),
-        pdf=pdf,
-        page_count=len(rows) if pdf and rows[0].page is not None else None,
-        language=truth.language,
-        augmented=rows[0].augmented,
-    )
+@dataclass(frozen=True)
+class _Reader:
+    """One document of a manifest that is being read."""
 
+    path: Path
+    document: Document
+    folders: Folders
+    settings: ReadSettings
 
-def _pdf(rows: Sequence[Entry], folder: Path) -> Path | None:
-    """The one PDF that has all pages; None where none is named and there."""
-    names = {name if isinstance(name := row.pdf, str) else None for row in rows}
-    if len(names) != 1:
-        return None
-    try:
-        return _file(folder, names.pop())
-    except ValueError:
-        return None
+    def record(self) -> DocumentRecord:
+        """The document's record.
+
+        Raises:
+            _RefusedError: there is none, and why.
+        """
+        rows = self.document.rows
+        _check_pages(rows)
+        images = tuple(self.image(row) for row in rows if row.image is not None)
+        ocr = self.ocr()
+        pdf = None if images else self.pdf()
+        truth = self.truth()
+        ocr = truth.ocr if ocr is None and len(rows) == 1 else ocr
+        if len(images) < len(rows) and (images or (ocr is None and pdf is None)):
+            raise _RefusedError("image", f"{_keys(rows)}: no image_path and no pdf_path, and no ocr_path to do without")
+        unused_keys = {key for row in rows for key in unused(row.value, _USED)}
+        unused_keys |= {f"ground truth {key}" for key in truth.unused_keys}
+        return DocumentRecord(
+            document_id=self.document.document_id,
+            source=str(self.path),
+            line=rows[0].number,
+            images=images,
+            ocr=ocr,
+            answer=truth.answer,
+            reviewed=True,
+            group=self.document.group,
+            declared_fault=truth.fault,
+            unused_keys=tuple(sorted(unused_keys)),
+            pdf=pdf,
+            page_count=len(rows) if pdf and rows[0].page is not None else None,
+            language=truth.language,
+            augmented=rows[0].augmented,
+            complete=truth.complete or self.settings.complete,
+        )
+
+    def file(self, name: object, given: Path | None) -> Path:
+        """A file that the manifest names: beside it, in its root, in its kind's folder, or in the working folder."""
+        named = [folder for folder in (self.folders.root, given) if folder is not None]
+        return find_file(name, [self.path.parent, *named, *working_folder()], by_name=[self.path.parent, *named])
+
+    def image(self, row: Entry) -> Path:
+        try:
+            return self.file(row.image, self.folders.images)
+        except ValueError as error:
+            raise _RefusedError("image", str(error)) from error
+
+    def pdf(self) -> Path | None:
+        """The one PDF that has all pages; None where none is named and there."""
+        names = {name if isinstance(name := row.pdf, str) else None for row in self.document.rows}
+        if len(names) != 1:
+            return None
+        try:
+            return self.file(names.pop(), self.folders.images)
+        except ValueError:
+            return None
+
+    def truth(self) -> Truth:
+        rows = self.document.rows
+        names = {jsontext.compose(row.truth): row.truth for row in rows if row.truth is not None}
+        if len(names) > 1:
+            raise _RefusedError("source", f"its pages name several ground truths: {', '.join(names)}"[:500])
+        if not names:
+            raise _RefusedError("source", "no ground_truth_path: nobody said what the page shows")
+        try:
+            value = read_value(self.file(next(iter(names.values())), self.folders.ground_truth))
+        except (ValueError, AdapterError) as error:
+            raise _RefusedError("source", f"ground truth: {error}") from error
+        try:
+            truth = read_ground_truth(value, self.settings)
+        except (ValueError, RecursionError) as error:
+            raise _RefusedError("canonical", f"ground truth: {with_remedy(error)}"[:2000]) from error
+        if truth.model and not self.settings.reviewed:
+            raise _RefusedError("reviewed", unconfirmed(truth.model))
+        return truth
+
+    def ocr(self) -> Any:
+        """The OCR of all pages: of a single page as it is, of several as a list in their order; None without any."""
+        names = [row.value.get("ocr_path") for row in self.document.rows]
+        if not any(names):
+            return None
+        if not all(names):
+            raise _RefusedError("source", "some of its pages have an ocr_path and some have none")
+        try:
+            pages = [read_ocr(self.file(name, None)) for name in names]
+        except (ValueError, AdapterError) as error:
+            raise _RefusedError("source", f"OCR: {error}") from error
+        return pages[0] if len(pages) == 1 else pages
 
 
 def _keys(rows: Sequence[Entry]) -> str:
@@ -234,66 +319,3 @@ def _check_pages(rows: Sequence[Entry]) -> None:
     first = 0 if pages[0] == 0 else 1
     if len(pages) < len(rows) or pages != list(range(first, first + len(pages))):
         raise _RefusedError("image", f"pages {', '.join(map(str, pages))[:100]} of {len(rows)} listed: one is missing")
-
-
-def _image(row: Entry, folder: Path) -> Path:
-    try:
-        return _file(folder, row.image)
-    except ValueError as error:
-        raise _RefusedError("image", str(error)) from error
-
-
-def _file(folder: Path, name: Any) -> Path:
-    """A file in a folder, by the path that the manifest gives, or by its name alone where the folder was moved."""
-    inside = path_inside(folder, name)
-    try:
-        return file_inside(folder, name)
-    except ValueError as error:
-        try:
-            return file_inside(folder, inside.name)
-        except ValueError:
-            raise error from None
-
-
-@dataclass(frozen=True)
-class _Truth:
-    """What the ground truth says."""
-
-    answer: Answer
-    fault: str | None
-    unused_keys: tuple[str, ...]
-    language: str | None
-
-
-def _truth(name: Any, folder: Path) -> _Truth:
-    if name is None:
-        raise _RefusedError("source", "no ground_truth_path: nobody said what the page shows")
-    try:
-        value = read_value(_file(folder, name))
-    except (ValueError, AdapterError) as error:
-        raise _RefusedError("source", f"ground truth: {error}") from error
-    try:
-        answer, fault, unused_keys = read_ground_truth(value)
-    except (ValueError, RecursionError) as error:
-        raise _RefusedError("canonical", f"ground truth: {error}"[:2000]) from error
-    return _Truth(answer, fault, tuple(f"ground truth {key}" for key in unused_keys), _language(value.get("language")))
-
-
-def _language(value: object) -> str | None:
-    """An ISO 639-1 code, also where a region stands behind it; None for anything else."""
-    code = value[:2].lower() if isinstance(value, str) else ""
-    return code if re.fullmatch("[a-z]{2}", code) else None
-
-
-def _ocr(rows: Sequence[Entry], folder: Path) -> Any:
-    """The OCR of all pages: of a single page as it is, of several as a list in their order; None without any."""
-    names = [row.value.get("ocr_path") for row in rows]
-    if not any(names):
-        return None
-    if not all(names):
-        raise _RefusedError("source", "some of its pages have an ocr_path and some have none")
-    try:
-        pages = [read_value(_file(folder, name)) for name in names]
-    except (ValueError, AdapterError) as error:
-        raise _RefusedError("source", f"OCR: {error}") from error
-    return pages[0] if len(pages) == 1 else pages

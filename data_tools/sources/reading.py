@@ -30,6 +30,8 @@ def parse_value(raw: bytes) -> Any:
         value = jsontext.parse(raw)
         if b"\\u" in raw:
             jsontext.compose(value).encode()
+            if b"\\u0000" in raw and _holds_nul(value):
+                raise ValueError("text that holds NUL")
     except UnicodeError as error:
         raise ValueError(f"text that is no UTF-8: {error}"[:300]) from error
     except ArithmeticError as error:
@@ -37,8 +39,16 @@ def parse_value(raw: bytes) -> Any:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except ValueError as error:
-        raise ValueError(f"not JSON: {error}"[:300]) from error
+        what = str(error)
+        raise ValueError(what if what.startswith("text that") else f"not JSON: {what}"[:300]) from error
     return value
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return any(map(_holds_nul, parts))
 
 
 def parse_object(raw: bytes | None) -> dict[str, Any]:
@@ -65,11 +75,16 @@ def read_value(path: Path) -> Any:
     return parse_value(read_bytes(path).removeprefix(BOM_UTF8))
 
 
+class LeavesFolderError(ValueError):
+    """A path that leads out of the folder that it must lie in."""
+
+
 def path_inside(folder: Path, name: object) -> Path:
     """Give the path that a source names, relative to `folder`, without opening anything.
 
     Raises:
-        ValueError: no path, a URL, or a path that leaves the folder.
+        LeavesFolderError: the path leaves the folder.
+        ValueError: no path, or a URL.
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"{shown(name)} is no path")
@@ -77,11 +92,11 @@ def path_inside(folder: Path, name: object) -> Path:
         raise ValueError(f"{shown(name)} is a URL: only local files are read")
     try:
         path = folder / name
-        inside = path.resolve().is_relative_to(_resolved(folder))
+        inside = path.resolve().is_relative_to(_resolved(folder.absolute()))
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"{shown(name)} is no usable path: {error}"[:300]) from error
     if not inside:
-        raise ValueError(f"{shown(name)} leaves the folder {folder}")
+        raise LeavesFolderError(f"{shown(name)} leaves the folder {folder}")
     return path
 
 

@@ -13,8 +13,9 @@ from data_tools.sources.table import Cell, CellFault, Table, TableRow, is_filled
 from data_tools.sources.table_columns import Columns, Question, header_score, match_columns
 from data_tools.sources.table_names import LINE_PREFIX, column_key, strong_names
 from data_tools.sources.table_pages import PageFolder, find_by_number, find_files, list_pages
-from data_tools.sources.table_values import Conventions, DateOrder, find_conventions
+from data_tools.sources.table_values import Conventions, find_conventions
 from erniekit_adapter.errors import Problem, UsageError
+from erniekit_adapter.invoice.dates import DateOrder
 from erniekit_adapter.invoice.money import parse_amount
 from erniekit_adapter.project.table_source import TableSource
 

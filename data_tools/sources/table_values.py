@@ -10,15 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 from data_tools.sources.flat_fields import parse_rate, parse_text, plain
 from data_tools.sources.table import Cell, CellFault
-from erniekit_adapter.invoice.dates import parse_date
+from erniekit_adapter.invoice.dates import DateOrder, parse_date
 from erniekit_adapter.invoice.money import parse_amount
 from erniekit_adapter.project.table_source import DecimalMark
 
-DateOrder = Literal["day_first", "month_first", "year_first"]
 DATES = frozenset({"invoice_date", "due_date"})
 RATES = frozenset({"tax_rate"})
 AMOUNTS = frozenset({
@@ -192,14 +191,4 @@ def read_date(cell: Cell, order: DateOrder | None) -> date:
     text = _MIDNIGHT.sub("", str(cell).strip())
     if match := _DIGITS_ONLY_DATE.fullmatch(text):
         return parse_date(f"{match[1]}-{match[2]}-{match[3]}")
-    match = _NUMERIC_DATE.fullmatch(text)
-    if match and order in ("day_first", "month_first") and match[2] != ".":
-        day, month = (match[1], match[3]) if order == "day_first" else (match[3], match[1])
-        # Two digits of a year are this century's: invoices are not older.
-        year = match[4] if len(match[4]) == 4 else f"20{match[4]}"
-        return parse_date(f"{year}-{month}-{day}")
-    try:
-        return parse_date(text)
-    except ValueError as error:
-        hint = "; set data.date_order: day_first or month_first" if match and "date_order" not in str(error) else ""
-        raise ValueError(f"{error}{hint}") from error
+    return parse_date(text, order)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_tools.build_settings import BuildSettings
+from data_tools.sources.annotation_files import annotation_files
 from data_tools.sources.einvoice_files import einvoice_files
 from data_tools.stage.hints import hint
 from data_tools.stage.split import SPLITS
 from erniekit_adapter import __version__
 from erniekit_adapter.errors import AdapterError, Problem, UsageError, misuse
 from erniekit_adapter.files import fingerprint, is_inside, read_json, sha256
-from erniekit_adapter.project.schema import AnySource
+from erniekit_adapter.project.schema import AnnotationsSource, AnySource
 from erniekit_adapter.project.sources import unusable_source
 
 MANIFEST = "manifest.json"
@@ -98,7 +99,7 @@ def source_sha256(source: AnySource) -> str:
     """The SHA-256 of a source's file; of a folder, the hash of its files' names with theirs."""
     if source.path.is_file():
         return sha256(source.path)
-    files = einvoice_files(source.path)
+    files = (annotation_files if isinstance(source, AnnotationsSource) else einvoice_files)(source.path)
     # What is no regular file is never read, and is rejected by its name.
     hashes = [(str(file.relative_to(source.path)), sha256(file) if file.is_file() else "") for file in files]
     return fingerprint(hashes)

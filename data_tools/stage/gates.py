@@ -75,7 +75,10 @@ def arithmetic(record: DocumentRecord, findings: Iterable[rules.Finding]) -> str
     """The amounts keep the rules, or the page is known to break them."""
     if record.declared_fault is not None:
         return None
-    return "; ".join(str(finding) for finding in rules.failures(findings)) or None
+    failures = rules.failures(findings)
+    # An amount that cannot be right is the cause; that nothing adds up to it follows.
+    causes = [finding for finding in failures if finding.rule == "BR-DEC"]
+    return "; ".join(str(finding) for finding in causes or failures) or None
 
 
 def dates(findings: Iterable[rules.Finding]) -> str | None:
@@ -103,7 +106,8 @@ def something_to_read(record: DocumentRecord, form: DataFormat) -> str | None:
     if form in _TEXT_ONLY:
         return (
             "a text model would have nothing to read: no OCR; give each manifest entry an ocr_path, each log an "
-            "ocr_context, each e-invoice its PDF, or let pages be read (data.ocr)"
+            "ocr_context, each e-invoice its PDF, or let pages be read: pip install 'erniekit-adapter[ocr]', then set "
+            "data.ocr: rapidocr (prepare: --ocr rapidocr)"
         )
     return "nothing to read: neither a page nor OCR"
 

@@ -184,7 +184,10 @@ def _spool_in(folder: Path) -> Iterator[Spool]:
 
 def _judge_all(tally: Tally, bench: Bench, engine: EngineSettings, spool: Spool, on_record: OnRecord | None) -> None:
     accounts = tally.accounts.values()
-    shards = (shard for each in accounts for shard in cut(each.source, role_is_test=each.role == "test"))
+    order = bench.settings.date_order
+    shards = (
+        shard for each in accounts for shard in cut(each.source, role_is_test=each.role == "test", date_order=order)
+    )
     with judging(shards, bench, engine) as judged:
         for shard, found in judged:
             spool.add(found, str(shard.source.path))

@@ -10,16 +10,22 @@ from typing import TypeVar
 
 from data_tools.records import Reading, Rejection
 from data_tools.sources.active_learning import read_active_learning
+from data_tools.sources.annotation_files import AnnotationItem, annotation_items
+from data_tools.sources.annotations import AnnotationPlaces, read_annotation
 from data_tools.sources.einvoice_files import einvoice_files, read_einvoice_file
+from data_tools.sources.field_names import all_fields, unknown_fields
 from data_tools.sources.lines import read_line_file
-from data_tools.sources.manifest import Document, read_document, read_documents
+from data_tools.sources.manifest import Document, Folders, read_document, read_documents
 from data_tools.sources.table_answer import read_table_document
 from data_tools.sources.table_documents import TableDocument, read_table_documents
 from data_tools.sources.table_values import Conventions
-from erniekit_adapter.errors import fail
+from data_tools.sources.truth import ReadSettings
+from erniekit_adapter.errors import fail, misuse
 from erniekit_adapter.files import MAX_LINE_BYTES, read_lines
+from erniekit_adapter.invoice.dates import DateOrder
 from erniekit_adapter.project.schema import (
     ActiveLearningSource,
+    AnnotationsSource,
     AnySource,
     EInvoiceSource,
     LinesSource,
@@ -54,6 +60,13 @@ class Documents:
 
 
 @dataclass(frozen=True)
+class Annotations:
+    """Some documents of a source of annotations, and what in it is none."""
+
+    items: tuple[AnnotationItem | Rejection, ...]
+
+
+@dataclass(frozen=True)
 class Files:
     """Some e-invoices; `first` is the number of the first, from 1."""
 
@@ -77,30 +90,52 @@ class Shard:
         source: what it is a part of.
         role_is_test: whether the source is only ever tested on.
         part: which part.
+        date_order: how dates with several readings are meant.
     """
 
     source: AnySource
     role_is_test: bool
-    part: Lines | Documents | Files | TableDocuments
+    part: Lines | Documents | Annotations | Files | TableDocuments
+    date_order: DateOrder | None = None
+
+    @property
+    def settings(self) -> ReadSettings:
+        """What the project states about the values of the source."""
+        source, order = self.source, self.date_order
+        if isinstance(source, ManifestSource):
+            return ReadSettings(order, source.reviewed, source.complete, source.labels, source.currency)
+        if isinstance(source, AnnotationsSource):
+            return ReadSettings(order, source.reviewed, labels=source.labels, currency=source.currency)
+        return ReadSettings(order, isinstance(source, ActiveLearningSource) and source.reviewed)
 
 
-def cut(source: AnySource, *, role_is_test: bool) -> Iterator[Shard]:
+def cut(source: AnySource, *, role_is_test: bool, date_order: DateOrder | None = None) -> Iterator[Shard]:
     """Cut a source into shards, in order.
 
     Raises:
         AdapterError: the source cannot be read, a manifest is no JSON list, or a table's columns leave a
             question open.
+        UsageError: its labels name a field that does not exist.
     """
-    parts: Iterator[Lines | Documents | Files | TableDocuments]
+    _check_labels(source)
+    parts: Iterator[Lines | Documents | Annotations | Files | TableDocuments]
     if isinstance(source, ManifestSource):
         parts = (Documents(some) for some in _grouped(read_documents(source.path)))
+    elif isinstance(source, AnnotationsSource):
+        parts = (Annotations(some) for some in _grouped(annotation_items(source.path)))
     elif isinstance(source, EInvoiceSource):
         parts = _files(einvoice_files(source.path))
     elif isinstance(source, TableSource):
-        parts = _table(source)
+        parts = _table(source, date_order)
     else:
         parts = cut_lines(source.path)
-    return (Shard(source, role_is_test, part) for part in parts)
+    return (Shard(source, role_is_test, part, date_order) for part in parts)
+
+
+def _check_labels(source: AnySource) -> None:
+    if isinstance(source, (ManifestSource, AnnotationsSource)) and (unknown := unknown_fields(source.labels)):
+        fields = f"the fields are {', '.join(all_fields())}"
+        raise misuse(f"labels of {source.path}", f"no such field: {', '.join(unknown)[:300]}", fields)
 
 
 def cut_lines(path: Path, shard_bytes: int = SHARD_BYTES) -> Iterator[Lines]:
@@ -135,9 +170,9 @@ def _files(paths: Sequence[Path]) -> Iterator[Files]:
         yield Files(place + 1, tuple(paths[place : place + DOCUMENTS_IN_A_SHARD]))
 
 
-def _table(source: TableSource) -> Iterator[TableDocuments]:
+def _table(source: TableSource, date_order: DateOrder | None) -> Iterator[TableDocuments]:
     # What a cell leaves open, any other cell of its column may prove: so the whole table is read before it is cut.
-    conventions, documents = read_table_documents(source)
+    conventions, documents = read_table_documents(source, date_order)
     for some in _grouped(iter(documents)):
         yield TableDocuments(some, conventions)
 
@@ -154,7 +189,12 @@ def read_shard(shard: Shard) -> Iterator[Reading]:
             if isinstance(document, Rejection):
                 yield document
             else:
-                yield read_document(source.path, document, source.images_dir, source.ground_truth_dir)
+                folders = Folders(source.root, source.images_dir, source.ground_truth_dir)
+                yield read_document(source.path, document, folders, shard.settings)
+    elif isinstance(source, AnnotationsSource) and isinstance(part, Annotations):
+        places = AnnotationPlaces(source.path, source.root)
+        for item in part.items:
+            yield item if isinstance(item, Rejection) else read_annotation(item, places, shard.settings)
     elif isinstance(source, EInvoiceSource) and isinstance(part, Files):
         for number, path in enumerate(part.paths, start=part.first):
             yield read_einvoice_file(path, source.path, number)
@@ -166,7 +206,9 @@ def read_shard(shard: Shard) -> Iterator[Reading]:
                 yield read_table_document(source.path, found, part.conventions)
     elif isinstance(source, (ActiveLearningSource, LinesSource)) and isinstance(part, Lines):
         lines = read_lines(source.path, first=part.first, start=part.start, end=part.end)
-        read = read_active_learning if isinstance(source, ActiveLearningSource) else read_line_file
-        yield from read(source.path, lines)
+        if isinstance(source, ActiveLearningSource):
+            yield from read_active_learning(source.path, lines, shard.settings)
+        else:
+            yield from read_line_file(source.path, lines)
     else:
         raise TypeError(f"a {source.kind} source has no {type(part).__name__}")

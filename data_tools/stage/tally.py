@@ -217,6 +217,7 @@ def _describe(account: Account) -> dict[str, Any]:
         "kind": source.kind,
         "path": str(source.path),
         "sha256": source_sha256(source),
+        "reviewed": bool(getattr(source, "reviewed", False)),
         "read": account.read,
         "accepted": account.accepted,
         "rejected": account.by_gate.total() - duplicates,

@@ -20,7 +20,7 @@ def parse(text: str | bytes) -> Any:
         if isinstance(text, bytes):
             text = text.decode()
         return json.loads(
-            text, parse_float=_decimal, parse_constant=_refuse_constant, object_pairs_hook=_object_with_unique_keys
+            text, parse_float=decimal, parse_constant=_refuse_constant, object_pairs_hook=_object_with_unique_keys
         )
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
@@ -48,7 +48,12 @@ def _digits(value: object) -> orjson.Fragment:
     raise TypeError(f"{type(value).__name__} is no part of JSON")
 
 
-def _decimal(text: str) -> Decimal:
+def decimal(text: str) -> Decimal:
+    """A number with its digits.
+
+    Raises:
+        ValueError: beyond all limits.
+    """
     try:
         return Decimal(text)
     except InvalidOperation as error:

@@ -6,7 +6,7 @@ The names are the standard's; `R120` is Peppol's line rule, and `DUE-DATE` and `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
@@ -306,25 +306,27 @@ def _line_totals(answer: Answer, _: _Sums) -> Verdict:
     return ("fail", "; ".join(wrong)) if wrong else ("pass", f"{len(complete)} lines within {tolerance}")
 
 
-def _decimals(answer: Answer, _: _Sums) -> Verdict:
+def _amounts(answer: Answer) -> Iterator[tuple[str, Decimal | None]]:
+    """Yield every amount with its name; unit prices may have more decimals than the currency."""
     summary = answer.summary
-    amounts = [
-        *(line.total for line in answer.lines),
-        *(tax.amount for tax in summary.taxes or []),
-        *(discount.amount for discount in summary.discounts or []),
-        *(charge.amount for charge in summary.charges or []),
-        summary.subtotal,
-        summary.grand_total,
-        summary.amount_paid,
-        summary.rounding,
-        summary.amount_due,
-    ]
-    known = [amount for amount in amounts if amount is not None]
-    if not known or summary.currency is None:
+    for number, line in enumerate(answer.lines, start=1):
+        yield f"total of line {number}:", line.total
+    named = (("tax", summary.taxes), ("discount", summary.discounts), ("charge", summary.charges))
+    for name, parts in named:
+        for part in parts or ():
+            yield name, part.amount
+    for name in ("subtotal", "grand_total", "amount_paid", "rounding", "amount_due"):
+        yield name, getattr(summary, name)
+
+
+def _decimals(answer: Answer, _: _Sums) -> Verdict:
+    currency = answer.summary.currency
+    known = [(name, amount) for name, amount in _amounts(answer) if amount is not None]
+    if not known or currency is None:
         return missing("currency" if known else "amounts")
-    unit = minor_unit(summary.currency)
-    too_fine = [str(amount) for amount in known if amount % unit]
-    more = f"more than {minor_digits(summary.currency)} decimals ({summary.currency})"
+    unit = minor_unit(currency)
+    too_fine = [f"{name} {amount}" for name, amount in known if amount % unit]
+    more = f"more than {minor_digits(currency)} decimals ({currency})"
     return ("fail", f"{', '.join(too_fine)} with {more}") if too_fine else ("pass", f"none of {len(known)} has {more}")
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from erniekit_adapter.invoice.dates import DateOrder
 from erniekit_adapter.project.section import FilePath, Ratio, Section
 from erniekit_adapter.project.table_source import TableSource
 from erniekit_adapter.project.toolkit_sections import (
@@ -47,20 +48,50 @@ class DatasetSection(Section):
     max_samples: int | None = Field(None, ge=1, description="train on at most so many documents, by a seeded choice")
 
 
+Labels = Annotated[
+    dict[str, str], Field(description="a name of yours → the field that it is: {Lieferant: vendor_name}")
+]
+Reviewed = Annotated[bool, Field(description="true: people confirmed this file, so output of models in it is truth")]
+StatedCurrency = Annotated[
+    str | None,
+    Field(
+        pattern="^[A-Z]{3}$",
+        description="of amounts without one (ISO 4217): with IDR, a total of 33,000 is thirty-three thousand",
+    ),
+]
+
+
 class ActiveLearningSource(Section):
     """A file of logged corrections, one JSON object a line."""
 
     kind: Literal["active_learning"]
     path: FilePath
+    reviewed: Reviewed = False
 
 
 class ManifestSource(Section):
-    """A manifest of documents; folders default to the manifest's own."""
+    """A manifest of documents; paths in it are looked for beside it, then in these folders."""
 
     kind: Literal["manifest"]
     path: FilePath
+    root: FilePath | None = None
     images_dir: FilePath | None = None
     ground_truth_dir: FilePath | None = None
+    reviewed: Reviewed = False
+    complete: bool = Field(False, description="true: the answers state every field, so a missing one is an error")
+    labels: Labels = Field(default_factory=dict)
+    currency: StatedCurrency = None
+
+
+class AnnotationsSource(Section):
+    """Annotations of pages: a Label Studio export, CORD, SROIE, FUNSD, WildReceipt, or a folder of models' output."""
+
+    kind: Literal["annotations"]
+    path: FilePath
+    root: FilePath | None = None
+    reviewed: Reviewed = False
+    labels: Labels = Field(default_factory=dict)
+    currency: StatedCurrency = None
 
 
 class LinesSource(Section):
@@ -77,7 +108,7 @@ class EInvoiceSource(Section):
     path: FilePath
 
 
-AnySource = ActiveLearningSource | ManifestSource | LinesSource | EInvoiceSource | TableSource
+AnySource = ActiveLearningSource | ManifestSource | AnnotationsSource | LinesSource | EInvoiceSource | TableSource
 Source = Annotated[AnySource, Field(discriminator="kind")]
 
 
@@ -133,6 +164,7 @@ class DataSection(Section):
     preference: bool = Field(False, description="also write what the model said and what it became, for DPO")
     format: DataFormat = "erniekit"
     ocr: Literal["none", "rapidocr"] = Field("none", description="reads pages that came without OCR")
+    date_order: DateOrder | None = Field(None, description="how 03/04/2025 and 03.04.25 are meant; refused without it")
     engine: Literal["local", "ray"] = "local"
     workers: int | None = Field(
         None, ge=1, le=1024, description="processes, one for each core where it is not given; on Ray, shards at a time"

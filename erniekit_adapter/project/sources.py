@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from erniekit_adapter.errors import Problem
-from erniekit_adapter.project.schema import AnySource, EInvoiceSource, Project
+from erniekit_adapter.project.schema import AnnotationsSource, AnySource, EInvoiceSource, Project
 from erniekit_adapter.project.table_source import TableSource
 
 
 def unusable_source(source: AnySource) -> str | None:
-    """What is wrong with a source's path: e-invoices may be a folder, everything else is a file."""
+    """What is wrong with a source's path: e-invoices and annotations may be a folder, everything else is a file."""
     path = source.path
-    if path.is_file() or (path.is_dir() and isinstance(source, EInvoiceSource)):
+    if path.is_file() or (path.is_dir() and isinstance(source, (EInvoiceSource, AnnotationsSource))):
         return None
     return "is no regular file" if path.exists() else "no such file"
 

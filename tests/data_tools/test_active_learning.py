@@ -44,9 +44,7 @@ def test_corrected_lines_are_read_with_their_other_names(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"colour": "red"}, "colour: no such field"),
         ({"grand_total": "a lot"}, "grand_total: 'a lot' is not an amount"),
-        ({"line_items": [{"colour": "red"}]}, "line_items[0].colour"),
         ({"line_items": "none"}, "line_items: 'none'"),
         ({"total": 1, "grand_total": 2}, "grand_total: given twice, 1 and 2"),
         ({"vendor_name": {"a": 1}}, 'vendor_name: {"a":1} is no text'),
@@ -59,10 +57,14 @@ def test_what_cannot_be_mapped_is_listed(tmp_path: Path, fields: dict[str, Any],
     assert named in found.reason
 
 
-def test_every_field_without_a_place_is_listed_at_once(tmp_path: Path) -> None:
-    assert {"colour", "size"} <= set(
-        read_rejection(tmp_path, flat_correction(colour=1, size=2)).reason.replace(":", "").split()
-    )
+def test_every_key_without_a_place_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    found = read_record(tmp_path, flat_correction(colour=1, size=2, line_items=[{"desc": "Stuhl", "colour": "red"}]))
+    assert found.unused_keys == ("correction.colour", "correction.size", "correction.line_items[].colour")
+
+
+def test_a_correction_of_nothing_that_an_answer_holds_is_rejected(tmp_path: Path) -> None:
+    found = read_rejection(tmp_path, flat_correction() | {"correction": {"colour": "red"}})
+    assert (found.gate, found.reason) == ("canonical", 'correction: {"colour":"red"} holds no field')
 
 
 def test_an_automatic_log_is_never_truth(tmp_path: Path) -> None:
@@ -101,7 +103,7 @@ def test_digits_stay_as_they_were_written(tmp_path: Path) -> None:
     assert str(found.answer.summary.subtotal) == "100.00"
 
 
-@pytest.mark.parametrize("written", ["not json", "[]", "{}", '{"structured_data":{"vendor":1}}', "7", None, 5, "\\"])
+@pytest.mark.parametrize("written", ["not json", "[]", "{}", '{"structured_data":{"colour":1}}', "7", None, 5, "\\"])
 def test_a_corrected_output_that_is_no_answer_is_rejected(tmp_path: Path, written: Any) -> None:
     value = correction(corrected_output=written, completion=written)
     assert read_rejection(tmp_path, value).gate == "canonical"
@@ -123,7 +125,7 @@ def test_an_image_in_the_log_s_folder_goes_along(tmp_path: Path) -> None:
     assert found.images == (tmp_path / "page.png",)
 
 
-@pytest.mark.parametrize("image", ["../../etc/passwd", "/etc/passwd", "https://a.example/x.png", "gone.png", 5, "a\0b"])
+@pytest.mark.parametrize("image", ["../../etc/passwd", "/etc/passwd", "https://a.example/x.png", "gone.png", 5])
 def test_an_image_elsewhere_is_never_opened(tmp_path: Path, image: Any) -> None:
     assert read_record(tmp_path, correction(metadata={"image_path": image})).images == ()
 

@@ -179,7 +179,8 @@ def test_a_pdf_of_other_pages_than_the_manifest_lists_is_refused(tmp_path: Path)
     (tmp_path / "a.pdf").write_bytes(text_pdf([(50, 700, 10, "Acme GmbH")], [(50, 700, 10, "Seite 2")]))
     truth = write_json(tmp_path / "truth.json", ground_truth()).name
     entry = {"invoice_id": "RE-1", "pdf_path": "a.pdf", "ground_truth_path": truth, "page_num": 1}
-    two_pages = [{**entry, "invoice_id": "RE-2"}, {**entry, "invoice_id": "RE-2", "page_num": 2}]
+    other = {**entry, "invoice_id": "RE-2", "ground_truth_path": write_json(tmp_path / "2.json", ground_truth()).name}
+    two_pages = [other, {**other, "page_num": 2}]
     found = built(tmp_path, manifest(tmp_path, entry, *two_pages))
     assert found.by_gate == {"image": 1}
     assert "a.pdf has 2 pages, and the source lists 1" in found.first_reasons["image"]

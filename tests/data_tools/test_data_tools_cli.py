@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from data_examples import automatic_log, correction, numbered, write_lines
+from logged_examples import logged
 
 from data_tools.cli import main
 from data_tools.synthesize.writing import write_corpus
@@ -94,12 +95,44 @@ def test_prepare_of_a_manifest_takes_its_folders(monkeypatch: pytest.MonkeyPatch
         ("--active-learning-file", "a.jsonl", "--images-dir", "images"),
         ("--active-learning-file", "gone.jsonl"),
         ("--active-learning-file", "gone.jsonl", "--arithmetic", "maybe"),
+        ("--active-learning-file", "gone.jsonl", "--ocr", "tesseract"),
     ],
 )
 def test_wrong_usage_of_prepare_exits_with_two(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     assert run(monkeypatch, "prepare", *arguments, "--output", tmp_path / "lines.jsonl") == 2
+
+
+@pytest.mark.parametrize(
+    ("installed", "option", "engine"),
+    [
+        (True, (), "rapidocr"),
+        (False, (), "none"),
+        (True, ("--ocr", "none"), "none"),
+        (False, ("--ocr", "rapidocr"), "rapidocr"),
+    ],
+)
+def test_prepare_reads_pages_with_the_engine_that_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    log: Path,
+    installed: bool,
+    option: tuple[str, ...],
+    engine: str,
+) -> None:
+    monkeypatch.setattr("data_tools.cli.find_spec", lambda name: object() if installed else None)
+    output = tmp_path / "lines.jsonl"
+    assert run(monkeypatch, "prepare", "--active-learning-file", log, *option, "--output", output) == 0
+    assert json.loads((tmp_path / "lines.jsonl.manifest.json").read_text())["settings"]["ocr"] == engine
+
+
+def test_prepare_takes_a_log_that_people_confirmed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    log, output = tmp_path / "log.jsonl", tmp_path / "lines.jsonl"
+    line = logged("5")
+    write_lines(log, [line])
+    assert run(monkeypatch, "prepare", "--active-learning-file", log, "--output", output) == 1
+    assert run(monkeypatch, "prepare", "--active-learning-file", log, "--reviewed", "--output", output) == 0
 
 
 def test_rejected_lists_what_a_gate_refused(

@@ -120,3 +120,8 @@ def test_what_the_toolkit_would_skip_is_refused(request_text: str, answer_text: 
 def test_gates_that_keep_falsehoods_out_and_the_toolkit_running_cannot_be_set(gate: str) -> None:
     assert gate not in GatesSection.model_fields
     assert Verdicts(GatesSection()).level(gate) == "error"
+
+
+def test_an_amount_with_too_many_decimals_is_named_as_the_cause_and_nothing_else() -> None:
+    found = judged(record(answer=read_answer(answer(subtotal="100.005")))).refused
+    assert found == ("arithmetic", "BR-DEC: subtotal 100.005 with more than 2 decimals (EUR)")

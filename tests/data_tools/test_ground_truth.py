@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 from data_examples import answer, ground_truth
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_tools.sources.ground_truth import read_ground_truth
 from erniekit_adapter.invoice.answer import Answer
 
 
 def read(truth: Any) -> Answer:
-    return read_ground_truth(truth)[0]
+    return read_ground_truth(truth).answer
 
 
 def item(quantity: Any, unit_price: Any, discount: Any = 0, tax_rate: Any = 19) -> dict[str, Any]:
@@ -80,6 +82,16 @@ def test_discounts_that_no_reading_explains_are_refused_with_every_sum() -> None
         read(truth)
 
 
+def test_a_total_with_too_many_decimals_is_named_as_the_cause() -> None:
+    with pytest.raises(ValueError, match=r"^subtotal: 189\.995 has more than 2 decimals \(EUR\)$"):
+        read(ground_truth(items=[item(2, 100, 5)], subtotal=Decimal("189.995")))
+
+
+def test_a_unit_price_may_have_more_decimals_than_its_currency() -> None:
+    truth = ground_truth(items=[item(3, Decimal("33.3333"))], subtotal=100)
+    assert totals(read(truth)) == [Decimal("100.00")]
+
+
 def test_discounts_with_two_readings_are_refused() -> None:
     # 50 and 150 less 10 each are 40 + 140, less 10 % each 45 + 135: 180 both times, with other line totals.
     items = [item(1, 50, 10), item(1, 150, 10)]
@@ -114,24 +126,24 @@ def test_several_rates_that_do_not_add_up_give_the_printed_tax_alone() -> None:
 
 
 def test_a_declared_fault_takes_the_totals_as_printed() -> None:
-    found, fault, _ = read_ground_truth(ground_truth(items=[item(2, 50, 7)], subtotal=555, fault="subtotal"))
-    assert fault == "subtotal"
-    assert found.summary.subtotal == 555
-    assert totals(found) == [Decimal("100.00")]
+    found = read_ground_truth(ground_truth(items=[item(2, 50, 7)], subtotal=555, fault="subtotal"))
+    assert found.fault == "subtotal"
+    assert found.answer.summary.subtotal == 555
+    assert totals(found.answer) == [Decimal("100.00")]
 
 
 @pytest.mark.parametrize("value", [None, False, ""])
 def test_an_empty_fault_declares_nothing(value: Any) -> None:
-    assert read_ground_truth(ground_truth(fault=value))[1] is None
+    assert read_ground_truth(ground_truth(fault=value)).fault is None
 
 
 def test_canonical_ground_truth_is_taken_as_it_is() -> None:
-    found, fault, unused = read_ground_truth({**answer(), "fault": "grand_total"})
-    assert (found.summary.grand_total, fault, unused) == (119, "grand_total", ())
+    found = read_ground_truth({**answer(), "fault": "grand_total"})
+    assert (found.answer.summary.grand_total, found.fault, found.unused_keys) == (119, "grand_total", ())
 
 
 def test_a_key_without_a_place_is_named() -> None:
-    assert read_ground_truth(ground_truth(warehouse="B7", hs_codes=["1"]))[2] == ("warehouse",)
+    assert read_ground_truth(ground_truth(warehouse="B7", hs_codes=["1"])).unused_keys == ("warehouse",)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +165,36 @@ def test_a_value_that_cannot_be_read_is_refused_by_its_name(changes: dict[str, A
 
 @pytest.mark.parametrize("value", [None, [], "text", {}, {"foo": 1}])
 def test_what_is_no_ground_truth_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"no ground truth|no object"):
+    with pytest.raises(ValueError, match=r"no ground truth|no object|no field|not JSON"):
         read(value)
+
+
+NAMES = [
+    "vendor", "vendor_name", "client", "items", "line_items", "invoice_id", "issue_date", "total", "tax", "taxes",
+    "tax_rate", "discount", "charges", "shipping", "financial_summary", "payment_terms", "document_type",
+    "structured_data", "vendor_block", "gt_parse", "address", "name", "quantity", "amount", "rate", "currency",
+    "language", "fault",
+]  # fmt: skip
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 500),
+    st.text(max_size=8),
+    st.sampled_from(["5.00", "19%", "2025-01-01", "EUR"]),
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(value=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=8))
+def test_any_object_is_an_answer_or_an_error(value: dict[str, Any]) -> None:
+    try:
+        assert read_ground_truth(value).answer
+    except ValueError as error:
+        assert str(error)  # noqa: PT017 - either is a right answer
 
 
 def test_text_amounts_and_dates_are_read() -> None:
@@ -167,3 +207,28 @@ def test_text_amounts_and_dates_are_read() -> None:
     )
     found = read(truth)
     assert (found.summary.subtotal, found.summary.grand_total) == (1100, 1309)
+
+
+def test_flat_fields_beside_a_generator_s_own_are_read() -> None:
+    truth = ground_truth(vendor="Acme GmbH", vendor_address="Weg 1, Berlin", payment_method="cash", warehouse="B7")
+    found = read_ground_truth(truth)
+    assert found.answer.structured_data.vendor_block
+    assert found.answer.structured_data.payment_terms
+    assert found.answer.structured_data.vendor_block.address == "Weg 1, Berlin"
+    assert found.answer.structured_data.payment_terms.payment_method == "cash"
+    assert found.unused_keys == ("warehouse",)
+
+
+def test_items_of_a_generator_may_have_other_names() -> None:
+    items = [{"desc": "Stuhl", "qty": 2, "price": 50, "vat_rate": 19, "colour": "red"}]
+    found = read_ground_truth(ground_truth(items=items))
+    (line,) = found.answer.lines
+    assert (line.description, line.quantity, line.unit_price, line.total) == ("Stuhl", 2, 50, 100)
+    assert found.unused_keys == ("items[].colour",)
+
+
+@pytest.mark.parametrize("key", ["total", "discount", "qty"])
+def test_a_key_that_is_used_is_not_reported(key: str) -> None:
+    line = {"description": "x", "unit_price": 50, "quantity": 2, "tax_rate": 19, "total": 100, "discount": 0}
+    line |= {"qty": line.pop("quantity")} if key == "qty" else {}
+    assert read_ground_truth(ground_truth(items=[line])).unused_keys == ()

@@ -52,6 +52,7 @@ def corpus(tmp_path: Path) -> Path:
     write_json(tmp_path / "truth/RE-1.json", ground_truth())
     write_json(tmp_path / "ocr/1.json", OCR)
     write_json(tmp_path / "ocr/2.json", ["page 2"])
+    (tmp_path / "ocr/broken.json").write_text("{")
     return tmp_path
 
 
@@ -81,9 +82,12 @@ def test_the_pages_of_one_invoice_are_one_record_in_order(corpus: Path) -> None:
     assert [image.name for image in found.images] == ["1.png", "2.png", "3.png"]
 
 
-def test_pages_that_share_a_ground_truth_are_one_record_whatever_their_ids(corpus: Path) -> None:
-    found = read_record(corpus, [row(1, invoice_id="RE-1_p1"), row(2, invoice_id="RE-1_p2")])
-    assert len(found.images) == 2
+def test_entries_that_share_a_truth_and_not_their_id_are_errors(corpus: Path) -> None:
+    found = read(corpus, [row(1, invoice_id="RE-1"), row(2, invoice_id="RE-2"), row(3, invoice_id="RE-1")])
+    assert [(type(reading), reading.line) for reading in found] == [(Rejection, 1), (Rejection, 2), (Rejection, 3)]
+    assert all(isinstance(reading, Rejection) and reading.gate == "source" for reading in found)
+    assert isinstance(found[0], Rejection)
+    assert "truth/RE-1.json' is the ground truth of 2 invoice ids, RE-1, RE-2" in found[0].reason
 
 
 def test_pages_without_numbers_are_taken_in_their_order(corpus: Path) -> None:
@@ -129,7 +133,7 @@ def test_ocr_alone_is_enough_for_a_text_model(corpus: Path) -> None:
         ({"image_path": "/etc/passwd"}, "image", "leaves the folder"),
         ({"image_path": "https://a.example/1.png"}, "image", "is a URL"),
         ({"image_path": "data:image/png;base64,AA"}, "image", "is a URL"),
-        ({"image_path": "a\0b"}, "image", "no usable path"),
+        ({"image_path": "a\0b"}, "source", "text that holds NUL"),
         ({"image_path": "x" * 5000}, "image", "no usable path"),
         ({"image_path": 7}, "image", "is no path"),
         ({"image_path": None}, "image", "no image_path and no pdf_path"),
@@ -137,7 +141,8 @@ def test_ocr_alone_is_enough_for_a_text_model(corpus: Path) -> None:
         ({"ground_truth_path": "../x.json"}, "source", "leaves the folder"),
         ({"ground_truth_path": None}, "source", "no ground_truth_path"),
         ({"ocr_path": "ocr/gone.json"}, "source", "OCR"),
-        ({"ocr_path": "images/1.png"}, "source", "OCR: not JSON"),
+        ({"ocr_path": "truth"}, "source", "OCR: 'truth': no such file; tried"),
+        ({"ocr_path": "ocr/broken.json"}, "source", "OCR: not JSON"),
         ({"page_num": "one"}, "source", "no whole number"),
     ],
 )

@@ -1,0 +1,63 @@
+"""Amounts that a source writes with one separator: what settles whether 1,234 has three decimals."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from erniekit_adapter.invoice.money import minor_digits, parse_amount, round_to_minor_unit
+
+_ONE_SEPARATOR = re.compile(r"(?<![\d.,])(\d{1,3})([.,])(\d{3})(?![\d.,])")
+_MOST_DECIMALS = 2
+_MULTIPLICATION = "xX×*"
+
+
+def read_total(value: object, currency: str | None = None) -> Decimal:
+    """Read a total, which has no more decimals than its currency: in EUR or IDR, 33,000 is thirty-three thousand.
+
+    Raises:
+        ValueError: no amount, or one with two readings and no currency that settles it.
+    """
+    try:
+        return parse_amount(value)
+    except ValueError:
+        if currency is None or minor_digits(currency) > _MOST_DECIMALS or (whole := _as_thousands(value)) is None:
+            raise
+        return parse_amount(whole)
+
+
+def read_price(value: object, currency: str | None, quantity: Decimal | None, total: Decimal | None) -> Decimal:
+    """Read a unit price, which may have more decimals than its currency: of two readings, the one that gives the total.
+
+    Raises:
+        ValueError: no amount, or one with two readings of which not exactly one gives the line's total.
+    """
+    try:
+        return parse_amount(value)
+    except ValueError:
+        if (whole := _as_thousands(value)) is None or quantity is None or total is None:
+            raise
+        fine = parse_amount(_ONE_SEPARATOR.sub(r"\1.\g<3>0", str(value)))
+        readings = [parse_amount(whole), fine.quantize(Decimal("0.001"))]
+        fitting = [price for price in readings if round_to_minor_unit(price * quantity, currency) == total]
+        if len(fitting) != 1:
+            raise
+        return fitting[0]
+
+
+def read_quantity(value: object) -> Decimal:
+    """Read a quantity, also with the sign of multiplication beside it: `2 x`, `x2`.
+
+    Raises:
+        ValueError: no number, or an ambiguous one.
+    """
+    if isinstance(value, str):
+        value = value.strip().strip(_MULTIPLICATION).strip()
+    return parse_amount(value)
+
+
+def _as_thousands(value: object) -> str | None:
+    """The text without its one separator; None where there is none that could part thousands."""
+    if not isinstance(value, str) or not _ONE_SEPARATOR.search(value):
+        return None
+    return _ONE_SEPARATOR.sub(r"\1\3", value)

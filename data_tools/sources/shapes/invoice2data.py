@@ -1,0 +1,62 @@
+"""Results of invoice2data: a list of invoices with `issuer`, `amount` and `date`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data_tools.sources.shapes.shape import Gathered, Shape, mapped
+from data_tools.sources.truth import ReadSettings, Truth
+
+NAME = "invoice2data"
+_FIELDS = {
+    "issuer": "vendor_name",
+    "amount": "grand_total",
+    "amount_untaxed": "subtotal",
+    "amount_tax": "tax_amount",
+    "date": "invoice_date",
+    "date_due": "due_date",
+    "invoice_number": "invoice_number",
+    "currency": "currency",
+}
+_LINE = {
+    "name": "description",
+    "qty": "quantity",
+    "price_unit": "unit_price",
+    "price_subtotal": "total",
+}
+# What the template is called.
+_ABOUT = frozenset({"desc", "template_name", "template"})
+
+
+def _matches(value: Any) -> bool:
+    item = value[0] if isinstance(value, list) and value else value
+    return isinstance(item, dict) and "issuer" in item and bool(item.keys() & {"amount", "amount_untaxed"})
+
+
+def _read(value: Any, settings: ReadSettings) -> Truth:
+    items = value if isinstance(value, list) else [value]
+    if len(items) != 1:
+        raise ValueError(f"{NAME}: {len(items)} results in one file, expected that of one document")
+    found = Gathered()
+    for key, part in items[0].items():
+        if name := _FIELDS.get(key):
+            found.put(name, part, key)
+        elif key == "lines" and isinstance(part, list):
+            for line in part:
+                _add_line(line, found)
+        elif key in settings.labels and not isinstance(part, (list, dict)):
+            found.put(settings.labels[key], part, key)
+        elif key not in _ABOUT:
+            # Templates name fields as they like: vat is a number of the vendor here, and a tax elsewhere.
+            found.skip(key, part)
+    return found.truth(NAME, settings, model=NAME)
+
+
+def _add_line(line: Any, found: Gathered) -> None:
+    if not isinstance(line, dict):
+        raise ValueError(f"{NAME}: a line that is no object")
+    others = {key: part for key, part in line.items() if key not in _LINE}
+    found.lines.append({**mapped(line, _LINE), **others})
+
+
+INVOICE2DATA = Shape(NAME, _matches, _read, model=NAME)
