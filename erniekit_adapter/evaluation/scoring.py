@@ -11,7 +11,7 @@ from decimal import Decimal
 from pydantic import BaseModel
 
 from erniekit_adapter.invoice import rules
-from erniekit_adapter.invoice.answer import Answer, Discount, LineItem, Tax
+from erniekit_adapter.invoice.answer import Answer, Charge, Discount, LineItem, Tax
 from erniekit_adapter.invoice.parsing import parse_answer
 
 Value = str | Decimal | date | bool
@@ -20,12 +20,14 @@ Row = tuple[Value | None, ...]
 LINE_ITEMS = "line_items"
 _TAXES = "financial_summary.taxes"
 _DISCOUNTS = "financial_summary.discounts"
+_CHARGES = "financial_summary.charges"
+_DOCUMENT_TYPE = "document_type"
 _BLOCKS = ("vendor_block", "client_info", "financial_summary", "payment_terms")
 # How sure the model says it is stands on no page: not a field to be found.
 _UNSCORED = "confidence"
 _COLUMNS = {
     table: tuple(name for name in part.model_fields if name != _UNSCORED)
-    for table, part in ((LINE_ITEMS, LineItem), (_TAXES, Tax), (_DISCOUNTS, Discount))
+    for table, part in ((LINE_ITEMS, LineItem), (_TAXES, Tax), (_DISCOUNTS, Discount), (_CHARGES, Charge))
 }
 
 
@@ -164,6 +166,9 @@ def _fields(answer: Answer | None) -> dict[str, Value]:
     found: dict[str, Value] = {}
     if answer is None:
         return found
+    # An answer without a type is one of an invoice.
+    if answer.structured_data.document_type not in (None, "invoice"):
+        found[_DOCUMENT_TYPE] = answer.structured_data.document_type
     for block in _BLOCKS:
         for name, value in getattr(answer.structured_data, block) or ():
             path = f"{block}.{name}"
@@ -180,6 +185,7 @@ def _tables(answer: Answer | None) -> dict[str, list[Row]]:
         LINE_ITEMS: _rows(answer.lines),
         _TAXES: _rows(answer.summary.taxes or []),
         _DISCOUNTS: _rows(answer.summary.discounts or []),
+        _CHARGES: _rows(answer.summary.charges or []),
     }
 
 

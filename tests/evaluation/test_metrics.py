@@ -276,6 +276,26 @@ def test_tax_and_discount_rows_are_paired_and_count_as_fields() -> None:
     assert score.line_cell_counts == Counts()
 
 
+def test_charges_payments_and_the_document_type_count_as_fields() -> None:
+    paid = {"charges": [{"description": "Freight", "amount": 5}], "amount_paid": 10, "amount_due": 95}
+    credit_note = answer(document_type="credit_note", financial_summary=paid)
+    score = score_sample(credit_note, as_text(credit_note))
+    assert score.fields == dict.fromkeys(
+        (
+            "document_type",
+            "financial_summary.amount_due",
+            "financial_summary.amount_paid",
+            "financial_summary.charges.amount",
+            "financial_summary.charges.description",
+        ),
+        Counts(1, 0, 0),
+    )
+
+
+def test_an_answer_without_a_document_type_is_an_invoice() -> None:
+    assert score_sample(answer(), as_text(answer(document_type="invoice"))).fields == {}
+
+
 def test_an_empty_set_is_an_error() -> None:
     with pytest.raises(AdapterError, match="no sample to score"):
         summarize([])
