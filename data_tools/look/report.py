@@ -156,15 +156,14 @@ def _verdicts(manifest: DataManifest) -> list[dict[str, Any]]:
     """Return the verdicts on the accepted documents of each source, with the rules that the invalid ones fail."""
     rows = []
     for source in manifest.inputs:
-        counts = dict(source.get("verdicts", {}))
+        counts = source.get("verdicts", {})
         failed = sorted(source.get("failed_rules", {}).items(), key=lambda item: (-item[1], item[0]))
         rows.append(
             {
                 "path": source.get("path", ""),
                 "parts": [
-                    (_VERDICT_STYLES[name], name, count, _percent(count, source.get("accepted", 0)))
-                    for name, count in counts.items()
-                    if name in _VERDICT_STYLES
+                    (style, counts.get(name, 0), _percent(counts.get(name, 0), source.get("accepted", 0)))
+                    for name, style in _VERDICT_STYLES.items()
                 ],
                 "failed": _cut(", ".join(f"{rule} {count}" for rule, count in failed)),
             }

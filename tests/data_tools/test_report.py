@@ -77,6 +77,16 @@ def test_the_summary_adds_up(log_dir: Path) -> None:
     assert "written 10 (27.8 %)" in page.text
 
 
+def test_verdicts_are_shown_by_source_in_a_fixed_order(log_dir: Path) -> None:
+    manifest = read_json(log_dir / "manifest.json")
+    manifest["inputs"][0] |= {
+        "accepted": 10, "verdicts": {"valid": 6, "invalid": 3, "not checkable": 1}, "failed_rules": {"BR-CO-15": 3},
+    }  # fmt: skip
+    change_manifest(log_dir, inputs=manifest["inputs"])
+    text = "".join(report(log_dir).text.split())
+    assert "log.jsonl6(60.0%)3(30.0%)1(10.0%)BR-CO-153" in text
+
+
 def test_every_split_task_and_language_is_counted(page: Page) -> None:
     for name in ("train", "eval", "test", "analysis", "extraction", "validation", "de"):
         assert f"\n{name}" in page.text
