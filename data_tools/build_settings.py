@@ -21,6 +21,7 @@ class BuildSettings:
         seed: of splits, of the choice of documents, of tasks, wordings and faults.
         group_by: what stays on one side of a split: a document, or all documents of a vendor.
         gates: what a finding of each gate does.
+        min_visible_share: share of a truth's values, 0 to 1, that its page has to print.
         tasks: weight of each task.
         wordings: how many wordings of a request are used, from 1.
         fault_share: share of validation lines, 0 to 1, that get a fault injected.
@@ -38,6 +39,7 @@ class BuildSettings:
     seed: int = 42
     group_by: Literal["document", "vendor"] = "document"
     gates: GatesSection = field(default_factory=GatesSection)
+    min_visible_share: float = 0.5
     tasks: TasksSection = field(default_factory=TasksSection)
     wordings: int = 1
     fault_share: float = 0.5
@@ -88,6 +90,7 @@ def settings_of(project: Project) -> BuildSettings:
         seed=data.seed,
         group_by=data.group_by,
         gates=data.gates,
+        min_visible_share=data.min_visible_share,
         tasks=data.tasks,
         wordings=data.wordings,
         fault_share=data.fault_share,

@@ -27,10 +27,11 @@ class DocumentRecord:
         request: the request word for word, of ready-made lines only.
         declared_fault: why the printed amounts do not add up, where the source says that they must not.
         unused_keys: keys of the source that have no place in a record, to be named in the manifest.
-        pdf: the file whose pages are the document's, where no images of them are given.
+        pdf: the file whose pages are the document's; beside images it supplies their text if they come without OCR.
         page_count: how many pages the source says that the PDF has; None where it does not say.
         language: what the source says the page is written in, as ISO 639-1: `de`.
         augmented: a copy of a page that was made to look different on purpose.
+        turns: by how many degrees, counter-clockwise, each page had to be turned to be upright; empty if none had to.
         model_output: what a model had said before a person corrected it, in any form of a log; None where unknown.
         complete: the source claims to state every field of the document: then a missing required field is an error.
         findings: results of the source's own rules on the complete document; None if it has none.
@@ -54,6 +55,7 @@ class DocumentRecord:
     model_output: Any = None
     complete: bool = False
     findings: tuple[Finding, ...] | None = None
+    turns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

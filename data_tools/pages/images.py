@@ -1,7 +1,8 @@
 """The image gate: is a file a page that a model can be shown, and do two files show the same page?
 
 Files are hostile until they are decoded: size, format, frames and pixels are checked before a pixel is read, and no
-parser runs but those of the three formats that toolkits, services and chat endpoints all take.
+parser runs but those of the three formats that toolkits, services and chat endpoints all take. A TIFF becomes PNG pages
+first, in a process of its own (tiff.py).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ MAX_ASPECT = 200
 NEAR_DISTANCE = 0.16
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
-_ACCEPTED = "PNG, JPEG and WebP are accepted"
+_ACCEPTED = "PNG, JPEG, WebP and TIFF are accepted"
 _OTHER_FORMATS = {b"II*\0": "a TIFF", b"MM\0*": "a TIFF", b"GIF8": "a GIF", b"%PDF": "a PDF", b"BM": "a BMP"}
 # The modes that convert to 8-bit colour as they look; 16-bit grey would become white.
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
@@ -43,6 +44,7 @@ _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 _MAX_JPEG_SCANS = 64
 _EXIF_ORIENTATION = 0x0112
 _LYING_ON_ITS_SIDE = range(5, 9)
+_TURNED = range(2, 9)
 
 _COLUMNS, _ROWS = 48, 64
 _SMALL_PX = (256, 352)
@@ -120,6 +122,43 @@ def decode(content: bytes, max_side_px: int) -> Image:
         return page
 
 
+def is_turned(content: bytes) -> bool:
+    """Whether an image is upright only if its EXIF orientation is followed, which toolkits may ignore.
+
+    Raises:
+        ValueError: no page that a model can be shown.
+    """
+    with _opened(content) as image:
+        return _orientation(image) in _TURNED
+
+
+def upright_png(content: bytes, turn: int = 0) -> bytes:
+    """The page as a PNG that is upright without any header, grey if it has no colour.
+
+    Args:
+        content: a PNG, JPEG or WebP.
+        turn: degrees, counter-clockwise, by which the page is turned after its EXIF orientation: 0, 90, 180 or 270.
+
+    Raises:
+        ValueError: no page that a model can be shown.
+    """
+    with _opened(content) as image:
+        image.load()
+        _check_opaque(image)
+        page = _upright(image, "L" if image.mode in ("1", "L", "LA") else "RGB")
+    written = io.BytesIO()
+    turned(page, turn).save(written, "PNG")
+    return written.getvalue()
+
+
+def turned(page: Image, turn: int) -> Image:
+    """A page turned counter-clockwise by 0, 90, 180 or 270 degrees."""
+    from PIL.Image import Transpose
+
+    ways = {90: Transpose.ROTATE_90, 180: Transpose.ROTATE_180, 270: Transpose.ROTATE_270}
+    return page.transpose(ways[turn]) if turn else page
+
+
 def near(a: bytes, b: bytes) -> bool:
     """Whether two perceptual hashes are of one page, as far as can be seen without reading it.
 
@@ -142,7 +181,7 @@ def _opened(content: bytes) -> Iterator[Image]:
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                _check_header(image, content)
+                check_header(image, content)
                 if image.format == "PNG":
                     # Checksums, which decoding alone does not look at.
                     Image.open(io.BytesIO(content), formats=_FORMATS).verify()
@@ -158,7 +197,17 @@ def _opened(content: bytes) -> Iterator[Image]:
             raise ValueError(f"broken or cut off: {error or type(error).__name__}"[:300]) from error
 
 
-def _check_header(image: Image, content: bytes) -> None:
+def check_header(image: Image, content: bytes, *, with_frames: bool = False) -> None:
+    """Check what an image's header promises, before a pixel is read.
+
+    Args:
+        image: opened and not decoded.
+        content: the whole file.
+        with_frames: whether it may hold several images.
+
+    Raises:
+        ValueError: no page that a model can be shown, with the reason.
+    """
     width_px, height_px = image.size
     size = f"{width_px:,} × {height_px:,} pixels"
     if width_px * height_px > MAX_PIXELS:
@@ -167,7 +216,7 @@ def _check_header(image: Image, content: bytes) -> None:
         raise _RefusedError(f"{size}: a page has at least {MIN_SIDE_PX} on each side")
     if max(width_px, height_px) > MAX_ASPECT * min(width_px, height_px):
         raise _RefusedError(f"{size}: a strip that is more than {MAX_ASPECT} times as long as wide")
-    if (frames := getattr(image, "n_frames", 1)) > 1:
+    if not with_frames and (frames := getattr(image, "n_frames", 1)) > 1:
         raise _RefusedError(f"holds {frames} images: give each page a file of its own")
     if image.mode not in _MODES:
         raise _RefusedError(f"its pixels are of the kind {image.mode}: save it with 8 bits a channel")

@@ -24,7 +24,7 @@ import orjson
 
 from erniekit_adapter.errors import AdapterError, fail
 
-Operation = Literal["text_layer", "render_pages", "read_attachments"]
+Operation = Literal["text_layer", "render_pages", "read_attachments", "tiff_pages"]
 # What reading a PDF may take: processor time, to which each page that is drawn adds a little, and address space.
 CPU_S = 30
 MEMORY_BYTES = 3 * 1024**3 // 2
@@ -63,12 +63,14 @@ def read_apart(operation: Operation, raw: bytes, **settings: int) -> Iterator[by
                 yield part
             return
         except (OSError, EOFError) as error:
+            name = "TIFF" if operation == "tiff_pages" else "PDF"
             took_too_long = reader.end() == -signal.SIGXCPU or isinstance(error, TimeoutError)
             if took_too_long:
-                raise ValueError(f"a PDF that takes more than {CPU_S} s to read") from error
+                raise ValueError(f"a {name} that takes more than {CPU_S} s to read") from error
             if is_new:
                 memory = f"{MEMORY_BYTES / 1024**3:.1f} GiB"
-                raise ValueError(f"a PDF that takes more than {memory} to read, or that breaks PDFium") from error
+                breaks = "breaks its decoder" if name == "TIFF" else "breaks PDFium"
+                raise ValueError(f"a {name} that takes more than {memory} to read, or that {breaks}") from error
         finally:
             _put_back(reader)
 

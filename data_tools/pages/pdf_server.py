@@ -20,6 +20,7 @@ import orjson
 
 from data_tools.pages.pdf_content import draw_pages, read_text, unpack_attachments
 from data_tools.pages.pdf_process import END, PART, READY, REFUSED, receive_frame, send_frame
+from data_tools.pages.tiff_content import split_tiff
 
 # After so many PDFs, or one that took so much memory, it ends, and a new process goes on.
 _MAX_PDFS = 500
@@ -85,14 +86,15 @@ def _read(connection: socket.socket, raw: bytes, asked: bytes, cpu_s: int) -> No
     try:
         for number, part in enumerate(_OPERATIONS[operation](raw, **settings), start=1):
             send_frame(connection, PART, part)
-            if operation == "render_pages":
+            if operation in ("render_pages", "tiff_pages"):
                 _limit(resource.RLIMIT_CPU, most_s + number * _CPU_FOR_A_PAGE_S)
     except MemoryError:
         raise
     except ValueError as error:
         send_frame(connection, REFUSED, str(error).encode(errors="replace"))
     except Exception as error:
-        send_frame(connection, REFUSED, f"a PDF that cannot be read: {error!r}".encode(errors="replace"))
+        name = "TIFF" if operation == "tiff_pages" else "PDF"
+        send_frame(connection, REFUSED, f"a {name} that cannot be read: {error!r}".encode(errors="replace"))
     else:
         send_frame(connection, END)
 
@@ -123,6 +125,7 @@ _OPERATIONS: dict[str, Callable[..., Iterator[bytes]]] = {
     "text_layer": _text_layer,
     "render_pages": draw_pages,
     "read_attachments": _attachments,
+    "tiff_pages": split_tiff,
 }
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ import orjson
 
 from data_tools.build_settings import BuildSettings
 from data_tools.pairs.faults import inject_fault
+from data_tools.pairs.looking import look_for_values
 from data_tools.pairs.personal import mask_value
-from data_tools.pairs.visible import drop_unseen, page_text
 from data_tools.records import DocumentRecord, Reading, Rejection
 from erniekit_adapter.invoice import jsontext, rules
 from erniekit_adapter.invoice.answer import as_json, read_answer
@@ -72,6 +71,7 @@ class Shown:
         masked: kinds of personal data that were masked.
         said: hash of the data, however its amounts are spelt.
         read: hash of what there is to read: the OCR, or the request of a ready-made line.
+        mismatch: why page and answer are of two documents; None if nothing speaks against one.
     """
 
     ocr: Any
@@ -84,6 +84,7 @@ class Shown:
     masked: tuple[str, ...]
     said: bytes
     read: bytes
+    mismatch: str | None = None
 
 
 def show(record: DocumentRecord, findings: tuple[rules.Finding, ...], settings: BuildSettings) -> Shown:
@@ -105,20 +106,27 @@ def show(record: DocumentRecord, findings: tuple[rules.Finding, ...], settings: 
     masked: tuple[str, ...] = ()
     if settings.gates.personal == "mask":
         data, ocr, request, masked = _masked(data, ocr, request)
-    unseen: tuple[str, ...] = ()
-    # A page that goes along as an image may show what its OCR missed.
-    with_image = settings.sees_pages and (record.images or record.pdf)
-    drops = settings.gates.visible == "error"
-    if settings.gates.visible != "off" and not with_image:
-        looked_at = {"structured_data": data if drops else copy.deepcopy(data)}
-        unseen = drop_unseen(looked_at, page_text(ocr if request is None else request))
+    looked = look_for_values(record, data, ocr, request, settings)
+    unseen, drops = looked.unseen, settings.gates.visible in ("error", "unchecked")
     shown_findings = None
     if (unseen and drops) or record.findings is not None:
         shown_findings = rules.check(read_answer({"structured_data": data}))
     read = jsontext.compose_parsed(ocr if request is None else request).encode()
     said = sha256(orjson.dumps(data, default=_plain_number)).digest()
     left_out, kept = (unseen, ()) if drops else ((), unseen)
-    return Shown(ocr, request, data, findings, shown_findings, left_out, kept, masked, said, sha256(read).digest())
+    return Shown(
+        ocr=ocr,
+        request=request,
+        data=data,
+        findings=findings,
+        shown_findings=shown_findings,
+        left_out=left_out,
+        unseen=kept,
+        masked=masked,
+        said=said,
+        read=sha256(read).digest(),
+        mismatch=looked.mismatch,
+    )
 
 
 def _masked(data: Any, ocr: Any, request: str | None) -> tuple[Any, Any, str | None, tuple[str, ...]]:

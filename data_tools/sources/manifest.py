@@ -21,7 +21,13 @@ from erniekit_adapter.invoice import jsontext
 # The newer manifest's key first, then the older one's.
 _IMAGE_KEYS = ("image_path", "image")
 _TRUTH_KEYS = ("ground_truth_path", "ground_truth")
-_USED = frozenset((*_IMAGE_KEYS, *_TRUTH_KEYS, "invoice_id", "ocr_path", "page_num", "is_augmented", "pdf_path"))
+# A larger number of pages is no number of pages.
+_MAX_PAGES = 1_000
+# How many pages the whole document has.
+_COUNT_KEYS = ("total_pages", "page_count", "num_pages")
+_USED = frozenset((
+    *_IMAGE_KEYS, *_TRUTH_KEYS, *_COUNT_KEYS, "invoice_id", "ocr_path", "page_num", "is_augmented", "pdf_path",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,12 @@ class Entry:
         return page if isinstance(page, int) and not isinstance(page, bool) else None
 
     @property
+    def page_total(self) -> int:
+        """How many pages it says that the document has; 0 if it does not say."""
+        total = _first(self.value, _COUNT_KEYS)
+        return total if isinstance(total, int) and not isinstance(total, bool) and 0 < total <= _MAX_PAGES else 0
+
+    @property
     def augmented(self) -> bool:
         """Whether the page is a copy that was made to look different."""
         return self.value.get("is_augmented") is True
@@ -75,11 +87,21 @@ class Entry:
 
 @dataclass(frozen=True)
 class Document:
-    """The pages of one invoice, or of one augmented copy of it."""
+    """The pages of one invoice, or of one augmented copy of it.
+
+    Attributes:
+        document_id: the invoice's id, with the copy's number behind it.
+        group: the invoice's id.
+        rows: its pages in order.
+        pages: numbers of all pages of the invoice, by any of its copies and by what the entries give as their number.
+        page_total: pages of its most complete copy without page numbers.
+    """
 
     document_id: str
     group: str
     rows: tuple[Entry, ...]
+    pages: frozenset[int] = frozenset()
+    page_total: int = 0
 
 
 class _RefusedError(Exception):
@@ -182,12 +204,31 @@ def _documents(rows: Sequence[Entry], name: str) -> list[Document]:
         group = next((identities[key] for key in keys if key in identities), fresh)
         identities.update({key: group for key in keys if key not in identities})
         parts[group, row.augmented].append(row)
+    copies = {(*part, place): copy for part, members in parts.items() for place, copy in enumerate(_copies(members), 1)}
+    pages = _pages_of_groups(copies)
     found = [
-        Document(f"{group}#augmented-{place}" if augmented else group, group, copy)
-        for (group, augmented), members in parts.items()
-        for place, copy in enumerate(_copies(members), start=1)
+        Document(f"{group}#augmented-{place}" if augmented else group, group, copy, *pages[group])
+        for (group, augmented, place), copy in copies.items()
     ]
     return sorted(found, key=lambda document: document.rows[0].number)
+
+
+def _pages_of_groups(
+    copies: dict[tuple[str, bool, int], tuple[Entry, ...]],
+) -> dict[str, tuple[frozenset[int], int]]:
+    """The page numbers of each invoice, and the pages of its longest copy without numbers."""
+    pages: dict[str, set[int]] = defaultdict(set)
+    totals: dict[str, int] = defaultdict(int)
+    for (group, _, _), rows in copies.items():
+        numbers = {row.page for row in rows if row.page is not None}
+        total = max(row.page_total for row in rows)
+        if numbers:
+            first = 0 if 0 in numbers else 1
+            pages[group] |= numbers | set(range(first, first + total))
+        else:
+            totals[group] = max(totals[group], len(rows), total)
+            pages[group] |= set()
+    return {group: (frozenset(numbers), totals[group]) for group, numbers in pages.items()}
 
 
 def _copies(rows: list[Entry]) -> list[tuple[Entry, ...]]:
@@ -222,12 +263,12 @@ class _Reader:
             _RefusedError: there is none, and why.
         """
         rows = self.document.rows
-        _check_pages(rows)
+        _check_pages(self.document)
         images = tuple(self.image(row) for row in rows if row.image is not None)
-        ocr = self.ocr()
-        pdf = None if images else self.pdf()
-        truth = self.truth()
+        truth, ocr = self.truth(), self.ocr()
         ocr = truth.ocr if ocr is None and len(rows) == 1 else ocr
+        # Beside images, a PDF supplies the text that is on them.
+        pdf = None if images and ocr is not None else self.pdf()
         if len(images) < len(rows) and (images or (ocr is None and pdf is None)):
             raise _RefusedError("image", f"{_keys(rows)}: no image_path and no pdf_path, and no ocr_path to do without")
         unused_keys = {key for row in rows for key in unused(row.value, _USED)}
@@ -308,14 +349,25 @@ def _keys(rows: Sequence[Entry]) -> str:
     return f"its keys are {shown(sorted({key for row in rows for key in row.value}))}"
 
 
-def _check_pages(rows: Sequence[Entry]) -> None:
-    """A missing page would leave the answer with lines that nobody can read."""
+def _check_pages(document: Document) -> None:
+    """A missing page would leave the answer with values that nobody can read: it is named."""
+    rows = document.rows
     for row in rows:
         if row.page is None and row.value.get("page_num") is not None:
             raise _RefusedError("source", f"page_num {shown(row.value['page_num'])} is no whole number")
     pages = [row.page for row in rows if row.page is not None]
     if not pages:
+        if len(rows) < document.page_total:
+            reason = f"{len(rows)} of {document.page_total} pages: list the others, or give each entry its page_num"
+            raise _RefusedError("image", reason)
         return
-    first = 0 if pages[0] == 0 else 1
-    if len(pages) < len(rows) or pages != list(range(first, first + len(pages))):
-        raise _RefusedError("image", f"pages {', '.join(map(str, pages))[:100]} of {len(rows)} listed: one is missing")
+    if len(pages) < len(rows):
+        raise _RefusedError("image", f"{len(rows) - len(pages)} of {len(rows)} entries have no page_num")
+    known = document.pages | set(pages)
+    first, last = (0 if 0 in known else 1), max(known)
+    missing = sorted(set(range(first, min(last, _MAX_PAGES) + 1)) - set(pages)) or [
+        page for page in pages if page < first
+    ]
+    if missing or last > _MAX_PAGES:
+        names = ", ".join(map(str, missing[:20]))
+        raise _RefusedError("image", f"page {names} of {last} is missing; listed: {', '.join(map(str, pages))[:100]}")

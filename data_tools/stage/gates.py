@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from data_tools.build_settings import BuildSettings
 from data_tools.lines.toolkit_check import toolkit_problem
 from data_tools.pairs.pairs import Pair
-from data_tools.pairs.visible import nothing_to_read
 from data_tools.records import DocumentRecord
+from data_tools.visibility import nothing_to_read
 from erniekit_adapter.invoice import rules
 from erniekit_adapter.project.schema import DataFormat, GatesSection
 
@@ -41,7 +41,8 @@ class Verdicts:
 
     def level(self, gate: str) -> str:
         """What a finding of a gate does: a gate that the project cannot set rejects."""
-        return str(vars(self.levels).get(gate, "error"))
+        level = str(vars(self.levels).get(gate, "error"))
+        return "error" if level == "unchecked" else level
 
     def note(self, gate: str, reason: str | None) -> bool:
         """Note a gate's finding, None where it has none; say whether it rejects the record."""
@@ -53,6 +54,13 @@ class Verdicts:
         else:
             self.warned.append((gate, reason[:2000]))
         return level == "error"
+
+    def note_unchecked(self, reason: str | None) -> bool:
+        """Note that a page's values cannot be looked for; say whether that rejects the record."""
+        if reason is None or self.levels.visible != "unchecked":
+            return self.note("visible", reason)
+        self.warned.append(("visible", f"unchecked: {reason}"[:2000]))
+        return False
 
 
 def reviewed(record: DocumentRecord) -> str | None:

@@ -20,6 +20,7 @@ from data_tools.lines.preference_lines import preference_line
 from data_tools.lines.preferences import make_preference
 from data_tools.lines.toolkit_check import preference_problem
 from data_tools.pages.images import PageImage
+from data_tools.pairs.looking import unchecked
 from data_tools.pairs.pairs import Pair, Shown, known_names, make_pair, plain_pair, show
 from data_tools.pairs.personal import mask_value
 from data_tools.records import DocumentRecord, Reading, Rejection
@@ -27,7 +28,7 @@ from data_tools.stage import documents
 from data_tools.stage.freed_memory import keep_freed_memory
 from data_tools.stage.gates import RESERVED_TOKENS, Verdicts, judge_pair, judge_record, something_to_read
 from data_tools.stage.hints import UNUSED_KEYS
-from data_tools.stage.record_pages import PageFolders, look_at_pages, page_files, with_ocr
+from data_tools.stage.record_pages import PageFolders, look_at_pages, page_files, with_ocr, with_single_pages
 from data_tools.stage.rows import KEY_BYTES, PLACE, DocumentVerdict, JudgedShard, Row, key_records, row_json
 from data_tools.stage.shards import Shard, read_shard
 from data_tools.stage.tokens import most_tokens, token_counter
@@ -123,6 +124,8 @@ class _Judgement:
         pages = self.pages()
         if pages is None or self.verdicts.note("visible", something_to_read(self.record, self.settings.form)):
             return self.rejected()
+        if self.verdicts.note_unchecked(unchecked(self.record, self.settings)):
+            return self.rejected()
         images, page_images = pages
         shown = self.shown(findings)
         if shown is None:
@@ -150,6 +153,7 @@ class _Judgement:
         images: tuple[Path, ...] = ()
         looked_at: tuple[PageImage, ...] = ()
         try:
+            self.record = with_single_pages(self.record, self.bench.pages)
             if self.settings.gates.image != "off":
                 looked_at = look_at_pages(self.record)
             self.record = with_ocr(self.record, self.settings, self.bench.pages)
@@ -165,6 +169,8 @@ class _Judgement:
             shown = show(self.record, findings, self.settings)
         except ValueError as error:
             self.verdicts.note("canonical", str(error))
+            return None
+        if self.verdicts.note("page_mismatch", shown.mismatch):
             return None
         if not shown.data:
             self.verdicts.note("visible", f"none of its values is on the page: {', '.join(shown.left_out)}")

@@ -1,22 +1,22 @@
-"""The pages of a record: whether they can be used, what they look like, and what stands on those without OCR."""
+"""The pages of a record: whether they can be used, which way up they are, and what is printed on those without OCR."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from data_tools.build_settings import BuildSettings
-from data_tools.pages.images import MAX_IMAGE_BYTES, PageImage, look_at
+from data_tools.pages.images import MAX_IMAGE_BYTES, PageImage, is_turned, look_at, upright_png
 from data_tools.pages.pdf import MAX_PDF_BYTES, render_pages, text_layer
-from data_tools.pairs.visible import nothing_to_read
+from data_tools.pages.tiff import is_tiff, tiff_pages
 from data_tools.records import DocumentRecord
+from data_tools.visibility import nothing_to_read
+from data_tools.visibility.boxes import lies_on_its_side
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import read_bytes, write_bytes
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,30 @@ class PageFolders:
     """Where pages are written.
 
     Attributes:
-        rendered: images of PDF pages, named by what they show; they belong to the lines.
+        rendered: images of PDF and TIFF pages and upright copies, named by their content; they belong to the lines.
         ocr_cache: what an engine has read, by image; it outlives the stage.
     """
 
     rendered: Path
     ocr_cache: Path
+
+
+def with_single_pages(record: DocumentRecord, folders: PageFolders) -> DocumentRecord:
+    """The record with each page of its TIFFs as a PNG, which every toolkit reads; others stay as they are.
+
+    Raises:
+        ValueError: a TIFF cannot be used; the message names it.
+    """
+    if not any(_is_tiff(image) for image in record.images):
+        return record
+    pages: list[Path] = []
+    for image in record.images:
+        try:
+            found = tiff_pages(_content(image, MAX_IMAGE_BYTES)) if _is_tiff(image) else None
+            pages += [image] if found is None else [_written(page, folders.rendered) for page in found]
+        except ValueError as error:
+            raise ValueError(f"{image.name}: {error}") from error
+    return replace(record, images=tuple(pages))
 
 
 def look_at_pages(record: DocumentRecord) -> tuple[PageImage, ...]:
@@ -48,47 +66,122 @@ def look_at_pages(record: DocumentRecord) -> tuple[PageImage, ...]:
 
 
 def with_ocr(record: DocumentRecord, settings: BuildSettings, folders: PageFolders) -> DocumentRecord:
-    """The record with its PDF's text layer, or what an engine reads on its pages, where it came without OCR.
+    """The record with the text layer of its PDF, or what an engine reads on its pages, if it came without OCR.
+
+    Pages that had to be turned for that are noted in `turns`. A ready-made line keeps its request; the text of its
+    pages is read only to check its answer.
 
     Raises:
-        ValueError: a page cannot be read.
+        ValueError: a page cannot be read, or is missing.
         UsageError: the engine is not installed.
     """
-    if record.request is not None or not nothing_to_read(record.ocr):
+    is_asked = record.request is not None and not (settings.sees_pages and record.images)
+    if is_asked or not nothing_to_read(record.ocr):
         return record
     raw = _content(record.pdf, MAX_PDF_BYTES) if record.pdf else None
-    pages: Sequence[Any] = _of_all_pages(record, text_layer(raw) or ()) if raw else ()
-    if not pages and settings.ocr == "rapidocr":
-        from data_tools.pages.ocr import read_page
+    pages = _text_of_pdf(record, raw) if raw else ()
+    turns: tuple[int, ...] = ()
+    if pages:
+        turns = _turns_by_text(record, pages) if settings.sees_pages and record.images else ()
+    elif settings.ocr == "rapidocr":
+        from data_tools.pages.ocr import read_upright
 
-        images = render_pages(raw) if raw else (_content(image, MAX_IMAGE_BYTES) for image in record.images)
-        pages = _of_all_pages(record, [read_page(image, folders.ocr_cache) for image in images])
+        read = [read_upright(image, folders.ocr_cache) for image in _page_contents(record, raw)]
+        pages, turns = _of_all_pages(record, [ocr for ocr, _ in read]), tuple(turn for _, turn in read)
     if not pages:
         return record
-    return replace(record, ocr=pages[0] if len(pages) == 1 else list(pages))
+    return replace(record, ocr=pages[0] if len(pages) == 1 else list(pages), turns=turns if any(turns) else ())
 
 
 def page_files(record: DocumentRecord, settings: BuildSettings, folders: PageFolders) -> tuple[Path, ...]:
-    """The images that go with the request: none for a text model; a PDF's pages are drawn.
+    """The images that go with the request, upright: none for a text model; a PDF's pages are drawn.
 
     Raises:
-        ValueError: the PDF cannot be drawn.
+        ValueError: the PDF cannot be drawn, or a page lies on its side and it is not known which way to turn it.
     """
     if not settings.sees_pages:
         return ()
     if record.images or not record.pdf:
-        return record.images
-    pages = render_pages(_content(record.pdf, MAX_PDF_BYTES))
-    drawn = [_written(page, folders.rendered) for page in pages]
-    return tuple(_of_all_pages(record, drawn))
+        turns = _turns(record, settings, folders)
+        return tuple(_upright(image, turn, folders) for image, turn in zip(record.images, turns, strict=True))
+    pages = _of_all_pages(record, list(render_pages(_content(record.pdf, MAX_PDF_BYTES))))
+    turns = record.turns or (0,) * len(pages)
+    drawn = [upright_png(page, turn) if turn else page for page, turn in zip(pages, turns, strict=True)]
+    return tuple(_written(page, folders.rendered) for page in drawn)
 
 
-def _of_all_pages(record: DocumentRecord, found: Sequence[Found]) -> Sequence[Found]:
-    """What was found on each page of a PDF, where these are as many as the source says."""
+def _text_of_pdf(record: DocumentRecord, raw: bytes) -> Sequence[Any]:
+    """The text of each page; nothing if it has none, or if it is not known which of its pages the images are."""
+    try:
+        pages = text_layer(raw) or ()
+    except ValueError:
+        if not record.images:
+            raise
+        return ()
+    is_unclear = record.page_count is None and len(pages) != len(record.images)
+    return () if record.images and is_unclear else _of_all_pages(record, pages)
+
+
+def _turns_by_text(record: DocumentRecord, pages: Sequence[Any]) -> tuple[int, ...]:
+    """How each image has to be turned to agree with the text of its page."""
+    from data_tools.pages.orientation import turn_by_text
+
+    if len(pages) != len(record.images):
+        return ()
+    contents = (_content(image, MAX_IMAGE_BYTES) for image in record.images)
+    return tuple(turn_by_text(content, page["bboxes"]) for content, page in zip(contents, pages, strict=True))
+
+
+def _turns(record: DocumentRecord, settings: BuildSettings, folders: PageFolders) -> Sequence[int]:
+    """How each image has to be turned; OCR that came with it shows only that a page lies on its side."""
+    if record.turns or not lies_on_its_side(record.ocr):
+        return record.turns or (0,) * len(record.images)
+    if settings.ocr != "rapidocr":
+        name = record.images[0].name if record.images else record.document_id
+        raise ValueError(
+            f"{name}: the page lies on its side, by the boxes of its OCR: turn it upright and read it again, or run "
+            "make setup-ocr and set data.ocr: rapidocr"
+        )
+    from data_tools.pages.ocr import read_upright
+
+    return [read_upright(_content(image, MAX_IMAGE_BYTES), folders.ocr_cache)[1] for image in record.images]
+
+
+def _upright(image: Path, turn: int, folders: PageFolders) -> Path:
+    """The image, or a copy of it that is upright for readers that ignore EXIF."""
+    try:
+        content = _content(image, MAX_IMAGE_BYTES)
+        return _written(upright_png(content, turn), folders.rendered) if turn or is_turned(content) else image
+    except ValueError:
+        # The gate `image` has named it, or was told not to look.
+        return image
+
+
+def _page_contents(record: DocumentRecord, raw_pdf: bytes | None) -> Iterator[bytes]:
+    """Each page as an image file."""
+    if raw_pdf and not record.images:
+        yield from render_pages(raw_pdf)
+    else:
+        yield from (_content(image, MAX_IMAGE_BYTES) for image in record.images)
+
+
+def _of_all_pages(record: DocumentRecord, found: Sequence[Any]) -> Sequence[Any]:
+    """What was found on each page of a PDF, if these are as many as the source lists."""
     if found and record.page_count not in (None, len(found)):
         name = record.pdf.name if record.pdf else record.document_id
-        raise ValueError(f"{name} has {len(found)} pages, and the source lists {record.page_count}")
+        listed = record.page_count or 0
+        absent = [str(number) for number in range(listed + 1, len(found) + 1)]
+        missing = f": page {', '.join(absent)} is missing from the source" if absent else ""
+        raise ValueError(f"{name} has {len(found)} pages, and the source lists {listed}{missing}")
     return found
+
+
+def _is_tiff(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return is_tiff(stream.read(4))
+    except OSError:
+        return False
 
 
 def _content(path: Path, limit_bytes: int) -> bytes:

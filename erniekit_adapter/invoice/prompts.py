@@ -7,10 +7,10 @@ what is asked and not how. A request ends with what it is about, as JSON behind 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Literal
 
 from erniekit_adapter.invoice import jsontext
+from erniekit_adapter.invoice.ocr_values import has_text
 
 Task = Literal["analysis", "extraction", "validation"]
 TASKS: tuple[Task, ...] = ("analysis", "extraction", "validation")
@@ -23,7 +23,8 @@ _STRUCTURED_DATA = (
     '"client_info":{"name","address","invoice_number","invoice_date","due_date"},'
     '"line_items":[{"description","quantity","unit_price","total"}],'
     '"financial_summary":{"subtotal","taxes":[{"type","rate","amount"}],"discounts":[{"description","amount"}],'
-    '"charges":[{"description","amount"}],"grand_total","amount_paid","rounding","amount_due","currency"},"payment_terms":{"due_date","payment_method","notes"}}'
+    '"charges":[{"description","amount"}],"grand_total","amount_paid","rounding","amount_due","currency"},'
+    '"payment_terms":{"due_date","payment_method","notes"}}'
 )
 _VALIDATION_SUMMARY = '"validation_summary":{"is_valid","math_verified","issues":[]}'
 
@@ -211,7 +212,7 @@ def analysis_request(ocr: object | None, *, with_image: bool, wording: int = 0) 
     """The request for the full analysis of one invoice.
 
     Args:
-        ocr: what the OCR engine gave, any JSON value; None where there is none and the image alone is read.
+        ocr: what the OCR engine gave, any JSON value; None, or a value without any text, if the image alone is read.
         with_image: whether the page image goes with the request.
         wording: 0, which the service sends, up to WORDINGS - 1.
 
@@ -258,29 +259,10 @@ def _about_a_page(
     texts: tuple[dict[tuple[bool, bool], str], ...], ocr: object | None, with_image: bool, wording: int
 ) -> str:
     _check_wording(wording)
-    if ocr is None or (with_image and not _has_text(ocr)):
+    if ocr is None or (with_image and not has_text(ocr)):
+        # A request that goes with an image mentions OCR data only if it carries some.
         return texts[wording][False, with_image]
     return f"{texts[wording][True, with_image]}\n{OCR_MARK} {jsontext.compose(ocr)}"
-
-
-def _has_text(ocr: object) -> bool:
-    """Return whether OCR data has a letter or a digit in a text, or a number under a name: {"total": 1.50}.
-
-    Lists of numbers are coordinates. The depth may be hostile, hence no recursion.
-    """
-    waiting = [ocr]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, str):
-            if any(character.isalnum() for character in value):
-                return True
-        elif isinstance(value, dict):
-            if any(isinstance(part, (int, Decimal)) and not isinstance(part, bool) for part in value.values()):
-                return True
-            waiting += value.values()
-        elif isinstance(value, (list, tuple)):
-            waiting += value
-    return False
 
 
 def _check_wording(wording: int) -> None:

@@ -36,7 +36,7 @@ def _off(value: object) -> object:
 Level = Annotated[Literal["error", "warn", "off"], BeforeValidator(_off)]
 DEFAULT_TEST_RATIO = 0.1
 # Gates that no project can set.
-ALWAYS_ON = ("source", "reviewed", "canonical", "verdict", "toolkit", "length")
+ALWAYS_ON = ("source", "reviewed", "canonical", "page_mismatch", "verdict", "toolkit", "length")
 # Wordings of each request that invoice.prompts knows.
 MAX_WORDINGS = 4
 
@@ -118,7 +118,11 @@ class GatesSection(Section):
     arithmetic: Level = Field("error", description="a rule of level error is broken")
     dates: Level = Field("warn", description="due before the invoice date")
     image: Level = Field("error", description="a page that is missing, broken, too large or a decompression bomb")
-    visible: Level = Field("error", description="values that the page does not show: error takes them out")
+    visible: Annotated[Literal["error", "warn", "unchecked", "off"], BeforeValidator(_off)] = Field(
+        "error",
+        description="values that the page does not show: error takes them out; unchecked also keeps pages whose text "
+        "nobody can read, and counts them",
+    )
     duplicate: Level = Field("error", description="the same content again, or the same page by its perceptual hash")
     personal: Annotated[Literal["mask", "warn", "off"], BeforeValidator(_off)] = Field(
         "off", description="IBAN, tax and card numbers"
@@ -158,6 +162,9 @@ class DataSection(Section):
     group_by: Literal["document", "vendor"] = Field("document", description="what stays on one side of a split")
     seed: int = Field(42, ge=0, lt=2**31, description="of splits, tasks, wordings and faults")
     gates: GatesSection = GatesSection()
+    min_visible_share: float = Field(
+        0.5, ge=0, le=1, description="share of a truth's values that its page has to print, or it is another page"
+    )
     tasks: TasksSection = TasksSection()
     wordings: int = Field(1, ge=1, le=MAX_WORDINGS, description="of each request; the service sends the first")
     fault_share: float = Field(0.5, ge=0, le=1, description="share of validation lines that get a fault injected")

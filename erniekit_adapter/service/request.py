@@ -6,7 +6,7 @@ import base64
 import re
 from typing import Any
 
-from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.invoice.prompts import OCR_MARK, analysis_request, constant_part
 from erniekit_adapter.service.settings import ServiceSettings
 
 _IMAGE_STARTS = (
@@ -60,6 +60,6 @@ def _text(settings: ServiceSettings, ocr: object | None, *, with_image: bool) ->
         text.encode()  # half a surrogate pair cannot be sent
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"the OCR data is no JSON value: {str(error)[:200]}") from error
-    if len(text) > settings.max_ocr_characters + len(analysis_request(None, with_image=with_image)):
+    if len(text) - len(constant_part(text)) > settings.max_ocr_characters and OCR_MARK in text:
         raise ValueError(f"the OCR data has more than {settings.max_ocr_characters:,} characters as JSON")
     return text

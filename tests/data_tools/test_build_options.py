@@ -166,8 +166,9 @@ def test_a_pdf_s_pages_are_drawn_where_a_model_sees_them(tmp_path: Path) -> None
     folder = tmp_path / "invoices"
     folder.mkdir()
     (folder / "a.xml").write_bytes(without_charge(UBL))
-    (folder / "a.pdf").write_bytes(text_pdf([(50, 700, 10, "Acme GmbH")], [(50, 700, 10, "Seite 2")]))
-    built(tmp_path, EInvoiceSource(kind="einvoice", path=folder), replace(TRAIN_ONLY, form="paddleformers"))
+    (folder / "a.pdf").write_bytes(text_pdf([(50, 700, 10, "Acme GmbH RE-1")], [(50, 700, 10, "Seite 2")]))
+    settings = replace(TRAIN_ONLY, form="paddleformers", min_visible_share=0)
+    built(tmp_path, EInvoiceSource(kind="einvoice", path=folder), settings)
     (row,) = rows(tmp_path, "train")
     assert len(row["images"]) == 2
     for name in row["images"]:
@@ -179,9 +180,9 @@ def test_a_pdf_of_other_pages_than_the_manifest_lists_is_refused(tmp_path: Path)
     (tmp_path / "a.pdf").write_bytes(text_pdf([(50, 700, 10, "Acme GmbH")], [(50, 700, 10, "Seite 2")]))
     truth = write_json(tmp_path / "truth.json", ground_truth()).name
     entry = {"invoice_id": "RE-1", "pdf_path": "a.pdf", "ground_truth_path": truth, "page_num": 1}
-    other = {**entry, "invoice_id": "RE-2", "ground_truth_path": write_json(tmp_path / "2.json", ground_truth()).name}
-    two_pages = [other, {**other, "page_num": 2}]
-    found = built(tmp_path, manifest(tmp_path, entry, *two_pages))
+    two = {**entry, "invoice_id": "RE-2", "ground_truth_path": write_json(tmp_path / "two.json", ground_truth()).name}
+    two_pages = [two, {**two, "page_num": 2}]
+    found = built(tmp_path, manifest(tmp_path, entry, *two_pages), replace(TRAIN_ONLY, min_visible_share=0))
     assert found.by_gate == {"image": 1}
     assert "a.pdf has 2 pages, and the source lists 1" in found.first_reasons["image"]
 
@@ -191,7 +192,7 @@ def test_scans_without_ocr_are_documents_of_their_own(tmp_path: Path) -> None:
     for number in (1, 2):
         entry = document(tmp_path, number, f"page-{number}")
         entries.append({key: value for key, value in entry.items() if key != "ocr_path"})
-    settings = replace(TRAIN_ONLY, form="paddleformers", gates=GatesSection(image="off"))
+    settings = replace(TRAIN_ONLY, form="paddleformers", gates=GatesSection(image="off", visible="unchecked"))
     assert built(tmp_path, manifest(tmp_path, *entries), settings).documents == 2
 
 

@@ -97,7 +97,7 @@ def test_pages_without_numbers_are_taken_in_their_order(corpus: Path) -> None:
 
 def test_a_missing_page_rejects_the_document(corpus: Path) -> None:
     found = read_rejection(corpus, [row(1), row(3)])
-    assert (found.gate, found.reason) == ("image", "pages 1, 3 of 2 listed: one is missing")
+    assert (found.gate, found.reason) == ("image", "page 2 of 3 is missing; listed: 1, 3")
 
 
 def test_augmented_copies_are_records_of_their_own_in_the_original_s_group(corpus: Path) -> None:

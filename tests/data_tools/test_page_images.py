@@ -163,10 +163,10 @@ def several(kind: str, to: str | None = None) -> bytes:
 
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "the file is empty"),
-    "text": (b"%!PS no image", "no image that can be read here: PNG, JPEG and WebP are accepted"),
-    "a TIFF": (encoded(Image.new("L", (100, 100)), "TIFF"), "a TIFF that can be read here: PNG, JPEG and WebP"),
-    "a GIF": (encoded(Image.new("L", (100, 100)), "GIF"), "a GIF that can be read here: PNG, JPEG and WebP"),
-    "a PDF": (encoded(Image.new("L", (100, 100)), "PDF"), "a PDF that can be read here: PNG, JPEG and WebP"),
+    "text": (b"%!PS no image", "no image that can be read here: PNG, JPEG, WebP and TIFF are accepted"),
+    "a TIFF": (encoded(Image.new("L", (100, 100)), "TIFF"), "a TIFF that can be read here: PNG, JPEG, WebP"),
+    "a GIF": (encoded(Image.new("L", (100, 100)), "GIF"), "a GIF that can be read here: PNG, JPEG, WebP"),
+    "a PDF": (encoded(Image.new("L", (100, 100)), "PDF"), "a PDF that can be read here: PNG, JPEG, WebP"),
     "too many pixels": (png_of_size(10_000, 8_001), "10,000 × 8,001 pixels, more than the limit of 80,000,000"),
     "a bomb": (png_of_size(100_000, 100_000), "more than 80,000,000 pixels"),
     "a patch": (encoded(Image.new("L", (MIN_SIDE_PX - 1, 100))), "27 × 100 pixels: a page has at least 28"),

@@ -191,9 +191,9 @@ def test_the_same_folder_gives_the_same_bytes(log_dir: Path, tmp_path: Path) -> 
     [
         (None, "no such file"),
         (b"", "the file is empty"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 64, "PNG, JPEG and WebP are accepted"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "PNG, JPEG and WebP are accepted"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PNG, JPEG and WebP are accepted"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 64, "PNG, JPEG, WebP and TIFF are accepted"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "PNG, JPEG, WebP and TIFF are accepted"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PNG, JPEG, WebP and TIFF are accepted"),
     ],
     ids=["missing", "empty", "broken", "SVG", "PostScript"],
 )

@@ -31,10 +31,14 @@ from data_tools.stage.pipeline import build
 from data_tools.stage.shards import DOCUMENTS_IN_A_SHARD, cut
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.project.loading import load_project
+from erniekit_adapter.project.schema import GatesSection
 from erniekit_adapter.project.sources import missing_sources
 from erniekit_adapter.project.table_source import TableSource
 
 LINES = ["invoice no", "vendor", "date", "description", "qty", "unit price", "line total", "net", "total"]
+
+# The pages of these tables are blank.
+UNCHECKED = GatesSection(visible="unchecked")
 
 
 def line(description: str, quantity: str, price: str, amount: str, /, **changes: str) -> list[str]:
@@ -358,7 +362,7 @@ def test_build_counts_every_row_and_file(folder: Path) -> None:
     write_pages(folder / "scans", "r1001.png", "unnamed.png", "b.png")
     path = table(folder, ROW, row(file="b.png", net="x"), ROW[:-1])
     source = TableSource(kind="table", path=path, documents=folder / "scans")
-    settings = BuildSettings(eval_ratio=0, test_ratio=0, form="paddleformers")
+    settings = BuildSettings(eval_ratio=0, test_ratio=0, form="paddleformers", gates=UNCHECKED)
     manifest = build([source], folder / "out", settings)
     assert (manifest.read, manifest.written, manifest.rejected) == (4, 1, 3)
     assert manifest.by_gate == {"canonical": 1, "source": 2}
@@ -370,7 +374,7 @@ def test_processes_give_the_same_as_one(tmp_path: Path) -> None:
     write_pages(tmp_path / "scans", *(f"{number}.png" for number in range(count)))
     path = table(tmp_path, *(row(file=f"{number}.png", invoice_number=f"R-{number}") for number in range(count)))
     source = TableSource(kind="table", path=path, documents=tmp_path / "scans")
-    settings = BuildSettings(eval_ratio=0, test_ratio=0, form="paddleformers")
+    settings = BuildSettings(eval_ratio=0, test_ratio=0, form="paddleformers", gates=UNCHECKED)
     one = build([source], tmp_path / "one", settings, engine=EngineSettings(workers=1))
     two = build([source], tmp_path / "two", settings, engine=EngineSettings(workers=2))
     assert one.files["train.jsonl"]["sha256"] == two.files["train.jsonl"]["sha256"]

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from data_tools.pairs.visible import drop_unseen, nothing_to_read, page_text
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer, ocr_tokens
+from data_tools.visibility import drop_unseen, nothing_to_read, page_text
 from erniekit_adapter.invoice.answer import as_json, read_answer
 
 SEED = 7
@@ -131,9 +131,10 @@ def test_what_is_left_empty_goes_and_what_is_dropped_is_named_once_in_the_order_
         "financial_summary.taxes[].rate",
         "financial_summary.grand_total",
     )
+    # One number is too little of a row without its description.
     assert value["structured_data"] == {
         "vendor_block": {"name": "Acme GmbH"},
-        "line_items": [{"description": "Stuhl"}, {"total": 70}],
+        "line_items": [{"description": "Stuhl"}],
     }
 
 
@@ -217,7 +218,12 @@ def test_an_address_with_another_number_or_place_is_not_shown(page: str) -> None
 
 @pytest.mark.parametrize(
     ("page", "number"),
-    [("Nr. RE-2024-00123.", "RE-2024-00123"), ("RE 2O24 / OO123", "RE-2024-00123"), ("Nr.110,", "110")],
+    [
+        ("Nr. RE-2024-00123.", "RE-2024-00123"),
+        ("RE 2O24 / OO123", "RE-2024-00123"),
+        ("Nr.110,", "110"),
+        ("+49 (0)69...", "+49 (0)69…"),
+    ],
 )
 def test_an_invoice_number_may_have_digits_misread_in_the_usual_way(page: str, number: str) -> None:
     assert shows_number([page], number)

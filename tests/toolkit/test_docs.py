@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     "README.md",
     "tiny_base/README.md",
-    *(f"docs/{name}.md" for name in ("data", "tables", "gates", "lines", "einvoices", "data-scale")),
+    *(f"docs/{name}.md" for name in ("data", "formats", "tables", "einvoices", "gates", "visibility", "lines")),
+    "docs/data-scale.md",
     *(f"docs/{name}.md" for name in ("configuration", "models", "toolkits", "planning", "doctor")),
     *(f"docs/{name}.md" for name in ("training", "export", "service", "evaluation", "sweep", "cluster")),
 )

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from data_tools.build_settings import BuildSettings
-from data_tools.pages.ocr import engine_version, read_page, reading_order
+from data_tools.pages.images import turned
+from data_tools.pages.ocr import engine_version, read_page, read_upright, reading_order
 from data_tools.stage.pipeline import build
 from data_tools.synthesize.content import SyntheticInvoice, make_invoice
 from data_tools.synthesize.drawing import page_png
@@ -146,6 +147,33 @@ def test_a_strip_is_measured_by_its_own_sides() -> None:
     on_page, on_strip = what_the_page_says()["bboxes"][0], found["bboxes"][0]
     assert on_strip[0] == pytest.approx(on_page[0], abs=10)
     assert on_strip[3] == pytest.approx(on_page[3] * page.height / height_px, abs=30)
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_turned_page_is_read_upright(turn: int, tmp_path: Path) -> None:
+    lying = png(turned(Image.open(io.BytesIO(invoice_png())), (360 - turn) % 360))
+    assert read_upright(lying, tmp_path) == (what_the_page_says(), turn)
+    # The cache keeps how the page was turned.
+    assert read_upright(lying, tmp_path) == (what_the_page_says(), turn)
+
+
+@pytest.mark.parametrize("form", ["erniekit", "erniekit-vl"])
+def test_a_build_turns_pages_for_models_that_see_them(form: Any, tmp_path: Path) -> None:
+    write_corpus(tmp_path / "documents", count=1, seed=3, fault_share=0, correction_share=0)
+    path = tmp_path / "documents" / "training_manifest.json"
+    rows = [{key: value for key, value in row.items() if key != "ocr_path"} for row in orjson.loads(path.read_bytes())]
+    path.write_bytes(orjson.dumps(rows))
+    (image,) = (tmp_path / "documents").rglob("*.png")
+    upright = Image.open(io.BytesIO(image.read_bytes())).convert("L")
+    image.write_bytes(png(turned(upright, 180)))
+
+    found = build(
+        [ManifestSource(kind="manifest", path=path)], tmp_path / "data", BuildSettings(0, 0, ocr="rapidocr", form=form)
+    )
+
+    assert (found.written, found.left_out) == (1, {})
+    pages = list((tmp_path / "data" / "pages").glob("*.png"))
+    assert [Image.open(page).tobytes() for page in pages] == ([upright.tobytes()] if form == "erniekit-vl" else [])
 
 
 def test_paper_without_text_gives_nothing() -> None:

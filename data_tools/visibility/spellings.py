@@ -21,6 +21,26 @@ _AS_DIGITS = str.maketrans("OoIlSBZ|", "00115821")
 # Digits beside a hyphen or a slash belong to dates and names: 2025-01-15, 030/1234.
 _NUMBER = re.compile(r"(?<![0-9])(?<![0-9][-/])[.,]?[0-9][0-9.,'’]{0,32}(?![0-9.,'’]|[-/][0-9])")
 _APOSTROPHES, _MARKS = re.compile("['’]"), re.compile("[.,]")
+_RATE_MARK = re.compile(r"\s?[%‰]")
+_DECIMALS = re.compile(r"[0-9][.,][0-9]{2}$")
+_LETTERS_BEFORE = re.compile(r"([A-Za-zÀ-ɏ]+)[-.]?$")
+_LETTERS_AFTER = re.compile(r"([A-Za-zÀ-ɏ]+)")
+# Units that are printed without a blank beside a quantity; a letter of a name, as in A4, is none of them.
+_UNITS = frozenset({
+    "x", "h", "hr", "hrs", "std", "st", "stk", "stck", "stück", "stuck", "pcs", "pc", "pce", "ea", "each", "qty",
+    "unit", "units", "kg", "g", "t", "l", "m", "km", "cm", "mm", "m2", "m3", "qm", "cbm", "kwh", "mwh", "ks", "szt",
+    "u", "ud", "uds", "un", "pz", "pza", "pièce", "pièces", "stuks", "tage", "day", "days", "jours", "hours",
+    "stunden", "fr", "sfr", "rs",
+})  # fmt: skip
+_MAX_UNIT = 8
+_NUMERIC_DATE = re.compile(r"(?<![\d.,])(\d{1,2})\s?([-./])\s?(\d{1,2})\s?\2\s?(?:\d{4}|\d{2})(?![\d.,]*\d)")
+_ISO_DATE = re.compile(r"(?<!\d)(\d{4})\s?([-./年])\s?(\d{1,2})\s?[-./月]\s?\d{1,2}日?(?!\d)")
+_DAY_OF_MONTH = re.compile(r"(?<!\d)\d{1,2}\s?[月월]\s?\d{1,2}\s?[日일]")
+_NAMED_DATE = re.compile(
+    r"(?<!\d)\d{1,2}(?:st|nd|rd|th|er|o)?[\s.,/-]{0,3}(?:de |of )?(?P<month>[^\W\d_]{3,12})\b"
+    r"(?:[\s.,/-]{0,3}(?:de |del )?(?:\d{4}|\d{2})(?![\d.,]*\d))?"
+    r"|\b(?P<later>[^\W\d_]{3,12})[\s.]{1,2}\d{1,2}(?:st|nd|rd|th)?(?:[\s.,/-]{1,3}\d{4})?(?![\d.,]*\d)"
+)
 # 1 234 567,89
 _MAX_FRAGMENTS = 4
 
@@ -55,6 +75,60 @@ def plain_number(number: Decimal) -> str:
 def numbers_in(text: str) -> frozenset[str]:
     """Every number that a text can mean: `1,234` is 1234 and 1.234, `1'234.50` and `1.234,50` are 1234.5."""
     return frozenset(reading for token in _NUMBER.findall(text) for reading in _readings(token))
+
+
+def own_numbers_in(text: str) -> frozenset[str]:
+    """The same of numbers that are printed as numbers of their own: no rate, and no part of a word, a name or a time.
+
+    `2` is not found in `2 %`, `A4`, `R-2`, `2nd` or `2:30`, but in `2`, `2 Stk`, `x2`, `EUR2` and `2個`. An amount with
+    decimals may be joined to words: `Total119.00`.
+    """
+    return frozenset(reading for _, _, readings in own_numbers(text) for reading in readings)
+
+
+def own_numbers(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Each number of its own: where it begins and ends in the text, and what it can mean."""
+    for found in _NUMBER.finditer(text):
+        if _is_its_own(text, found.start(), found.end()):
+            yield found.start(), found.end(), tuple(_readings(found[0]))
+
+
+def _is_its_own(text: str, start: int, end: int) -> bool:
+    if _RATE_MARK.match(text, end):
+        return False
+    if _DECIMALS.search(text, start, end):
+        return True
+    before, after = text[max(start - _MAX_UNIT, 0) : start], text[end : end + _MAX_UNIT]
+    if unit := _LETTERS_BEFORE.search(before):
+        if unit[1].casefold() not in _UNITS and not is_currency(unit[1].upper()):
+            return False
+    elif before and before[-1] in "-/#:_" and (before[-1] == "#" or before[-2:-1].isalnum()):
+        return False
+    if after[:1] == ":" and after[1:2].isdigit():
+        return False
+    if unit := _LETTERS_AFTER.match(after):
+        return unit[1].casefold() in _UNITS or is_currency(unit[1].upper())
+    return not (after and after[0] in "-_" and after[1:2].isalpha())
+
+
+def without_dates(text: str) -> str:
+    """A text with the dates in it blanked out: the 2 of `2 Jan 2025` is no quantity."""
+    for pattern in (_NUMERIC_DATE, _ISO_DATE):
+        text = pattern.sub(_blanked_numeric, text)
+    text = _DAY_OF_MONTH.sub(lambda found: " " * len(found[0]), text)
+    return _NAMED_DATE.sub(_blanked_named, text)
+
+
+def _blanked_numeric(found: re.Match[str]) -> str:
+    first, second = int(found[1]), int(found[3])
+    is_date = max(first, second) <= 31 if max(first, second) < 100 else 1 <= second <= 12
+    is_date = is_date and (min(first, second) <= 12 or first > 31)
+    return " " * len(found[0]) if is_date else found[0]
+
+
+def _blanked_named(found: re.Match[str]) -> str:
+    name = (found["month"] or found["later"]).casefold()
+    return " " * len(found[0]) if name in month_numbers() else found[0]
 
 
 def joined_numbers_in(text: str) -> frozenset[str]:

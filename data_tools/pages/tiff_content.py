@@ -1,0 +1,40 @@
+"""Unpacking a TIFF: only pdf_server calls this, in a process that has limits. Everyone else calls tiff.tiff_pages."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+
+from data_tools.pages.images import MAX_PIXELS, check_header
+from data_tools.pages.tiff import MAX_FRAMES
+
+# How each kind of pixels is written; 16-bit grey is refused by `check_header`.
+_WRITTEN_AS = {"1": "1", "L": "L", "LA": "LA", "RGBA": "RGBA", "P": "RGB", "PA": "RGBA"}
+
+
+def split_tiff(raw: bytes) -> Iterator[bytes]:
+    """Give each page as a PNG: tiff.tiff_pages has the details."""
+    from PIL import Image, ImageOps, ImageSequence
+
+    warnings.simplefilter("ignore")
+    try:
+        with Image.open(io.BytesIO(raw), formats=["TIFF"]) as image:
+            frames = int(getattr(image, "n_frames", 1))
+            if frames > MAX_FRAMES:
+                raise ValueError(f"a TIFF of {frames:,} pages, more than the limit of {MAX_FRAMES}")
+            for number, frame in enumerate(ImageSequence.Iterator(image), start=1):
+                try:
+                    check_header(frame, raw, with_frames=True)
+                except ValueError as error:
+                    raise ValueError(f"page {number} of {frames}: {error}") from error
+                upright = ImageOps.exif_transpose(frame.convert(_WRITTEN_AS.get(frame.mode, "RGB")))
+                written = io.BytesIO()
+                upright.save(written, "PNG")
+                yield written.getvalue()
+    except (ValueError, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"more than {MAX_PIXELS:,} pixels: {error}"[:300]) from error
+    except Exception as error:  # a parser fails on hostile bytes in any way it likes
+        raise ValueError(f"a TIFF that is broken or cut off: {error or type(error).__name__}"[:300]) from error

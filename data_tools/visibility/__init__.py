@@ -1,0 +1,7 @@
+"""What a page shows of an answer: values that it does not show are taken out, or a model learns to invent."""
+
+from data_tools.visibility.agreement import page_mismatch
+from data_tools.visibility.fields import drop_unseen
+from data_tools.visibility.page_text import PageText, nothing_to_read, page_text
+
+__all__ = ["PageText", "drop_unseen", "nothing_to_read", "page_mismatch", "page_text"]

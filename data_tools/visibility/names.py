@@ -1,0 +1,106 @@
+"""Names of taxes, payment methods and kinds of documents: found in the page's language and kept as printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+from data_tools.visibility.labels import CREDIT_NOTE, label_pattern, printed
+from data_tools.visibility.page_text import PageText
+from data_tools.visibility.text import shows_text
+
+# Names of one thing, each group in several languages; a name of a group is replaced by the one that is printed.
+_TAXES = (
+    (
+        "vat", "value added tax", "value-added tax", "mwst.", "mwst", "mehrwertsteuer", "ust.", "ust", "umsatzsteuer",
+        "tva", "t.v.a.", "taxe sur la valeur ajoutée", "iva", "i.v.a.", "imposta sul valore aggiunto",
+        "impuesto sobre el valor añadido", "btw", "b.t.w.", "belasting over de toegevoegde waarde", "gst", "gst/hst",
+        "goods and services tax", "moms", "mva", "alv", "dph", "ddv", "áfa", "pdv", "ptu", "kdv", "ндс", "ддс",
+        "消費税等", "消費税", "増値税", "增值税", "부가가치세", "부가세", "consumption tax",
+    ),
+)  # fmt: skip
+_METHODS = (
+    (
+        "credit transfer", "sepa credit transfer", "bank transfer", "wire transfer", "wire", "transfer",
+        "payment to bank account", "überweisung", "sepa-überweisung", "banküberweisung", "virement bancaire",
+        "virement", "virement sepa", "bonifico bancario", "bonifico", "bonifico sepa", "transferencia bancaria",
+        "transferencia", "bankoverschrijving", "overschrijving", "overboeking", "銀行振込", "振込", "お振込",
+        "銀行振替", "银行转账", "转账", "电汇", "계좌이체", "transferência bancária", "przelew",
+    ),
+    (
+        "direct debit", "sepa direct debit", "lastschrift", "sepa-lastschrift", "lastschrifteinzug", "bankeinzug",
+        "prélèvement", "prélèvement automatique", "prélèvement sepa", "addebito diretto", "rid", "sdd",
+        "domiciliación bancaria", "domiciliación", "adeudo directo", "automatische incasso", "incasso", "口座振替",
+        "直接扣款", "자동이체",
+    ),
+    (
+        "cash", "in cash", "bar", "barzahlung", "bargeld", "espèces", "contanti", "efectivo", "en efectivo", "contant",
+        "現金", "现金", "현금",
+    ),
+    (
+        "credit card", "card", "card payment", "bank card", "debit card", "kreditkarte", "kartenzahlung", "ec-karte",
+        "karte", "carte bancaire", "carte de crédit", "carta di credito", "tarjeta de crédito", "tarjeta",
+        "creditcard", "pinpas", "クレジットカード", "信用卡", "银行卡", "신용카드",
+    ),
+    ("cheque", "check", "scheck", "chèque", "assegno", "小切手", "支票", "수표"),
+)  # fmt: skip
+# A word beside which the name of a tax belongs to a number of the tax office, not to an amount.
+_ID_BEHIND = re.compile(r"\s?[-.:]?\s?(?:id|ident|no|nr|nummer|number|reg|registration|intra|n°|#|番号)", re.IGNORECASE)
+_ID_BEFORE = re.compile(
+    r"(?:\bp\.?\s?|partita\s|n°\s?(?:de\s)?|no\.?\s|numéro\s(?:de\s)?|nif[-\s]|cif[-\s])$", re.IGNORECASE
+)
+_LOOK_CHARACTERS = 24
+_AMOUNT_BEHIND = re.compile(r"[^\n]{0,24}?\d")
+
+
+def printed_tax(value: str, page: PageText) -> str | None:
+    """The name of a tax as the page prints it; None if the page prints none of its names."""
+    return _printed(value, page, _TAXES, is_tax=True)
+
+
+def printed_method(value: str, page: PageText) -> str | None:
+    """The name of a way to pay as the page prints it; None if the page prints none of its names."""
+    return _printed(value, page, _METHODS, is_tax=False)
+
+
+def shows_document_type(value: str, page: PageText) -> bool:
+    """Whether the page prints that it is a credit note; an invoice needs no word for it."""
+    return value != "credit_note" or printed(CREDIT_NOTE, page.text) is not None
+
+
+def _printed(value: str, page: PageText, groups: tuple[tuple[str, ...], ...], *, is_tax: bool) -> str | None:
+    group = _group(" ".join(value.casefold().split()), groups)
+    if group is None:
+        return value if shows_text(value, page) else None
+    own = _places(label_pattern((value,)), page, is_tax=is_tax)
+    if own:
+        return value
+    in_lower_case = page.text.casefold()
+    on_page = tuple(name for name in group if "".join(name.split()) in in_lower_case or name in in_lower_case)
+    found = _places(label_pattern(on_page), page, is_tax=is_tax) if on_page else ()
+    if not found:
+        return None
+    text = page.text
+    # Beside an amount or a rate it names the tax of this invoice; elsewhere it may be part of a sentence.
+    best = next((place for place in found if _AMOUNT_BEHIND.match(text, place.end())), found[0]) if is_tax else found[0]
+    return best[0]
+
+
+def _group(name: str, groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...] | None:
+    return next((group for group in groups if name in _names(group)), None)
+
+
+@cache
+def _names(group: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(group)
+
+
+def _places(pattern: re.Pattern[str], page: PageText, *, is_tax: bool) -> Sequence[re.Match[str]]:
+    found = pattern.finditer(page.text)
+    return [place for place in found if not is_tax or not _is_of_an_id(page.text, place)]
+
+
+def _is_of_an_id(text: str, place: re.Match[str]) -> bool:
+    before = text[max(place.start() - _LOOK_CHARACTERS, 0) : place.start()]
+    return _ID_BEHIND.match(text, place.end()) is not None or _ID_BEFORE.search(before) is not None

@@ -1,0 +1,102 @@
+"""Page and truth belong together, or the record is rejected with the values of both."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_examples import OCR, answer, correction, write_lines
+
+from data_tools.build_settings import BuildSettings
+from data_tools.stage.pipeline import build
+from data_tools.synthesize.content import make_invoice
+from data_tools.synthesize.corrections import canonical_answer, ocr_tokens
+from data_tools.visibility import drop_unseen, page_mismatch, page_text
+from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.invoice.answer import as_json, read_answer
+from erniekit_adapter.project.schema import ActiveLearningSource
+
+SHARE = 0.5
+
+
+def mismatch(value: dict[str, Any], ocr: Any, share: float = SHARE) -> str | None:
+    found = as_json(read_answer({"structured_data": value["structured_data"]}))
+    truth, page = copy.deepcopy(found["structured_data"]), page_text(ocr)
+    drop_unseen(found, page)
+    return page_mismatch(truth, found["structured_data"], page, share)
+
+
+def page(*changes: tuple[str, str]) -> dict[str, Any]:
+    """The page of `answer`, with other words."""
+    text = "\n".join(OCR["tokens"])
+    for old, new in changes:
+        text = text.replace(old, new)
+    return {"tokens": text.split("\n")}
+
+
+def test_a_page_agrees_with_its_own_truth() -> None:
+    assert mismatch(answer(), OCR) is None
+
+
+def test_pages_of_synthetic_invoices_agree_with_their_truth_and_no_other() -> None:
+    invoices = [make_invoice(9, index, fault_share=0.1) for index in range(150)]
+    pages = [ocr_tokens(invoice) for invoice in invoices]
+    truths = [canonical_answer(invoice) for invoice in invoices]
+    assert not [mismatch(truth, ocr) for truth, ocr in zip(truths, pages, strict=True) if mismatch(truth, ocr)]
+    others = [mismatch(truth, pages[place - 1]) for place, truth in enumerate(truths)]
+    assert all(others)
+
+
+def test_number_vendor_and_total_that_are_all_absent_are_another_document() -> None:
+    reason = mismatch(answer(), page(("RE-1", "RE-7"), ("Acme GmbH", "Zeta KG"), ("119.00", "777.00")))
+    assert reason
+    assert all(part in reason for part in ("RE-1", "Acme GmbH", "119", "Gesamt 777.00"))
+
+
+@pytest.mark.parametrize("label", ["Gesamt", "TOTAL", "Grand total", "Gesamtbetrag", "Total TTC", "Totale", "Totaal",
+                                   "合計", "总计", "Importe total"])  # fmt: skip
+def test_another_total_in_the_total_s_place_is_a_mismatch(label: str) -> None:
+    reason = mismatch(answer(), page(("Gesamt EUR 119.00", f"{label} EUR 129.00")))
+    assert reason
+    assert "129.00" in reason
+    assert "119" in reason
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Gesamt EUR 119.00",
+        "Gesamt netto 100.00",
+        "Zahlbetrag 119.00",
+        "Amount due 99.00",
+        "Total tax 19.00",
+        "Total 100.00 19.00 129.00",
+        "Total 3 items",
+        "Gesamt 100.00",
+    ],
+)
+def test_what_is_no_other_total_is_no_mismatch(line: str) -> None:
+    assert mismatch(answer(), page(("Gesamt EUR 119.00", line))) is None
+
+
+@pytest.mark.parametrize(("share", "is_mismatch"), [(0.9, True), (0.1, False), (0, False)])
+def test_too_small_a_share_of_values_is_a_mismatch(share: float, is_mismatch: bool) -> None:
+    ocr = ["Acme GmbH RE-1", "Gesamt EUR 119.00"]
+    reason = mismatch(answer(), ocr, share)
+    assert (reason is not None) == is_mismatch
+    assert reason is None or ("min_visible_share" in reason and "Beta AG" in reason)
+
+
+def test_a_text_with_few_values_needs_no_share() -> None:
+    few = {"structured_data": {"vendor_block": {"name": "Acme GmbH"}, "client_info": {"name": "Beta AG"}}}
+    assert mismatch(few, ["Acme GmbH"], 1) is None
+
+
+def test_a_build_rejects_a_mismatch_by_name(tmp_path: Path) -> None:
+    ocr = {"structured_ocr": page(("Gesamt EUR 119.00", "Gesamt EUR 129.00"))}
+    log = write_lines(tmp_path / "log.jsonl", [correction(ocr_context=ocr)])
+    source = ActiveLearningSource(kind="active_learning", path=log)
+    with pytest.raises(AdapterError, match="page_mismatch 1"):
+        build([source], tmp_path / "out", BuildSettings(eval_ratio=0, test_ratio=0))
