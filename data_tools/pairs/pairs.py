@@ -70,7 +70,8 @@ class Shown:
         unseen: fields that the request does not show and that stay in the answer.
         masked: kinds of personal data that were masked.
         said: hash of the data, however its amounts are spelt.
-        read: hash of what there is to read: the OCR, or the request of a ready-made line.
+        written: what there is to read, as JSON: the OCR, or the request of a ready-made line.
+        read: hash of it.
         mismatch: why page and answer are of two documents; None if nothing speaks against one.
     """
 
@@ -83,6 +84,7 @@ class Shown:
     unseen: tuple[str, ...]
     masked: tuple[str, ...]
     said: bytes
+    written: str
     read: bytes
     mismatch: str | None = None
 
@@ -111,7 +113,7 @@ def show(record: DocumentRecord, findings: tuple[rules.Finding, ...], settings: 
     shown_findings = None
     if (unseen and drops) or record.findings is not None:
         shown_findings = rules.check(read_answer({"structured_data": data}))
-    read = jsontext.compose_parsed(ocr if request is None else request).encode()
+    written = jsontext.compose_parsed(ocr if request is None else request)
     said = sha256(orjson.dumps(data, default=_plain_number)).digest()
     left_out, kept = (unseen, ()) if drops else ((), unseen)
     return Shown(
@@ -124,7 +126,8 @@ def show(record: DocumentRecord, findings: tuple[rules.Finding, ...], settings: 
         unseen=kept,
         masked=masked,
         said=said,
-        read=sha256(read).digest(),
+        written=written,
+        read=sha256(written.encode()).digest(),
         mismatch=looked.mismatch,
     )
 
@@ -146,14 +149,15 @@ def make_pair(record: DocumentRecord, shown: Shown, images: Sequence[Path], sett
     with_image = bool(images)
     ask = analysis_request if task == "analysis" else extraction_request
     answer = _analysis(shown) if task == "analysis" else {"structured_data": shown.data}
-    return _pair(record, shown, task, ask(shown.ocr, with_image=with_image, wording=wording), answer, images)
+    request = ask(shown.ocr, with_image=with_image, wording=wording, written_ocr=shown.written)
+    return _pair(record, shown, task, request, answer, images)
 
 
 def plain_pair(record: DocumentRecord, shown: Shown, images: Sequence[Path], settings: BuildSettings) -> Pair:
     """The pair that the service asks and evaluate tests: the whole analysis in its first wording."""
     request = shown.request
     if request is None:
-        request = analysis_request(shown.ocr, with_image=bool(images))
+        request = analysis_request(shown.ocr, with_image=bool(images), written_ocr=shown.written)
     return _pair(record, shown, "analysis", request, _analysis(shown), images)
 
 

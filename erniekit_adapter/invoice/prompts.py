@@ -208,23 +208,26 @@ _EXTRACTION_TEXTS = _page_texts(_EXTRACTION, f"{{{_STRUCTURED_DATA}}}")
 _VALIDATION_TEXTS = tuple(text.format(issue=_ISSUE, structure=f"{{{_VALIDATION_SUMMARY}}}") for text in _VALIDATION)
 
 
-def analysis_request(ocr: object | None, *, with_image: bool, wording: int = 0) -> str:
+def analysis_request(ocr: object | None, *, with_image: bool, wording: int = 0, written_ocr: str | None = None) -> str:
     """The request for the full analysis of one invoice.
 
     Args:
         ocr: what the OCR engine gave, any JSON value; None, or a value without any text, if the image alone is read.
         with_image: whether the page image goes with the request.
         wording: 0, which the service sends, up to WORDINGS - 1.
+        written_ocr: the OCR data as jsontext.compose writes it, if the caller has it already.
 
     Raises:
         ValueError: there is no such wording.
     """
-    return _about_a_page(_ANALYSIS_TEXTS, ocr, with_image, wording)
+    return _about_a_page(_ANALYSIS_TEXTS, ocr, with_image, wording, written_ocr)
 
 
-def extraction_request(ocr: object | None, *, with_image: bool, wording: int = 0) -> str:
+def extraction_request(
+    ocr: object | None, *, with_image: bool, wording: int = 0, written_ocr: str | None = None
+) -> str:
     """The request for what the page says, without judgement; takes and raises what `analysis_request` does."""
-    return _about_a_page(_EXTRACTION_TEXTS, ocr, with_image, wording)
+    return _about_a_page(_EXTRACTION_TEXTS, ocr, with_image, wording, written_ocr)
 
 
 def validation_request(data: object, *, wording: int = 0) -> str:
@@ -256,13 +259,18 @@ def constant_part(request: str) -> str:
 
 
 def _about_a_page(
-    texts: tuple[dict[tuple[bool, bool], str], ...], ocr: object | None, with_image: bool, wording: int
+    texts: tuple[dict[tuple[bool, bool], str], ...],
+    ocr: object | None,
+    with_image: bool,
+    wording: int,
+    written_ocr: str | None,
 ) -> str:
     _check_wording(wording)
     if ocr is None or (with_image and not has_text(ocr)):
         # A request that goes with an image mentions OCR data only if it carries some.
         return texts[wording][False, with_image]
-    return f"{texts[wording][True, with_image]}\n{OCR_MARK} {jsontext.compose(ocr)}"
+    written = jsontext.compose(ocr) if written_ocr is None else written_ocr
+    return f"{texts[wording][True, with_image]}\n{OCR_MARK} {written}"
 
 
 def _check_wording(wording: int) -> None:
