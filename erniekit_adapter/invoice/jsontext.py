@@ -19,9 +19,10 @@ def parse(text: str | bytes) -> Any:
     try:
         if isinstance(text, bytes):
             text = text.decode()
-        return json.loads(
-            text, parse_float=decimal, parse_constant=_refuse_constant, object_pairs_hook=_object_with_unique_keys
-        )
+        # json.loads would make a decoder for every call; like it, this refuses a byte order mark.
+        if text.startswith("\ufeff"):
+            raise ValueError("a byte order mark in front of JSON text")
+        return _DECODER.decode(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
@@ -71,3 +72,8 @@ def _object_with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = sorted({name for name in names if names.count(name) > 1})
         raise ValueError(f"given twice: {', '.join(twice)[:200]}")
     return found
+
+
+_DECODER = json.JSONDecoder(
+    parse_float=decimal, parse_constant=_refuse_constant, object_pairs_hook=_object_with_unique_keys
+)
