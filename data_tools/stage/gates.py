@@ -46,8 +46,10 @@ class Verdicts:
 
     def note(self, gate: str, reason: str | None) -> bool:
         """Note a gate's finding, None where it has none; say whether it rejects the record."""
+        if reason is None:
+            return False
         level = self.level(gate)
-        if reason is None or level == "off":
+        if level == "off":
             return False
         if level == "error":
             self.refused = (gate, reason[:2000])
