@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import Any
 
 from erniekit_adapter.invoice.money import minor_digits, parse_amount, round_to_minor_unit
 
@@ -54,6 +56,31 @@ def read_quantity(value: object) -> Decimal:
     if isinstance(value, str):
         value = value.strip().strip(_MULTIPLICATION).strip()
     return parse_amount(value)
+
+
+def take_off_discounts(summary: dict[str, Any]) -> None:
+    """Make discounts positive, in place, that are written with a minus because they are taken off: -66.67 is 66.67.
+
+    They stay negative if the sums prove that they are added, or in a document whose own amounts are negative.
+    """
+    rows = summary.get("discounts") or []
+    amounts = [row["amount"] for row in rows if row.get("amount")]
+    total, subtotal = (summary.get(name) for name in ("grand_total", "subtotal"))
+    is_negative = any(amount is not None and amount < 0 for amount in (total, subtotal))
+    if is_negative or not amounts or max(amounts) > 0:
+        return
+    known = subtotal is not None and all(map(_has_amount, summary.get("taxes", ())))
+    net = subtotal - sum(amounts) + _sum(summary.get("charges", ())) if known else None
+    if net is None or net + _sum(summary.get("taxes", ())) != total:
+        summary["discounts"] = [{**row, "amount": -row["amount"]} if row.get("amount") else row for row in rows]
+
+
+def _has_amount(row: Mapping[str, Any]) -> bool:
+    return row.get("amount") is not None
+
+
+def _sum(rows: Iterable[Mapping[str, Any]]) -> Decimal:
+    return sum((row["amount"] for row in rows if _has_amount(row)), Decimal(0))
 
 
 def _as_thousands(value: object) -> str | None:

@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from data_tools.sources.amounts import read_price, read_quantity, read_total
+from data_tools.sources.amounts import read_price, read_quantity, read_total, take_off_discounts
 from data_tools.sources.field_names import field_named, key_of, line_field_named, rate_or_amount
 from data_tools.sources.line_taxes import LineTax, tax_rows
 from data_tools.sources.reading import shown
@@ -186,6 +186,7 @@ def read_fields(fields: Mapping[str, Any], settings: ReadSettings = DEFAULT) -> 
     summary = {"taxes": taxes, "discounts": reading.discounts(given), "charges": reading.rows(given, "charges")}
     if listed := {name: rows for name, rows in summary.items() if rows}:
         blocks.setdefault("financial_summary", {}).update(listed)
+        take_off_discounts(blocks["financial_summary"])
     if "line_items" in given:
         blocks["line_items"] = lines
     if document_type := reading.one(given, "document_type", _document_type):

@@ -232,3 +232,18 @@ def test_a_key_that_is_used_is_not_reported(key: str) -> None:
     line = {"description": "x", "unit_price": 50, "quantity": 2, "tax_rate": 19, "total": 100, "discount": 0}
     line |= {"qty": line.pop("quantity")} if key == "qty" else {}
     assert read_ground_truth(ground_truth(items=[line])).unused_keys == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "amount"),
+    [
+        ({"discount": "-66,67", "grand_total": "33,33"}, "66.67"),
+        ({"discount": "-66,67"}, "66.67"),
+        ({"discounts": [{"reason": "Treue", "amount": "-5,00"}], "grand_total": "95,00"}, "5.00"),
+        ({"discount": "-10,00", "grand_total": "110,00"}, "-10.00"),
+        ({"discount": "-10,00", "subtotal": "-100,00", "grand_total": "-90,00"}, "-10.00"),
+    ],
+)
+def test_a_discount_with_a_minus_is_taken_off(changes: dict[str, Any], amount: str) -> None:
+    found = read({"invoice_number": "R-1", "subtotal": "100,00", **changes})
+    assert [row.amount for row in found.summary.discounts or ()] == [Decimal(amount)]
