@@ -199,5 +199,8 @@ def refuse_foreign_folder(folder: Path, sign: str) -> None:
 
 
 def is_inside(folder: Path, path: Path) -> bool:
-    """Whether `path`, with every link and `..` resolved, lies in `folder` or is it."""
-    return path.resolve().is_relative_to(folder.resolve())
+    """Whether `path`, with every link and `..` resolved, lies in `folder` or is it; a loop of links is nowhere."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):
+        return False

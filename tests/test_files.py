@@ -178,6 +178,11 @@ def test_a_link_that_leads_out_is_outside(tmp_path: Path) -> None:
     assert not is_inside(tmp_path / "folder", tmp_path / "folder" / "link" / "passwd")
 
 
+def test_a_loop_of_links_is_inside_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert not is_inside(tmp_path, tmp_path / "loop")
+
+
 def test_what_a_killed_process_of_the_same_id_left_is_no_obstacle(tmp_path: Path) -> None:
     left = tmp_path / f".bundle.{os.getpid()}.partial"
     left.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from os.path import realpath
 from pathlib import Path
 from typing import Any, Literal
 
@@ -171,7 +172,7 @@ def check_inputs(sources: Sequence[AnySource], outputs: Sequence[Path], test_sou
         path = source.path
         if what := unusable_source(source):
             problems.append(Problem(str(path), what, "correct the source's path"))
-        if path.resolve() in [earlier.resolve() for earlier in paths[:place]]:
+        if realpath(path) in map(realpath, paths[:place]):
             problems.append(Problem(str(path), "is given twice as a source", "keep one of them"))
         if any(is_inside(output, path) for output in outputs):
             problems.append(Problem(str(path), f"would be overwritten by {outputs[0]}", "write somewhere else"))

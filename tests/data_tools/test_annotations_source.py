@@ -111,6 +111,16 @@ def test_a_link_out_of_the_folder_is_rejected(tmp_path: Path) -> None:
     assert "leaves the folder" in rejected("{kind: annotations, path: in}", tmp_path).reason
 
 
+def test_a_loop_of_links_is_rejected_and_leaves_other_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_json(tmp_path / "in/a.json", FLAT)
+    write_page(tmp_path / "in/a.png")
+    (tmp_path / "in/loop.json").symlink_to("loop.json")
+    first, second = read(source_of("{kind: annotations, path: in}", tmp_path))
+    assert isinstance(first, DocumentRecord)
+    assert isinstance(second, Rejection)
+
+
 def test_lines_of_metadata_may_hold_flat_fields(tmp_path: Path) -> None:
     write_page(tmp_path / "a.png")
     write_lines(tmp_path / "metadata.jsonl", [{"file_name": "a.png", **FLAT}, b"{", {"file_name": "gone.png", **FLAT}])
