@@ -24,6 +24,8 @@ from data_tools.pages.images import PageImage
 from data_tools.pairs.looking import unchecked
 from data_tools.pairs.pairs import Pair, Shown, known_names, make_pair, plain_pair, show
 from data_tools.pairs.personal import mask_value
+from data_tools.pairs.signs import as_printed, has_negative_total
+from data_tools.pairs.visible import page_text
 from data_tools.records import DocumentRecord, Reading, Rejection
 from data_tools.stage import documents
 from data_tools.stage.freed_memory import keep_freed_memory
@@ -143,6 +145,7 @@ class _Judgement:
         if self.verdicts.note_unchecked(unchecked(self.record, self.settings)):
             return self.rejected()
         images, page_images = pages
+        findings = self.signs_of_page(findings)
         shown = self.shown(findings)
         if shown is None:
             return self.rejected()
@@ -159,6 +162,17 @@ class _Judgement:
         if record.findings is not None:
             return record.findings
         return rules.check(record.answer, complete=record.complete) if record.answer else ()
+
+    def signs_of_page(self, findings: tuple[rules.Finding, ...]) -> tuple[rules.Finding, ...]:
+        """Give a credit note's amounts the signs of its page; return the results of the rules on it."""
+        record = self.record
+        if record.answer is None or not has_negative_total(record.answer):
+            return findings
+        answer = as_printed(record.answer, page_text(record.ocr if record.request is None else record.request))
+        if answer is record.answer:
+            return findings
+        self.record = replace(record, answer=answer)
+        return self.findings()
 
     def rejected(self) -> Rejection:
         gate, reason = self.verdicts.refused or ("source", "refused without a reason")
