@@ -112,7 +112,8 @@ def show(record: DocumentRecord, findings: tuple[rules.Finding, ...], settings: 
     unseen, drops = looked.unseen, settings.gates.visible in ("error", "unchecked")
     shown_findings = None
     if (unseen and drops) or record.findings is not None:
-        shown_findings = rules.check(read_answer({"structured_data": data}))
+        is_wrong = record.declared_fault is not None
+        shown_findings = rules.check(read_answer({"structured_data": data}), as_given=is_wrong)
     written = jsontext.compose_parsed(ocr if request is None else request)
     said = sha256(orjson.dumps(data, default=_plain_number)).digest()
     left_out, kept = (unseen, ()) if drops else ((), unseen)
@@ -143,6 +144,8 @@ def make_pair(record: DocumentRecord, shown: Shown, images: Sequence[Path], sett
     if shown.request is not None:
         return plain_pair(record, shown, images, settings)
     task = _task(shown.said, settings)
+    if task == "validation" and not _can_be_validated(shown):
+        task = "analysis"
     wording = _number(shown.said, settings.seed, "wording") % settings.wordings
     if task == "validation":
         return _validation_pair(record, shown, wording, settings)
@@ -183,6 +186,12 @@ def _analysis(shown: Shown) -> dict[str, Any]:
     }
 
 
+def _can_be_validated(shown: Shown) -> bool:
+    """Return whether the shown data, judged by itself, breaks no rule that its document keeps or leaves open."""
+    given = rules.failures(rules.check(read_answer({"structured_data": shown.data}), as_given=True))
+    return {found.rule for found in given} <= {found.rule for found in rules.failures(shown.findings)}
+
+
 def _validation_pair(record: DocumentRecord, shown: Shown, wording: int, settings: BuildSettings) -> Pair:
     """Data to be checked, of which a share gets one or two faults; pages play no part in it."""
     answer = read_answer({"structured_data": shown.data})
@@ -191,7 +200,7 @@ def _validation_pair(record: DocumentRecord, shown: Shown, wording: int, setting
         rng = random.Random(_number(shown.said, settings.seed, "kind"))  # noqa: S311 - content, no secrets
         answer, faults = inject_fault(answer, rng, 1 + rng.randrange(2))
     data = {"structured_data": as_json(answer)["structured_data"]}
-    summary = rules.summarize(rules.check(answer)).model_dump()
+    summary = rules.summarize(rules.check(answer, as_given=True)).model_dump()
     return Pair(
         document_id=record.document_id,
         group=record.group,

@@ -161,7 +161,10 @@ class _Judgement:
         record = self.record
         if record.findings is not None:
             return record.findings
-        return rules.check(record.answer, complete=record.complete) if record.answer else ()
+        if record.answer is None:
+            return ()
+        is_wrong = record.declared_fault is not None
+        return rules.check(record.answer, complete=record.complete, as_given=is_wrong)
 
     def signs_of_page(self, findings: tuple[rules.Finding, ...]) -> tuple[rules.Finding, ...]:
         """Give a credit note's amounts the signs of its page; return the results of the rules on it."""

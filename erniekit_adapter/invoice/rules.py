@@ -54,15 +54,18 @@ PASS: Verdict = ("pass", "")
 _ZERO = Decimal(0)
 
 
-def check(answer: Answer, *, complete: bool = False) -> tuple[Finding, ...]:
+def check(answer: Answer, *, complete: bool = False, as_given: bool = False) -> tuple[Finding, ...]:
     """Apply every rule to an answer; one finding for each rule, in a fixed order.
 
     Args:
         answer: the document, or the part of it that is known.
         complete: whether the answer claims to state every field of the document. Only then a missing required field
             is a failure; otherwise it is unknown.
+        as_given: whether the answer itself is judged, and no document behind it: then a list that it lacks is empty.
+            Otherwise an answer without line items states some values of a page, which may show charges and discounts
+            besides: a difference that they can explain is not checkable.
     """
-    sums = _sums(answer)
+    sums = _sums(answer, may_lack_parts=not (complete or as_given or answer.lines))
     status, detail = _required(answer.summary, complete)
     findings = [Finding("REQUIRED", status, "error", detail)]
     for name, level, rule in _RULES:
@@ -160,14 +163,16 @@ class _Sums(NamedTuple):
         net: total without VAT [BT-109]: subtotal - discounts + charges. A list that is absent counts as empty.
         tax: sum of the taxes.
         lines: sum of the line items.
+        may_lack_parts: whether charges and discounts that the answer does not list may be on the page all the same.
     """
 
     net: Decimal | None
     tax: Decimal | None
     lines: Decimal | None
+    may_lack_parts: bool
 
 
-def _sums(answer: Answer) -> _Sums:
+def _sums(answer: Answer, *, may_lack_parts: bool = False) -> _Sums:
     summary, lines = answer.summary, answer.structured_data.line_items
     off, added = _total(summary.discounts or ()), _total(summary.charges or ())
     known = summary.subtotal is not None and off is not None and added is not None
@@ -175,6 +180,7 @@ def _sums(answer: Answer) -> _Sums:
         net=summary.subtotal - off + added if known else None,  # type: ignore[operator]  # all three are known
         tax=None if summary.taxes is None else _total(summary.taxes),
         lines=_line_total(lines) if lines else None,
+        may_lack_parts=may_lack_parts,
     )
 
 
@@ -214,8 +220,25 @@ def _grand_total(answer: Answer, sums: _Sums) -> Verdict:
         return missing(*[name for name, value in operands if value is None])
     if tax and total == net:
         return _tax_included(answer, net, tax)
+    if part := _unstated_part(answer, sums, total - net - tax):
+        return "not checkable", f"grand_total {total} and subtotal + taxes {net + tax} may differ by {part}"
     charges = " + charges" if answer.summary.charges else ""
     return equal("grand_total", total, f"subtotal - discounts{charges} + taxes", net + tax)
+
+
+def _unstated_part(answer: Answer, sums: _Sums, difference: Decimal) -> str:
+    """Return what can explain that a total is more (or less) than the parts that an answer states; empty if nothing.
+
+    More than the subtotal itself is no charge and no discount, but a mistake.
+    """
+    summary, subtotal = answer.summary, abs(answer.summary.subtotal or _ZERO)
+    if not sums.may_lack_parts or not difference or abs(difference) > subtotal:
+        return ""
+    # A credit note's amounts may all be negative; what is added to it is negative as well.
+    is_added = (difference > 0) == ((summary.subtotal or _ZERO) >= 0)
+    listed = summary.charges if is_added else summary.discounts
+    name = "charges" if is_added else "discounts"
+    return "" if listed else f"{name} of {abs(difference)} that are not stated"
 
 
 def may_include_taxes(answer: Answer) -> bool:
@@ -256,10 +279,10 @@ def _tax_amount(answer: Answer, sums: _Sums) -> Verdict:
     taxed = [(rate, amount) for rate, amount in known if rate]
     if len(taxed) == 1 and abs(net * taxed[0][0] - taxed[0][1]) <= _OFFICIAL_TOLERANCE:
         return "pass", f"tax {taxed[0][1]} ≈ {net} × {taxed[0][0]}"
-    return _taxable_amounts(answer, net, taxed) if taxed else ("pass", "tax 0 at the rate 0")
+    return _taxable_amounts(answer, sums, net, taxed) if taxed else ("pass", "tax 0 at the rate 0")
 
 
-def _taxable_amounts(answer: Answer, net: Decimal, taxed: Sequence[tuple[Decimal, Decimal]]) -> Verdict:
+def _taxable_amounts(answer: Answer, sums: _Sums, net: Decimal, taxed: Sequence[tuple[Decimal, Decimal]]) -> Verdict:
     """Return whether the amounts that the taxes were computed from can be those of the document."""
     summary = answer.summary
     base = sum((amount / rate for rate, amount in taxed), _ZERO)
@@ -272,7 +295,8 @@ def _taxable_amounts(answer: Answer, net: Decimal, taxed: Sequence[tuple[Decimal
     if any(abs(base - amount) <= slack for amount in possible):
         return "pass", f"taxable amount {shown} ≈ {net}"
     positive = sum((line.total for line in answer.lines if line.total is not None and line.total > 0), _ZERO)
-    if base <= max(*possible, subtotal + charges, positive + charges) + slack:
+    most = max(*possible, subtotal + charges, positive + charges) + slack
+    if base <= most or _unstated_part(answer, sums, base - net):
         return "not checkable", f"taxable amount {shown} is not {net}: a part may be taxed otherwise"
     if len(taxed) > 1:
         return "fail", f"taxable amounts {shown} come to more than {net}"

@@ -214,6 +214,43 @@ def test_a_summary_is_true_false_or_null(changes: dict[str, Any], verdicts: tupl
     assert (summary.is_valid, summary.math_verified) == verdicts
 
 
+# Amounts of real invoices of which only the header values are known: freight, a social security contribution of 4 %
+# that is taxed as well, a discount, a credit note with freight.
+HEADERS: tuple[dict[str, Any], ...] = (
+    {"taxes": [{"amount": 19}], "grand_total": 125},
+    {"subtotal": 1200, "taxes": [{"rate": "0.22", "amount": "274.56"}], "grand_total": "1522.56"},
+    {"taxes": [{"rate": "0.19", "amount": "17.10"}], "grand_total": "107.10"},
+    {"subtotal": -100, "taxes": [{"amount": -19}], "grand_total": -125},
+)
+
+
+@pytest.mark.parametrize("summary", HEADERS)
+def test_header_values_may_lack_a_charge_or_a_discount(summary: dict[str, Any]) -> None:
+    found = check(read_answer(invoice(lines=[], **summary)))
+    assert not failures(found)
+    assert (validity(found), arithmetic_validity(found)) == (None, None)
+
+
+@pytest.mark.parametrize("summary", HEADERS)
+@pytest.mark.parametrize("settings", [{"complete": True}, {"as_given": True}])
+def test_nothing_is_missing_from_what_is_judged_as_a_whole(summary: dict[str, Any], settings: dict[str, bool]) -> None:
+    found = check(read_answer(invoice(lines=[], **summary)), **settings)
+    assert "BR-CO-15" in [each.rule for each in failures(found)]
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        {"grand_total": 1119},
+        {"charges": [{"amount": 6}], "grand_total": 130},
+        {"discounts": [{"amount": 6}], "grand_total": 110},
+        {"taxes": [{"rate": 19, "amount": 19}]},
+    ],
+)
+def test_a_mistake_in_header_values_is_found(summary: dict[str, Any]) -> None:
+    assert failures(check(read_answer(invoice(lines=[], **summary))))
+
+
 def test_a_removed_value_leaves_the_validity_alone() -> None:
     complete = check(read_answer(invoice()))
     shown = check(read_answer(invoice(taxes=None)))
