@@ -15,15 +15,7 @@ from decimal import Context, Decimal, localcontext
 
 from erniekit_adapter.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine
 from erniekit_adapter.invoice.money import is_currency, minor_digits, minor_unit
-from erniekit_adapter.invoice.rules import (
-    LINE_TOLERANCE_MINOR_UNITS,
-    PASS,
-    Finding,
-    Level,
-    Verdict,
-    equal,
-    missing,
-)
+from erniekit_adapter.invoice.rules import LINE_TOLERANCE_MINOR_UNITS, Finding
 from erniekit_adapter.invoice.vat_rules import (
     CATEGORIES,
     categories_of,
@@ -33,6 +25,7 @@ from erniekit_adapter.invoice.vat_rules import (
     tax_amounts,
     together,
 )
+from erniekit_adapter.invoice.verdict import PASS, Level, Verdict, equal, missing
 
 MAX_DECIMALS = 2
 # Enough for the product of two amounts of 18 digits, so that no sum is rounded on the way.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from erniekit_adapter.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, Syntax, VatRow
 from erniekit_adapter.invoice.money import minor_unit, round_ties_up
-from erniekit_adapter.invoice.rules import Level, Verdict, equal, missing
+from erniekit_adapter.invoice.verdict import Level, Verdict, equal, missing
 
 EXACT = Decimal(0)
 # Less than a whole unit of the currency (not of its minor unit): VAT may have been rounded line by line.

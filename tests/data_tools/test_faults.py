@@ -18,7 +18,7 @@ from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer
 from erniekit_adapter.invoice import rules
 from erniekit_adapter.invoice.answer import Answer, as_json, as_text, read_answer
-from erniekit_adapter.invoice.money import is_currency, minor_unit
+from erniekit_adapter.invoice.money import is_currency, minor_unit, round_to_minor_unit
 
 # Where the fields of a kind stand; places in lists are left out.
 FIELDS = {
@@ -54,7 +54,7 @@ def hand_made(draw: st.DrawFn) -> Answer:
         lines = [line | {"quantity": 1, "unit_price": line["total"]} for line in lines]
     subtotal = sum(totals) * unit
     rate = draw(st.sampled_from([None, "0", "0.07", "0.19", "1"]))
-    tax = rules.round_to_minor_unit(subtotal * Decimal(rate or "0.2"), currency)
+    tax = round_to_minor_unit(subtotal * Decimal(rate or "0.2"), currency)
     summary: dict[str, Any] = {
         "subtotal": draw(st.sampled_from([subtotal, None])),
         "taxes": draw(st.sampled_from([[{"rate": rate, "amount": tax}], [{"amount": tax}, {"amount": 0}], None])),
