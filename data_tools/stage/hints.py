@@ -9,8 +9,9 @@ UNUSED_KEYS = "unused_keys"
 HINTS: Mapping[str, str] = {
     "source": "correct the file or entry at this place; docs/data.md lists the shapes that are read",
     "reviewed": "set reviewed: true at the source in the project file if people confirmed these answers",
-    "canonical": "correct the answer at this place; docs/data.md lists the fields that an answer can have",
-    "arithmetic": "correct the amounts, or set data.gates.arithmetic: warn to keep such documents, taught as invalid",
+    "canonical": "correct the answer at this place; docs/formats.md lists the fields and how their values are read",
+    "arithmetic": "state what the page shows besides (charges such as freight, discounts, rounding), or correct the "
+    "amounts; if the pages themselves are wrong, data.gates.arithmetic: warn teaches them as invalid",
     "dates": "correct the dates, or set data.gates.dates: warn",
     "image": "replace or add the page at this place; data.gates.image: off skips the check",
     "visible": "give each page its OCR (ocr_path, ocr_context), or run make setup-ocr and set data.ocr: rapidocr",
@@ -22,7 +23,8 @@ HINTS: Mapping[str, str] = {
     "max_samples": "raise dataset.max_samples",
     "duplicate": "nothing, or set data.gates.duplicate: off to keep copies",
     "personal": "set data.gates.personal: mask",
-    UNUSED_KEYS: "nothing if these values are not to be learnt; docs/data.md lists the fields that an answer can have",
+    UNUSED_KEYS: "nothing if these values are not to be learnt; otherwise labels: {positions: line_items} on the source "
+    "(columns: for a table) names the field that a key is; docs/formats.md lists the fields",
 }
 
 
