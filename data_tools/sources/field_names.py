@@ -46,7 +46,7 @@ _OTHER_NAMES: dict[str, str] = {
     "tax_amount": "tax tax_total total_tax total_tax_amount vat vat_amount vat_total total_vat gst gst_amount "
     "sales_tax amount_tax mwst ust umsatzsteuer mehrwertsteuer steuer steuerbetrag mwst_betrag ust_betrag",
     "discount": "discount_amount discount_total total_discount rabatt nachlass",
-    "line_items": "items lines positionen rechnungspositionen",
+    "line_items": "items lines positions invoice_lines invoice_items line_item positionen rechnungspositionen",
 }
 # Amounts that are added to the subtotal before tax, under the names that they have.
 CHARGE_NAMES = frozenset({
@@ -55,7 +55,7 @@ CHARGE_NAMES = frozenset({
     "service_fee", "tip", "tips", "gratuity", "surcharge", "versand", "versandkosten", "fracht", "frachtkosten",
 })  # fmt: skip
 _OTHER_LINE_NAMES: dict[str, str] = {
-    "description": "desc item item_name item_description name product product_name product_description article "
+    "description": "desc text item item_name item_description name product product_name product_description article "
     "service title beschreibung bezeichnung artikel artikelbezeichnung leistung",
     "quantity": "qty count cnt units menge anzahl",
     "unit_price": "price net_price unit_cost unitprice price_unit price_per_unit unit_amount "

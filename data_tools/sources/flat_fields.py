@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from data_tools.sources.amounts import read_price, read_quantity, read_total, take_off_discounts
+from data_tools.sources.document_types import is_credit_note, is_document_type
 from data_tools.sources.field_names import field_named, key_of, line_field_named, rate_or_amount
 from data_tools.sources.line_taxes import LineTax, tax_rows
 from data_tools.sources.reading import shown
@@ -81,12 +82,10 @@ def parse_document_type(value: object) -> str | None:
     Raises:
         ValueError: anything else.
     """
-    text = (parse_text(value) or "invoice").casefold().replace("-", "_").replace(" ", "_")
-    if text in ("credit_note", "creditnote", "gutschrift", "avoir"):
-        return "credit_note"
-    if text in ("invoice", "receipt", "rechnung", "bill", "facture", "tax_invoice"):
-        return None
-    raise ValueError(f"{shown(value)} is none of invoice, receipt and credit_note")
+    text = parse_text(value) or "invoice"
+    if not is_document_type(text):
+        raise ValueError(f"{shown(value)} is none of invoice, receipt and credit_note")
+    return "credit_note" if is_credit_note(text) else None
 
 
 def _document_type(value: object, settings: ReadSettings) -> str | None:
@@ -127,7 +126,7 @@ _LISTS: dict[str, dict[str, Parse]] = {
     "charges": {"description": _text, "amount": _amount},
 }
 _ROW_ALIASES = {"tax_rate": "rate", "tax_amount": "amount", "value": "amount", "name": "type", "reason": "description"}
-_KNOWN = frozenset({*_PLACES, *_ROWS, *_LISTS, "line_items", "document_type"})
+_KNOWN = frozenset({*_PLACES, *_ROWS, *_LISTS, "charge", "line_items", "document_type"})
 _LINE_FIELDS: dict[str, Parse] = {"description": _text, "quantity": _quantity, "total": _amount}
 _LINE_TAX_FIELDS: dict[str, Parse] = {"tax_rate": _rate, "tax_amount": _amount}
 # How sure the reader was and where it looked: nothing that the page says.
@@ -183,7 +182,7 @@ def read_fields(fields: Mapping[str, Any], settings: ReadSettings = DEFAULT) -> 
         for block, key in places if value is not None else ():
             blocks.setdefault(block, {})[key] = value
     lines, taxes = reading.lines_and_taxes(given)
-    summary = {"taxes": taxes, "discounts": reading.discounts(given), "charges": reading.rows(given, "charges")}
+    summary = {"taxes": taxes, "discounts": reading.discounts(given), "charges": reading.charges(given)}
     if listed := {name: rows for name, rows in summary.items() if rows}:
         blocks.setdefault("financial_summary", {}).update(listed)
         take_off_discounts(blocks["financial_summary"])
@@ -293,6 +292,13 @@ class _Reading:
         amount = self.one(fields, "discount", _amount)
         if amount and rows:
             self.problems.append("discounts: also given as discount")
+        return rows or ([{"amount": amount}] if amount else [])
+
+    def charges(self, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The charges of the document, given in rows or as their sum."""
+        rows, amount = self.rows(fields, "charges"), self.one(fields, "charge", _amount)
+        if amount and rows:
+            self.problems.append("charges: also given as charge")
         return rows or ([{"amount": amount}] if amount else [])
 
     def lines_and_taxes(self, fields: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

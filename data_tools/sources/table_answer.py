@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.records import DocumentRecord, Reading, Rejection
+from data_tools.sources.document_types import is_document_type
 from data_tools.sources.flat_fields import answer_of
 from data_tools.sources.reading import shown
 from data_tools.sources.table import Cell, is_filled
@@ -34,6 +35,9 @@ def read_table_document(path: Path, document: TableDocument, conventions: Conven
     if "tax_rate" in fields and _is_partial(document.rows, "tax_rate"):
         del fields["tax_rate"]
         unused.add("tax_rate of some rows")
+    if "document_type" in fields and not is_document_type(fields["document_type"]):
+        # What kinds of documents are called in accounts (KR, ER) is no word of an invoice.
+        unused.add(f"document_type {shown(fields.pop('document_type'))}")
     if items:
         unused |= _without_place(items, fields.get("tax_amount"))
         fields["line_items"] = items

@@ -25,7 +25,7 @@ _KEYS = (_FILE, "invoice_number")
 # Fields that exist both for a document and for a line item.
 _MOVABLE = ("tax_rate", "tax_amount")
 # Fields that have no place in a line item, and are often beside one.
-_DROPPED = ("tax_type", "discount")
+_DROPPED = ("tax_type", "discount", "charge")
 _TOTALS = ("subtotal", "grand_total")
 
 
@@ -149,8 +149,9 @@ def _has_line_items(columns: Columns, groups: Sequence[Sequence[TableRow]]) -> b
 def _settle_line_columns(columns: Columns, groups: Sequence[Sequence[TableRow]]) -> list[Question]:
     """Find the columns whose values differ between the rows of one document: they belong to the line items.
 
-    Tax beside each line is a line item's; a discount is as well, and has no place in the answer. What a total is, and a
-    tax that differs in fewer than half of the documents, is asked. Where very few differ, they are mistakes.
+    Tax beside each line is a line item's; a discount or a charge is as well, and has no place in the answer. What a
+    total is, and a tax that differs in fewer than half of the documents, is asked. Where very few differ, they are
+    mistakes.
     """
     several = [rows for rows in groups if len(rows) > 1]
     questions = []

@@ -21,7 +21,8 @@ from erniekit_adapter.project.table_source import DecimalMark
 DATES = frozenset({"invoice_date", "due_date"})
 RATES = frozenset({"tax_rate"})
 AMOUNTS = frozenset({
-    "subtotal", "tax_amount", "discount", "grand_total", "amount_paid", "amount_due", "quantity", "unit_price", "total",
+    "subtotal", "tax_amount", "discount", "charge", "grand_total", "amount_paid", "rounding", "amount_due",
+    "quantity", "unit_price", "total",
 })  # fmt: skip
 
 _NUMERIC_DATE = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})")

@@ -23,8 +23,8 @@ HINTS: Mapping[str, str] = {
     "max_samples": "raise dataset.max_samples",
     "duplicate": "nothing, or set data.gates.duplicate: off to keep copies",
     "personal": "set data.gates.personal: mask",
-    UNUSED_KEYS: "nothing if these values are not to be learnt; otherwise labels: {positions: line_items} on the source "
-    "(columns: for a table) names the field that a key is; docs/formats.md lists the fields",
+    UNUSED_KEYS: "nothing if these values are not to be learnt; otherwise labels: {belegnr: invoice_number} on the "
+    "source (columns: for a table) names the field that a key is; docs/formats.md lists the fields",
 }
 
 

@@ -452,3 +452,24 @@ def test_a_project_s_folder_of_pages_is_looked_for(tmp_path: Path) -> None:
     )
     (problem,) = missing_sources(load_project(path))
     assert problem.where == "data.sources[0].documents"
+
+
+def test_freight_and_rounding_of_a_document_are_columns(folder: Path) -> None:
+    cells = row(total="243,00")
+    found = record(table(folder, [*cells, "5,00", "0,01"], header=[*HEADER, "Versandkosten", "Rundung"]))
+    assert taught(found)["financial_summary"]["charges"] == [{"amount": "5.00"}]
+    assert taught(found)["financial_summary"]["rounding"] == "0.01"
+
+
+@pytest.mark.parametrize(
+    ("cell", "known", "unused"),
+    [
+        ("Gutschrift", "credit_note", ()),
+        ("Note de crédit", "credit_note", ()),
+        ("Rechnung", None, ()),
+        ("KR", None, ("document_type 'KR'",)),
+    ],
+)
+def test_a_column_may_name_credit_notes(folder: Path, cell: str, known: str | None, unused: tuple[str, ...]) -> None:
+    found = record(table(folder, [*ROW, cell], header=[*HEADER, "Belegart"]))
+    assert (taught(found).get("document_type"), found.unused_keys) == (known, unused)
