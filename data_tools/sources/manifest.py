@@ -318,7 +318,8 @@ class _Reader:
         if len(names) > 1:
             raise _RefusedError("source", f"its pages name several ground truths: {', '.join(names)}"[:500])
         if not names:
-            raise _RefusedError("source", "no ground_truth_path: nobody said what the page shows")
+            keys = ", ".join(sorted({key for row in rows for key in row.value}))
+            raise _RefusedError("source", f"no ground_truth_path; the entry has {shown(keys)}"[:500])
         try:
             value = read_value(self.file(next(iter(names.values())), self.folders.ground_truth))
         except (ValueError, AdapterError) as error:

@@ -131,6 +131,16 @@ def test_a_discount_of_cord_is_taken_off_whatever_its_sign() -> None:
         assert discount.amount == 2
 
 
+def test_a_line_of_donut_may_hold_its_truth_as_an_object() -> None:
+    found = read_ground_truth({"file_name": "a.png", "ground_truth": cord(total_price="12.00")})
+    assert found.answer.summary.grand_total == 12
+
+
+def test_broken_json_in_a_line_of_donut_is_named() -> None:
+    with pytest.raises(ValueError, match="ground_truth: not JSON"):
+        read_ground_truth({"file_name": "a.png", "ground_truth": '{"gt_parse": ['})
+
+
 def test_a_line_of_donut_may_hold_another_schema() -> None:
     item = {
         "item_desc": "Pen",

@@ -20,19 +20,33 @@ _EACH = re.compile(r"^\s*@\s*")
 
 
 def _parsed(value: Any) -> Any:
-    """What `gt_parse` holds; None where there is none."""
+    """What `gt_parse` holds; None where there is none.
+
+    Raises:
+        ValueError: a line of Donut's holds broken JSON.
+    """
     if not isinstance(value, dict):
         return None
-    if isinstance(text := value.get("ground_truth"), str) and "file_name" in value:
+    if _is_line_of_donut(value):
+        value = value["ground_truth"]
         try:
-            value = parse_value(text.encode())
-        except (ValueError, RecursionError):
-            return None
+            value = parse_value(value.encode()) if isinstance(value, str) else value
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"ground_truth: {error}"[:300]) from error
     return value.get("gt_parse") if isinstance(value, dict) else None
 
 
+def _is_line_of_donut(value: dict[str, Any]) -> bool:
+    """Whether an object has `ground_truth` as an object, or as JSON in a string, which may be broken."""
+    truth = value.get("ground_truth")
+    return isinstance(truth, dict) or (isinstance(truth, str) and truth.lstrip().startswith("{"))
+
+
 def _matches(value: Any) -> bool:
-    return isinstance(_parsed(value), dict)
+    try:
+        return isinstance(_parsed(value), dict)
+    except ValueError:
+        return True
 
 
 def _read(value: Any, settings: ReadSettings) -> Truth:
