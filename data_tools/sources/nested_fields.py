@@ -67,9 +67,14 @@ class _Flat:
 
 
 def flattened(
-    value: Mapping[str, Any], labels: Mapping[str, str] | None = None
+    value: Mapping[str, Any], labels: Mapping[str, str] | None = None, *, unwraps: bool = True
 ) -> tuple[list[tuple[str, Any]], list[str]]:
     """The flat fields of an object, and the keys in it that hold something and have no place in the answer.
+
+    Args:
+        value: the object.
+        labels: names of a project's own, with their fields.
+        unwraps: whether `invoice` may hold the parts (`seller`, `amounts`) and lists of the document.
 
     Raises:
         ValueError: a part that should be an object and is none.
@@ -80,6 +85,12 @@ def flattened(
         key = key_of(name)
         if key in ABOUT:
             continue
+        if unwraps and key in _INVOICES and isinstance(part, dict):
+            inside = {inner: each for inner, each in part.items() if isinstance(each, (dict, list))}
+            pairs, unused = flattened(inside, labels, unwraps=False)
+            flat.fields += pairs
+            flat.unused += [f"{name}.{inner}" for inner in unused]
+            part = {inner: each for inner, each in part.items() if inner not in inside}
         if isinstance(part, dict) and (names := _names_in(key)) is not None:
             flat.fields += _of_part(name, key, part, names, language, flat)
         elif key in _SUMMARIES and isinstance(part, dict):

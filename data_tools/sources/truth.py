@@ -63,8 +63,10 @@ def unconfirmed(model: str) -> str:
 
 
 def with_remedy(error: Exception) -> str:
-    """What is wrong with a value, with the setting that would give it one reading."""
-    text = str(error)
-    if "ambiguous: thousands" in text:
-        text += "; set currency: on its source (such as currency: USD), and totals have one reading"
-    return text
+    """What is wrong with values, with the setting that would give them one reading behind the first of them.
+
+    A table on the screen shows only how a reason begins.
+    """
+    before, mark, behind = str(error).partition("ambiguous: thousands or three decimals")
+    remedy = " (set currency: on its source, such as currency: USD, and totals have one reading)" if mark else ""
+    return f"{before}{mark}{remedy}{behind}"

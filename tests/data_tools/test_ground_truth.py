@@ -234,6 +234,26 @@ def test_a_key_that_is_used_is_not_reported(key: str) -> None:
     assert read_ground_truth(ground_truth(items=[line])).unused_keys == ()
 
 
+def test_an_invoice_may_be_wrapped_with_its_parts() -> None:
+    inside = {
+        "number": "R-7",
+        "date": "2025-03-25",
+        "seller": {"name": "Lone Star Supply Co."},
+        "positions": [{"text": "Consulting", "quantity": 3, "unit_price": 150, "amount": 450}],
+        "amounts": {"subtotal": 450, "tax": 0, "total": 450, "currency": "USD"},
+        "pages": [1, 2],
+    }
+    truth = read_ground_truth({"invoice": inside})
+    assert truth.unused_keys == ("invoice.pages",)
+    data = truth.answer.structured_data
+    assert data.vendor_block
+    assert data.vendor_block.name == "Lone Star Supply Co."
+    assert data.client_info
+    assert data.client_info.invoice_number == "R-7"
+    assert [line.description for line in truth.answer.lines] == ["Consulting"]
+    assert truth.answer.summary.grand_total == 450
+
+
 @pytest.mark.parametrize(
     ("changes", "amount"),
     [
