@@ -11,6 +11,8 @@ from data_tools.sources.reading import parse_value
 from erniekit_adapter.invoice.prompts import OCR_MARK
 
 _NAMES = ("structured_ocr", "raw_ocr", "ocr_text", "ocr")
+# What the output of an engine has, and a context around it has not.
+_OF_ENGINES = frozenset({"tokens", "text"})
 # The service's words, then a colon, a code fence or the like, then JSON.
 _MARKED = re.compile(re.escape(OCR_MARK.rstrip(":")) + r'[^\[{"]{0,20}(?=[\[{"])')
 # What other writers put before the plain text of a page.
@@ -96,6 +98,13 @@ def _in_context(context: object) -> Any:
     return next((_plain(context[name]) for name in _NAMES if context.get(name)), None)
 
 
+def _in_ocr_context(context: object) -> Any:
+    """The page itself, where it stands without a name: as text, as a list, or as an engine's output."""
+    if isinstance(context, (str, list)) or (isinstance(context, dict) and context.keys() & _OF_ENGINES):
+        return _plain(context)
+    return _in_context(context)
+
+
 def _in_payload(payload: object) -> Any:
     named = isinstance(payload, dict) and not payload.keys().isdisjoint(_NAMES)
     return _in_context(payload) if named else _plain(payload)
@@ -118,7 +127,7 @@ def _plain(ocr: object) -> Any:
 
 # What stands first counts: the engine's own output before what a request repeats of it.
 _PLACES: tuple[tuple[str, Callable[[object], Any]], ...] = (
-    ("ocr_context", _in_context),
+    ("ocr_context", _in_ocr_context),
     ("ocr_payload", _in_payload),
     ("meta", _in_context),
     ("metadata", _in_context),

@@ -92,6 +92,11 @@ def test_raw_ocr_stands_in_for_structured_ocr(tmp_path: Path) -> None:
     assert found.ocr == "Acme 119.00"
 
 
+@pytest.mark.parametrize("page", ["Acme 119.00", ["Acme", "119.00"], {"tokens": ["Acme", "119.00"]}])
+def test_the_context_may_be_the_page_itself(tmp_path: Path, page: Any) -> None:
+    assert read_record(tmp_path, correction(ocr_context=page)).ocr == page
+
+
 def test_a_corrected_output_may_be_an_object(tmp_path: Path) -> None:
     assert read_record(tmp_path, correction(corrected_output=answer())).answer
 
