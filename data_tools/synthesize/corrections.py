@@ -40,7 +40,8 @@ def canonical_answer(invoice: SyntheticInvoice) -> dict[str, Any]:
             "payment_terms": {"due_date": invoice.due_date.isoformat(), "notes": invoice.payment_terms},
         },
     }
-    summary = rules.summarize(rules.check(read_answer(answer)))
+    # The page shows nothing else that could explain a difference.
+    summary = rules.summarize(rules.check(read_answer(answer), as_given=True))
     return answer | {"validation_summary": summary.model_dump()}
 
 

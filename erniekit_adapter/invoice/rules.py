@@ -20,7 +20,7 @@ from erniekit_adapter.invoice.answer import (
     ValidationSummary,
 )
 from erniekit_adapter.invoice.money import is_currency, minor_digits, minor_unit
-from erniekit_adapter.invoice.tax_rules import TaxBases, included_taxes, tax_amounts
+from erniekit_adapter.invoice.tax_rules import TaxBases, included_taxes, tax_amounts, tax_of_whole
 from erniekit_adapter.invoice.verdict import PASS, Level, Status, Verdict, equal, missing
 
 # Peppol R120 allows two cents; 38 of 246 lines in official examples break even that, so the rule only warns.
@@ -269,6 +269,8 @@ def may_include_taxes(answer: Answer) -> bool:
 
 
 def _tax_amount(answer: Answer, sums: _Sums) -> Verdict:
+    if verdict := tax_of_whole(answer.summary, sums.net):
+        return verdict
     charges = _total(answer.summary.charges or ()) or _ZERO
     lines = tuple(line.total for line in answer.lines if line.total is not None)
     may_add_charges = sums.may_lack_parts and not answer.summary.charges

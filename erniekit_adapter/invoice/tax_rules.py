@@ -36,6 +36,16 @@ class TaxBases(NamedTuple):
     may_add_charges: bool
 
 
+def tax_of_whole(summary: FinancialSummary, net: Decimal | None) -> Verdict | None:
+    """Return that the only tax is its rate of the whole invoice, as most are; None if more has to be looked at."""
+    if net is None or not summary.taxes or len(summary.taxes) > 1:
+        return None
+    rate, amount = summary.taxes[0].rate, summary.taxes[0].amount
+    if rate is None or amount is None or not 0 < rate <= 1 or abs(net * rate - amount) > _OFFICIAL_TOLERANCE:
+        return None
+    return "pass", f"tax {amount} ≈ {net} × {rate}"
+
+
 def tax_amounts(summary: FinancialSummary, bases: TaxBases) -> Verdict:
     """Return whether the taxes can be those of the document.
 
