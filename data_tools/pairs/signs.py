@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from data_tools.pairs.spellings import numbers_in, plain_number
-from data_tools.pairs.visible import PageText
+from data_tools.visibility import PageText
+from data_tools.visibility.spellings import numbers_in, plain_number
 from erniekit_adapter.invoice.answer import Answer, FinancialSummary, LineItem
 
 _NUMBER = r"(?:\d{1,3}(?:[ .,'’]\d{3})+(?:[.,]\d{1,3})?|\d+(?:[.,]\d+)?)"

@@ -25,7 +25,6 @@ from data_tools.pairs.looking import unchecked
 from data_tools.pairs.pairs import Pair, Shown, known_names, make_pair, plain_pair, show
 from data_tools.pairs.personal import mask_value
 from data_tools.pairs.signs import as_printed, has_negative_total
-from data_tools.pairs.visible import page_text
 from data_tools.records import DocumentRecord, Reading, Rejection
 from data_tools.stage import documents
 from data_tools.stage.freed_memory import keep_freed_memory
@@ -35,6 +34,7 @@ from data_tools.stage.record_pages import PageFolders, look_at_pages, page_files
 from data_tools.stage.rows import KEY_BYTES, PLACE, DocumentVerdict, JudgedShard, Row, key_records, row_json
 from data_tools.stage.shards import Lines, Shard, read_shard
 from data_tools.stage.tokens import most_tokens, token_counter
+from data_tools.visibility import page_text
 from erniekit_adapter.invoice import rules
 from erniekit_adapter.project.schema import EInvoiceSource
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from data_tools.build_settings import BuildSettings
 from data_tools.pairs.signs import as_printed
-from data_tools.pairs.visible import page_text
 from data_tools.stage.pipeline import build
+from data_tools.visibility import page_text
 from erniekit_adapter.invoice.answer import Answer, read_answer
 from erniekit_adapter.invoice.rules import check, failures
 from erniekit_adapter.project.schema import ManifestSource
