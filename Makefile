@@ -15,7 +15,7 @@ TOOLKITS := erniekit erniekit13 transformers transformers5 paddleformers
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-ocr setup-ray setup-erniekit setup-erniekit13 setup-transformers setup-transformers5 \
-	setup-paddleformers data train export evaluate sweep check plan doctor demo test bench lint clean requirements tiny-base
+	setup-paddleformers data train export evaluate sweep check plan doctor demo test test-fast bench lint clean requirements tiny-base
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ demo: setup setup-erniekit setup-transformers ## the whole way on CPU: documents
 
 test: setup setup-ocr setup-ray $(TOOLKITS:%=setup-%) ## every test, those with the real toolkits included
 	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: setup ## the tests without toolkits, for daily work
+	$(BIN)/python -m pytest -m "not slow" --ignore=tests/toolkit $(ARGS)
 
 bench: setup setup-erniekit ## print the benchmarks' figures
 	$(BIN)/python benchmarks/start.py

@@ -20,6 +20,8 @@ from data_tools.build_settings import BuildSettings, EngineSettings
 from data_tools.stage.pipeline import build
 from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, GatesSection, LinesSource, TasksSection
 
+pytestmark = pytest.mark.slow
+
 LINES = 20_000
 HERE = EngineSettings(workers=1)
 EVERYTHING_ON = BuildSettings(

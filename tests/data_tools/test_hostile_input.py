@@ -20,6 +20,8 @@ from data_tools.stage.pipeline import build
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, LinesSource, ManifestSource
 
+pytestmark = pytest.mark.slow
+
 GOOD = numbered(correction(), 10**6)
 HOSTILE: dict[str, bytes] = {
     "invalid UTF-8": b'{"document_id": "\xff\xfe"}',

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from data_examples import correction, numbered, write_lines
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 MOMENTS = 20
 # So many lines with something unused on each are several shards, which two worker processes share.

@@ -15,6 +15,8 @@ from data_tools.stage.pipeline import build
 from data_tools.synthesize.writing import write_corpus
 from erniekit_adapter.project.schema import ManifestSource, TasksSection
 
+pytestmark = pytest.mark.slow
+
 CURRENCIES = {"EUR": 2, "USD": 2, "GBP": 2, "CHF": 2, "SEK": 2, "CNY": 2, "JPY": 0, "KRW": 0}
 TASKS = TasksSection(analysis=1, validation=1)
 
