@@ -41,6 +41,9 @@ _NAMED_DATE = re.compile(
     r"(?:[\s.,/-]{0,3}(?:de |del )?(?:\d{4}|\d{2})(?![\d.,]*\d))?"
     r"|\b(?P<later>[^\W\d_]{3,12})[\s.]{1,2}\d{1,2}(?:st|nd|rd|th)?(?:[\s.,/-]{1,3}\d{4})?(?![\d.,]*\d)"
 )
+# Months in one language that are words of goods and units in another: "Drill bit set 2", "12 set", "may 3".
+_ALSO_WORDS = frozenset({"ago", "mag", "mar", "may", "out", "set", "sett"})
+_FULL_YEAR = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d)")
 # 1 234 567,89
 _MAX_FRAGMENTS = 4
 
@@ -128,7 +131,8 @@ def _blanked_numeric(found: re.Match[str]) -> str:
 
 def _blanked_named(found: re.Match[str]) -> str:
     name = (found["month"] or found["later"]).casefold()
-    return " " * len(found[0]) if name in month_numbers() else found[0]
+    is_date = name in month_numbers() and (name not in _ALSO_WORDS or _FULL_YEAR.search(found[0]))
+    return " " * len(found[0]) if is_date else found[0]
 
 
 def joined_numbers_in(text: str) -> frozenset[str]:

@@ -159,3 +159,15 @@ def test_a_page_whose_boxes_are_higher_than_wide_lies_on_its_side() -> None:
     assert lies_on_its_side({"tokens": ["Oak chair", "2"], "bboxes": [[0, 0, 10, 90], [20, 0, 30, 10]]})
     assert not lies_on_its_side(boxed(HEAD))
     assert not lies_on_its_side("Oak chair")
+
+
+@pytest.mark.parametrize(
+    "line", ["Drill bit set 2 25.00 50.00", "Drill bit, 2 set 25.00 50.00", "Drill out 2 25.00 50.00"]
+)
+def test_a_word_that_is_a_month_elsewhere_hides_no_quantity(line: str) -> None:
+    description = line.partition(" 2")[0].rstrip(",")
+    items = [
+        {"description": description, "quantity": Decimal(2), "unit_price": Decimal("25.0"), "total": Decimal("50.0")}
+    ]
+    value: dict[str, Any] = {"structured_data": {"line_items": items}}
+    assert drop_unseen(value, page_text({"tokens": ["Description Qty Price Amount", line]})) == ()
