@@ -50,7 +50,6 @@ MANIFESTS: dict[str, dict[str, Any]] = {
     "m_gt_invoice2data": {
         "vendor_block": {"name": VENDOR},
         "client_info": {"invoice_number": NUMBER, **DATES},
-        "line_items": LINES[:1],
         "financial_summary": {**TOTALS, "taxes": [{"amount": 38}]},
         **DUE,
     },
@@ -71,6 +70,8 @@ LOGS: dict[str, dict[str, Any]] = {
         "financial_summary": {"grand_total": 238, "currency": "EUR"},
     },
 }
+# One of two rows is in this file.
+UNUSED = {"m_gt_invoice2data": ("ground truth lines (1 of 50.00, and amount_untaxed is 200.0: rows are missing)",)}
 OF_MODELS = ("m_gt_aws", "m_gt_invoice2data")
 
 
@@ -92,7 +93,8 @@ def data_of(found: DocumentRecord) -> Any:
 def test_a_manifest_gives_all_that_its_truth_states(name: str) -> None:
     found = record(f"{{kind: manifest, path: shapes/{name}.json, reviewed: true}}")
     assert data_of(found) == MANIFESTS[name]
-    assert (found.unused_keys, found.images) == ((), (CASES / "shapes/r1001.png",))
+    assert found.images == (CASES / "shapes/r1001.png",)
+    assert found.unused_keys == UNUSED.get(name, ())
 
 
 @pytest.mark.parametrize("name", OF_MODELS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from data_tools.sources.shapes.shape import Gathered, Shape, mapped
 from data_tools.sources.truth import ReadSettings, Truth
+from erniekit_adapter.invoice.money import parse_amount
 
 NAME = "invoice2data"
 _FIELDS = {
@@ -49,7 +51,20 @@ def _read(value: Any, settings: ReadSettings) -> Truth:
         elif key not in _ABOUT:
             # Templates name fields as they like: vat is a number of the vendor here, and a tax elsewhere.
             found.skip(key, part)
+    _leave_out_incomplete_rows(found)
     return found.truth(NAME, settings, model=NAME)
+
+
+def _leave_out_incomplete_rows(found: Gathered) -> None:
+    """Leave rows out that cannot be all of the table: a template's pattern often catches some rows of a page only."""
+    try:
+        rows = sum((parse_amount(line["total"]) for line in found.lines), Decimal(0))
+        subtotal = parse_amount(found.fields["subtotal"])
+    except (KeyError, ValueError):
+        return
+    if found.lines and 0 <= rows < subtotal:
+        found.unused.append(f"lines ({len(found.lines)} of {rows}, and amount_untaxed is {subtotal}: rows are missing)")
+        found.lines.clear()
 
 
 def _add_line(line: Any, found: Gathered) -> None:
