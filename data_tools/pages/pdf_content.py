@@ -28,6 +28,9 @@ _POINTS_PER_INCH = 72
 _WORD_GAP = 0.5
 _COLUMN_GAP = 1.0
 _ROW_OFFSET = 0.5
+# Where a word is printed, shades of 0 to 255 differ by this much at 72 dpi, or in a page of so many pixels.
+_INK = 12
+_INK_PIXELS = 4_000_000
 
 
 class _Box(NamedTuple):
@@ -183,7 +186,7 @@ def _png(page: Any, dpi: int) -> bytes:
 
 def _page_text(page: Any, number: int) -> dict[str, Any]:
     width, height = page.get_size()
-    rows = _rows(_words(_glyphs(page, number)))
+    rows = _rows(_with_ink(_words(_glyphs(page, number)), page))
     segments = [segment for row in rows for segment in _segments(row)]
     return {
         "tokens": [segment.text for segment in segments],
@@ -252,6 +255,32 @@ def _words(glyphs: Iterable[_Text]) -> list[_Text]:
         else:
             words[-1].append(glyph)
     return [_together(word, "") for word in words if word]
+
+
+def _with_ink(words: list[_Text], page: Any) -> list[_Text]:
+    """The words where the drawn page is not of one shade: white, transparent and covered text is not printed.
+
+    The invisible text of a scanned page has the scan's ink behind it.
+    """
+    if not words:
+        return words
+    width, height = page.get_size()
+    scale = min(1.0, (_INK_PIXELS / max(width * height, 1)) ** 0.5)
+    bitmap = page.render(scale=scale, grayscale=True)
+    try:
+        drawn = bitmap.to_pil().convert("L")
+        return [word for word in words if _is_drawn(word.box, drawn, scale)]
+    finally:
+        bitmap.close()
+
+
+def _is_drawn(box: _Box, drawn: Any, scale: float) -> bool:
+    x0, y0 = max(int(box.x0 * scale), 0), max(int(box.y0 * scale), 0)
+    x1, y1 = min(int(box.x1 * scale) + 1, drawn.width), min(int(box.y1 * scale) + 1, drawn.height)
+    if x1 <= x0 or y1 <= y0:
+        return False
+    darkest, lightest = drawn.crop((x0, y0, x1, y1)).getextrema()
+    return bool(lightest - darkest >= _INK)
 
 
 def _rows(words: Iterable[_Text]) -> list[list[_Text]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ UNCHECKED = (
     "text, or run make setup-ocr and set data.ocr: rapidocr; to use such pages all the same, set "
     "data.gates.visible: unchecked"
 )
+_MAX_ROW_CHARACTERS = 60
+_NUMBERS = frozenset({"quantity", "unit_price", "total"})
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,12 @@ class Looked:
     Attributes:
         unseen: fields that the page does not show.
         mismatch: why page and answer are of two documents; None if nothing speaks against one.
+        rows: line items that left the answer whole: number and description.
     """
 
     unseen: tuple[str, ...] = ()
     mismatch: str | None = None
+    rows: tuple[str, ...] = ()
 
 
 def look_for_values(
@@ -55,9 +60,26 @@ def look_for_values(
         return Looked(unseen)
     truth = as_json(record.answer)["structured_data"]
     mismatch = page_mismatch(truth, looked_at["structured_data"], page, settings.min_visible_share)
-    if mismatch and settings.gates.personal == "mask":
-        mismatch = str(mask_value(mismatch)[0])
-    return Looked(unseen, mismatch)
+    rows = _rows_left_out(truth.get("line_items", []), looked_at["structured_data"].get("line_items", []))
+    if settings.gates.personal == "mask":
+        mismatch = mismatch and str(mask_value(mismatch)[0])
+        rows = [str(mask_value(row)[0]) for row in rows]
+    return Looked(unseen, mismatch, tuple(rows))
+
+
+def _rows_left_out(truth: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rows of a truth that are no longer in an answer, whose other rows are in their order, perhaps with less."""
+    found: list[str] = []
+    place = 0
+    if len(shown) == len(truth):
+        return found
+    for number, row in enumerate(truth, start=1):
+        # A description may have been masked in the answer.
+        if place < len(shown) and all(row.get(name) == shown[place][name] for name in shown[place].keys() & _NUMBERS):
+            place += 1
+        else:
+            found.append(f"{number} ({str(row.get('description', 'no description'))[:_MAX_ROW_CHARACTERS]})")
+    return found
 
 
 def unchecked(record: DocumentRecord, settings: BuildSettings) -> str | None:

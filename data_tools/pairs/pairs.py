@@ -73,6 +73,7 @@ class Shown:
         written: what there is to read, as JSON: the OCR, or the request of a ready-made line.
         read: hash of it.
         mismatch: why page and answer are of two documents; None if nothing speaks against one.
+        left_out_rows: line items that left the answer whole: number and description, without masked data.
     """
 
     ocr: Any
@@ -87,6 +88,7 @@ class Shown:
     written: str
     read: bytes
     mismatch: str | None = None
+    left_out_rows: tuple[str, ...] = ()
 
 
 def show(record: DocumentRecord, findings: tuple[rules.Finding, ...], settings: BuildSettings) -> Shown:
@@ -130,6 +132,7 @@ def show(record: DocumentRecord, findings: tuple[rules.Finding, ...], settings: 
         written=written,
         read=sha256(written.encode()).digest(),
         mismatch=looked.mismatch,
+        left_out_rows=looked.rows,
     )
 
 

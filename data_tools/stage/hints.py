@@ -16,7 +16,7 @@ HINTS: Mapping[str, str] = {
     "image": "replace or add the page at this place; data.gates.image: off skips the check",
     "visible": "give each page its OCR (ocr_path, ocr_context), or run make setup-ocr and set data.ocr: rapidocr",
     "page_mismatch": "give the document its own page; data.min_visible_share sets how much of it must be found",
-    "verdict": "give the complete page, or correct the answer",
+    "verdict": "give all pages and OCR that reads every row, or take out of the answer what the page does not show",
     "toolkit": "remove the text that the toolkit reads as its own mark from the document",
     "length": "raise training.max_seq_length to the number named",
     "held_out": "remove the document from data.sources or from data.test_sources",

@@ -41,6 +41,7 @@ from erniekit_adapter.project.schema import EInvoiceSource
 # Lines of every source whose tokens are counted; of those behind them one in so many is, chosen by what it says.
 COUNTED_LINES = 1_000
 COUNTED_ONE_IN = 64
+_MAX_NAMED_ROWS = 4
 # Measured: a tenth faster than one record at a time; more of them change nothing.
 _READ_AHEAD = 32
 _VERDICTS: dict[bool | None, DocumentVerdict] = {True: "valid", False: "invalid", None: "not checkable"}
@@ -222,8 +223,15 @@ class _Judgement:
         if shown.shown_findings is None:
             return None
         reason = rules.unshown_reason(shown.findings, shown.shown_findings)
+        if reason is None:
+            return None
+        rows = ", ".join(shown.left_out_rows[:_MAX_NAMED_ROWS])
+        more = (
+            f" and {len(shown.left_out_rows) - _MAX_NAMED_ROWS} more" if shown.left_out_rows[_MAX_NAMED_ROWS:] else ""
+        )
+        not_found = f"; line items that the page does not show: {rows}{more}" if rows else ""
         left_out = f"; left out: {', '.join(shown.left_out)}" if shown.left_out else ""
-        return f"{reason}{left_out}" if reason else None
+        return f"{reason}{not_found}{left_out}"
 
     def counted(self, pair: Pair, shown: Shown) -> Pair:
         """The pair with its tokens where it may be too long, or is one whose tokens are counted for the manifest."""

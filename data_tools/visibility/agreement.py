@@ -11,7 +11,14 @@ from data_tools.visibility.boxes import Line
 from data_tools.visibility.fields import FIELDS
 from data_tools.visibility.labels import OTHER_AMOUNTS, TOTALS, label_pattern
 from data_tools.visibility.page_text import PageText
-from data_tools.visibility.spellings import own_numbers, plain_number, repaired_numbers, without_dates
+from data_tools.visibility.spellings import (
+    THOUSANDS,
+    joined_numbers_in,
+    own_numbers,
+    plain_number,
+    repaired_numbers,
+    without_dates,
+)
 
 # With fewer values, one that is missing would already be a large share.
 MIN_VALUES = 4
@@ -57,17 +64,40 @@ def _other_identity(truth: Mapping[str, Any], shown: Mapping[str, Any], page: Pa
 
 
 def _other_total(truth: Mapping[str, Any], shown: Mapping[str, Any], page: PageText) -> str | None:
-    """Whether the page prints another total in the total's place, and the total nowhere."""
+    """Whether the page prints another total in the total's place, and the total nowhere or as another amount."""
     total = truth.get("financial_summary", {}).get("grand_total")
-    if total is None or "grand_total" in shown.get("financial_summary", {}):
+    if total is None:
         return None
-    known = {plain_number(amount) for amount in _amounts(truth)}
+    if "grand_total" in shown.get("financial_summary", {}):
+        known = {plain_number(total)}
+        other = _sum_with_tax(truth["financial_summary"])
+        if other is None or plain_number(other) == plain_number(total):
+            return None
+    else:
+        known, other = {plain_number(amount) for amount in _amounts(truth)}, None
     printed = list(_totals(page))
-    others = [(label, text) for label, text, readings in printed if not known & set(readings)]
-    if not printed or len(others) < len(printed):
+    others = [found for found in printed if not known & set(found[2])]
+    if other is not None:
+        # The page's own total is what the truth's amounts add up to.
+        others = [found for found in others if plain_number(other) in found[2]]
+    elif len(others) < len(printed):
         return None
-    label, text = others[-1]
+    if not others:
+        return None
+    label, text, _ = others[-1]
     return f"the page prints another total: {label} {text}, where the truth has {total}"
+
+
+def _sum_with_tax(summary: Mapping[str, Any]) -> Decimal | None:
+    """Subtotal, discounts, charges and taxes added up; None if the subtotal is absent, or no tax has an amount.
+
+    Only to be asked if the truth's total is on the page, perhaps as the subtotal or as the amount due.
+    """
+    net, taxes = _net(summary), [row["amount"] for row in summary.get("taxes", []) if "amount" in row]
+    total = summary["grand_total"]
+    if net is None or not taxes or total not in (summary.get("subtotal"), net, summary.get("amount_due")):
+        return None
+    return net + sum(taxes, Decimal(0)) + Decimal(summary.get("rounding") or 0)
 
 
 def _small_share(
@@ -107,11 +137,18 @@ def _amounts(data: Mapping[str, Any]) -> Iterator[Decimal]:
     parts = [summary, *(row for name in ("taxes", "discounts", "charges") for row in summary.get(name, []))]
     for part in parts:
         yield from (value for name, value in part.items() if isinstance(value, Decimal) and name != "rate")
-    subtotal = summary.get("subtotal")
-    if subtotal is not None:
-        less = sum((row["amount"] for row in summary.get("discounts", []) if "amount" in row), Decimal(0))
-        more = sum((row["amount"] for row in summary.get("charges", []) if "amount" in row), Decimal(0))
-        yield subtotal - less + more
+    if (net := _net(summary)) is not None:
+        yield net
+
+
+def _net(summary: Mapping[str, Any]) -> Decimal | None:
+    """The subtotal less discounts, plus charges."""
+    subtotal: Decimal | None = summary.get("subtotal")
+    if subtotal is None:
+        return None
+    less = sum((row["amount"] for row in summary.get("discounts", []) if "amount" in row), Decimal(0))
+    more = sum((row["amount"] for row in summary.get("charges", []) if "amount" in row), Decimal(0))
+    return subtotal - less + more
 
 
 def _totals(page: PageText) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -121,12 +158,24 @@ def _totals(page: PageText) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             if (label := _total_label(line, start)) is None:
                 continue
             text = without_dates(repaired_numbers(line.text))
-            behind = [found for found in own_numbers(text) if found[0] >= start + len(label)]
+            behind = [found for found in _joined(text) if found[0] >= start + len(label)]
             amounts = [found for found in behind if _is_amount(text, *found)]
             if len(amounts) == 1:
                 begin, end, readings = amounts[0]
                 yield label, line.text[begin:end], readings
             break
+
+
+def _joined(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Each number of a text with its meanings; `3 444,81` is one place that may mean one number or two."""
+    numbers = list(own_numbers(text))
+    for group in THOUSANDS.finditer(text):
+        start, end = group.span()
+        inside = [found for found in numbers if start <= found[0] and found[1] <= end]
+        parts = [reading for _, _, readings in inside for reading in readings]
+        numbers = [found for found in numbers if found not in inside]
+        numbers.append((start, end, (*joined_numbers_in(group[0]), *parts)))
+    yield from sorted(numbers)
 
 
 def _total_label(line: Line, start: int) -> str | None:

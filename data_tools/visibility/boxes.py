@@ -6,14 +6,14 @@ text that PaddleOCR gives. Boxes need no unit: heights and widths are compared w
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from erniekit_adapter.invoice.ocr_values import texts_of
+from data_tools.visibility.spellings import without_compatibility_forms
+from erniekit_adapter.invoice.ocr_values import has_text, texts_of
 
 # More than this is not looked at by position: a dense page has about 1,500 pieces of text.
 MAX_CELLS = 6_000
@@ -21,6 +21,7 @@ MAX_LINES = 6_000
 _MAX_COORDINATE = 1e9
 _TEXTS = ("tokens", "texts", "rec_texts", "words")
 _BOXES = ("bboxes", "boxes", "rec_boxes", "rec_polys", "dt_polys", "polygons")
+_PAGES = ("pages", "readResults")
 _TEXT = ("text", "transcription", "value", "word", "content", "WordText")
 _BOX = ("bbox", "box", "bounding_box", "boundingBox", "polygon", "points", "quad", "coordinates")
 _SIDES = (
@@ -36,6 +37,8 @@ _LEAST_LETTERS, _TALL = 4, 1.5
 _ROW_OFFSET = 0.5
 # Lines of one cell are at most this many heights apart, from the bottom of one to the top of the next.
 _LINE_GAP = 1.2
+# Words of one text are at most this many heights apart.
+_WORD_GAP = 0.8
 # How far left edges may differ, in heights, in text that wraps.
 _LEFT_EDGE = 0.8
 
@@ -86,6 +89,12 @@ class Line:
         cell, begin = self.cells[place], self.starts[place]
         width = (cell.x1 - cell.x0) / max(len(cell.text), 1)
         return cell.x0 + (start - begin) * width, min(cell.x0 + (end - begin) * width, cell.x1)
+
+    def is_close(self, start: int, end: int) -> bool:
+        """Whether the cells of the characters from `start` to `end` are as near each other as words of one text."""
+        places = [number for number, begin in enumerate(self.starts) if start < begin < end]
+        pairs = [(self.cells[number - 1], self.cells[number]) for number in places]
+        return all(right.x0 - left.x1 <= _WORD_GAP * min(left.height, right.height) for left, right in pairs)
 
 
 def read_lines(ocr: object) -> tuple[Line, ...]:
@@ -172,9 +181,20 @@ def _rows(cells: Sequence[Cell], page: int) -> list[Line]:
 
 
 def _pages(ocr: object) -> list[Any]:
-    """The OCR of each page: a list of objects or lists that each hold several texts is one of pages."""
-    if isinstance(ocr, dict) and isinstance(ocr.get("pages"), list):
-        return list(ocr["pages"])
+    """The OCR of each page, whose boxes all begin at 0.
+
+    Pages are a list or an object of objects or lists that each hold several texts, perhaps under a name of pages.
+    """
+    if isinstance(ocr, dict):
+        inner = [ocr, *(part for part in ocr.values() if isinstance(part, dict))]
+        known = (part[name] for part in inner for name in _PAGES if isinstance(part.get(name), (list, dict)))
+        named = (pages for pages in known if has_text(pages))
+        pages = next(named, ocr)
+        parts = list(pages.values()) if isinstance(pages, dict) else pages
+        is_pages = pages is not ocr or (
+            bool(parts) and all(isinstance(part, dict) and _is_page(part) for part in parts)
+        )
+        return list(parts) if is_pages else [ocr]
     is_pages = isinstance(ocr, list) and bool(ocr) and all(_is_page(part) for part in ocr)
     return list(ocr) if is_pages and isinstance(ocr, list) else [ocr]
 
@@ -286,11 +306,11 @@ def _points(box: object) -> Iterator[tuple[float, float]]:
 
 
 def _normal(text: str) -> str:
-    return " ".join((text if text.isascii() else unicodedata.normalize("NFKC", text)).split()).replace(" %", "%")
+    return " ".join(without_compatibility_forms(text).split()).replace(" %", "%")
 
 
 def _is_number(value: object) -> bool:
     """Whether a value can be a coordinate."""
     if not isinstance(value, (int, float, Decimal)) or isinstance(value, bool):
         return False
-    return -_MAX_COORDINATE < value < _MAX_COORDINATE
+    return not (isinstance(value, Decimal) and value.is_nan()) and -_MAX_COORDINATE < value < _MAX_COORDINATE

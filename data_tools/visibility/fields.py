@@ -107,11 +107,14 @@ def _drop(part: dict[str, Any], prefix: str, page: PageText, unseen: set[str]) -
             if not value:
                 gone.append(name)
         else:
-            spelled = value if kind is str else str(value)
-            if f" {spelled} " in text and (
-                "." in spelled or (kind is str and name != "type") or not _is_in_doubt(name, value, spelled, text)
-            ):
-                continue
+            if kind is str:
+                if f" {value} " in text and (name != "type" or not _is_of_a_tax_number(value, text)):
+                    continue
+            # A rate is printed as a percentage, hardly ever as the fraction of the answer.
+            elif name != "rate":
+                spelled = str(value)
+                if f" {spelled} " in text and ("." in spelled or len(spelled) > _SHORT_DIGITS):
+                    continue
             field = prefix + name
             if field not in _FIELD_NAMES:
                 continue
@@ -130,13 +133,9 @@ def _shown(field: str, value: Any, page: PageText) -> Any:
     return value if _SHOWS[field](value, page) else None
 
 
-def _is_in_doubt(name: str, value: Any, spelled: str, text: str) -> bool:
-    """Whether a value that the text has as a word may be there as something else: a day, a rate, a tax number."""
-    if value is not spelled:
-        return len(spelled) <= _SHORT_DIGITS
-    if name != "type":
-        return False
-    behind = text.find(f" {spelled} ") + len(spelled) + 2
+def _is_of_a_tax_number(name: str, text: str) -> bool:
+    """Whether the name of a tax, where the text has it as a word, is followed by the words for a number."""
+    behind = text.find(f" {name} ") + len(name) + 2
     return text[behind : behind + 2] in _OF_A_TAX_NUMBER
 
 

@@ -12,25 +12,27 @@ Column = Literal["description", "quantity", "price", "tax", "total"]
 # Heads of a table's columns; the longest that fits counts: a `Unit price` is no `Price` of the row.
 COLUMNS: dict[Column, tuple[str, ...]] = {
     "description": (
-        "description", "item", "items", "article", "product", "service", "services", "details", "bezeichnung",
-        "beschreibung", "artikel", "leistung", "position", "désignation", "designation", "libellé", "descripción",
-        "concepto", "descrizione", "omschrijving", "品名", "品目", "项目", "商品名", "摘要", "内容", "명칭", "품목",
+        "description", "item", "items", "article", "product", "service", "services", "services rendered", "details",
+        "bezeichnung", "beschreibung", "artikel", "leistung", "position", "désignation", "designation", "libellé",
+        "descripción", "concepto", "descrizione", "omschrijving", "品名", "品目", "货物或应税劳务名称",
+        "货物或应税劳务、服务名称", "项目名称", "项目", "商品名", "摘要", "内容", "명칭", "품목",
     ),
     "quantity": (
-        "quantity", "qty", "units", "hours", "hrs", "no. of", "menge", "anzahl", "anz", "stück", "stk", "stunden",
-        "quantité", "qté", "qte", "cantidad", "cant", "uds", "quantità", "q.tà", "qtà", "aantal", "数量", "個数",
-        "수량",
+        "quantity", "qty", "units", "hours", "hrs", "days", "no. of", "menge", "anzahl", "anz", "stück", "stk",
+        "stunden", "quantité", "qté", "qte", "cantidad", "cant", "unidades", "uds", "quantità", "q.tà", "qtà",
+        "aantal", "数量", "個数", "수량",
     ),
     "price": (
         "unit price", "unit cost", "price per unit", "price each", "price", "each", "rate", "cost", "einzelpreis",
         "e-preis", "einzel", "ep", "stückpreis", "preis", "preis pro einheit", "prix unitaire", "prix unit", "prix",
-        "p.u", "pu ht", "pu", "precio unitario", "precio", "p. unit", "prezzo unitario", "prezzo", "prijs per stuk",
-        "stukprijs", "eenheidsprijs", "prijs", "単価", "单价", "단가",
+        "p.u", "pu ht", "pu", "precio unitario", "precio", "p. unitario", "p. unit", "prezzo unitario", "prezzo",
+        "prijs per stuk", "stukprijs", "eenheidsprijs", "prijs", "ansatz", "tarif", "day rate", "hourly rate",
+        "tarifa", "tariffa", "tarief", "単価", "单价", "단가",
     ),
     "tax": (
         "vat", "vat rate", "vat %", "vat%", "tax", "tax rate", "gst", "gst rate", "mwst", "mwst%", "ust", "ust%",
-        "steuersatz", "tva", "taux tva", "taux", "iva", "aliquota", "tipo", "btw", "btw%", "税率", "税", "세율",
-        "discount", "disc", "rabatt", "remise", "descuento", "dto", "sconto", "korting",
+        "steuersatz", "tva", "taux tva", "taux", "iva", "aliquota", "tipo", "btw", "btw%", "税率", "税额", "税額",
+        "税", "세율", "discount", "disc", "rabatt", "remise", "descuento", "dto", "sconto", "korting",
     ),
     "total": (
         "line total", "total price", "net amount", "extended", "extension", "amount", "total", "sum", "net",
@@ -44,11 +46,11 @@ COLUMNS: dict[Column, tuple[str, ...]] = {
 TOTALS = (
     "grand total", "invoice total", "total amount due", "total amount", "total due", "total incl. vat",
     "total including vat", "total incl vat", "total (incl. vat)", "total inc vat", "total payable", "amount payable",
-    "total", "gesamtbetrag", "gesamtsumme", "gesamt brutto", "gesamt", "rechnungsbetrag", "endbetrag", "bruttobetrag",
-    "rechnungssumme", "total ttc", "montant total ttc", "montant ttc", "montant total", "importe total",
-    "total a pagar", "total factura", "totale fattura", "totale documento", "totale da pagare", "totale",
-    "totaal incl. btw", "totaal incl btw", "totaalbedrag", "totaal", "合計金額", "合計", "総計", "総額", "ご請求金額",
-    "请付总额", "总计", "合计", "总金额", "합계", "총액",
+    "total", "gesamtbetrag", "gesamtsumme", "gesamt brutto", "gesamt", "rechnungsbetrag", "endbetrag",
+    "bruttobetrag", "rechnungssumme", "total ttc", "montant total ttc", "montant ttc", "montant total",
+    "importe total", "total a pagar", "total factura", "totale fattura", "totale documento", "totale da pagare",
+    "totale", "totaal incl. btw", "totaal incl btw", "totaalbedrag", "totaal", "合計金額", "合計", "价税合计",
+    "総計", "総額", "ご請求金額", "请付总额", "总计", "合计", "总金额", "합계", "총액",
 )  # fmt: skip
 # Amounts that may differ from the total with tax: a row of them is no total, and no line item either.
 OTHER_AMOUNTS = (

@@ -43,7 +43,7 @@ _METHODS = (
         "karte", "carte bancaire", "carte de crédit", "carta di credito", "tarjeta de crédito", "tarjeta",
         "creditcard", "pinpas", "クレジットカード", "信用卡", "银行卡", "신용카드",
     ),
-    ("cheque", "check", "scheck", "chèque", "assegno", "小切手", "支票", "수표"),
+    ("cheque", "cheques", "check", "checks", "scheck", "chèque", "assegno", "小切手", "支票", "수표"),
 )  # fmt: skip
 # A word beside which the name of a tax belongs to a number of the tax office, not to an amount.
 _ID_BEHIND = re.compile(r"\s?[-.:]?\s?(?:id|ident|no|nr|nummer|number|reg|registration|intra|n°|#|番号)", re.IGNORECASE)

@@ -9,11 +9,18 @@ from functools import lru_cache
 from data_tools.visibility.page_text import PageText
 from data_tools.visibility.spellings import currency_marks, plain_number
 
+# A whole number of so few digits may be part of a name: `A -12 B`.
+_SHORT_DIGITS = 3
+
 
 def shows_amount(value: Decimal | int, page: PageText) -> bool:
     """Whether an amount is printed as a number of its own; its sign is not compared: a discount may be (12.00)."""
-    spelled = str(value)
-    return ("." in spelled and f" -{spelled} " in page.text) or is_printed(plain_number(Decimal(value)), page)
+    spelled, text = str(value), page.text
+    if f" -{spelled} " in text and ("." in spelled or len(spelled) > _SHORT_DIGITS):
+        return True
+    # 12 or 12.5 of the answer as 12.00 or 12.50 of the page: quicker than reading every number of it.
+    cents = f"{value:.2f}"
+    return (f" {cents} " in text and Decimal(cents) == value) or is_printed(plain_number(Decimal(value)), page)
 
 
 def shows_rate(value: Decimal, page: PageText) -> bool:
@@ -33,8 +40,9 @@ def is_printed(plain: str, page: PageText) -> bool:
 
 
 def shows_date(value: str, page: PageText) -> bool:
-    """Whether an ISO date is printed."""
-    return date.fromisoformat(value) in page.dates
+    """Whether an ISO date is printed, perhaps in two lines of a column."""
+    wanted = date.fromisoformat(value)
+    return wanted in page.dates or (page.columns is not None and wanted in page.columns.dates)
 
 
 def shows_currency(value: str, page: PageText) -> bool:

@@ -6,7 +6,6 @@ Only `text` is made for every record; what only a miss needs is made when the fi
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -18,6 +17,7 @@ from data_tools.visibility.spellings import (
     numbers_in,
     own_numbers_in,
     repaired_numbers,
+    without_compatibility_forms,
     without_dates,
 )
 from erniekit_adapter.invoice.ocr_values import has_text, texts_of
@@ -146,7 +146,7 @@ def page_text(ocr: object) -> PageText:
     """
     text = _tokens(ocr) or " ".join(texts_of(ocr))
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
+        text = without_compatibility_forms(text)
     return PageText(f" {' '.join(text.split())} ".replace(" %", "%"), ocr)
 
 
@@ -172,7 +172,7 @@ def words_of(text: str) -> list[str]:
 
 def normal_words(value: str) -> list[str]:
     """The words of a value, without compatibility forms."""
-    return words_of(value if value.isascii() else unicodedata.normalize("NFKC", value))
+    return words_of(without_compatibility_forms(value))
 
 
 def blurred(text: str) -> str:

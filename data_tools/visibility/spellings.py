@@ -33,6 +33,8 @@ _UNITS = frozenset({
     "stunden", "fr", "sfr", "rs",
 })  # fmt: skip
 _MAX_UNIT = 8
+# 2 and 3 behind these are exponents: m2, cm3.
+_LENGTHS = frozenset({"m", "mm", "cm", "dm", "km", "qm"})
 _NUMERIC_DATE = re.compile(r"(?<![\d.,])(\d{1,2})\s?([-./])\s?(\d{1,2})\s?\2\s?(?:\d{4}|\d{2})(?![\d.,]*\d)")
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})\s?([-./年])\s?(\d{1,2})\s?[-./月]\s?\d{1,2}日?(?!\d)")
 _DAY_OF_MONTH = re.compile(r"(?<!\d)\d{1,2}\s?[月월]\s?\d{1,2}\s?[日일]")
@@ -44,7 +46,10 @@ _NAMED_DATE = re.compile(
 # Months in one language that are words of goods and units in another: "Drill bit set 2", "12 set", "may 3".
 _ALSO_WORDS = frozenset({"ago", "mag", "mar", "may", "out", "set", "sett"})
 _FULL_YEAR = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d)")
+_FRACTIONS = {"½": ".5", "¼": ".25", "¾": ".75"}
+_FRACTION = re.compile(r"(?:(?<![0-9.,])([0-9]{1,9}) ?)?([½¼¾])")
 # 1 234 567,89
+THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?:[.,]\d{1,2})?(?!\d)")
 _MAX_FRAGMENTS = 4
 
 _GAP = r"[\s.,/-]{0,3}"
@@ -59,7 +64,19 @@ _DAY_MONTH = re.compile(
 _MONTH_DAY = re.compile(rf"([^\W\d_]{{3,12}}){_GAP}(\d{{1,2}})(?:st|nd|rd|th)?[\s.,/-]{{1,3}}(\d{{4}})(?!\d)")
 _YEAR_MONTH = re.compile(rf"(?<!\d)(\d{{4}}){_GAP}([^\W\d_]{{3,12}}){_GAP}(\d{{1,2}})(?!\d)")
 _CURRENCY_LOCALES = (*MONTH_LOCALES, "cs", "da", "hu", "ja", "ko", "nb", "pl", "sv", "tr", "zh")
-_OTHER_CURRENCY_MARKS = {"CHF": ("Fr", "SFr"), "CNY": ("元",), "JPY": ("円",)}
+_OTHER_CURRENCY_MARKS = {
+    "CHF": ("Fr", "SFr"), "CNY": ("元",), "JPY": ("円",),
+    **dict.fromkeys(("ARS", "CLP", "COP", "CUP", "DOP", "SVC", "UYU"), ("$",)),
+}  # fmt: skip
+
+
+def without_compatibility_forms(text: str) -> str:
+    """A text in NFKC, with fractions as decimals: `２½ m²` is `2.5 m2`."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", _FRACTION.sub(_as_decimals, text))
+
+
+def _as_decimals(found: re.Match[str]) -> str:
+    return f"{found[1] or '0'}{_FRACTIONS[found[2]]}"
 
 
 def repaired_numbers(text: str) -> str:
@@ -104,6 +121,8 @@ def _is_its_own(text: str, start: int, end: int) -> bool:
     before, after = text[max(start - _MAX_UNIT, 0) : start], text[end : end + _MAX_UNIT]
     if unit := _LETTERS_BEFORE.search(before):
         if unit[1].casefold() not in _UNITS and not is_currency(unit[1].upper()):
+            return False
+        if unit[0][-1].isalpha() and unit[1].casefold() in _LENGTHS and text[start:end].rstrip(".,") in ("2", "3"):
             return False
     elif before and before[-1] in "-/#:_" and (before[-1] == "#" or before[-2:-1].isalnum()):
         return False

@@ -132,7 +132,7 @@ def unshown_reason(findings: Iterable[Finding], shown: Iterable[Finding]) -> str
     failed = {finding.rule for finding in complete}
     for finding in visible:
         if finding.rule not in failed:
-            return f"the document keeps {finding.rule}, and what is left of it does not ({finding.detail})"
+            return f"{finding.rule} passes on the complete document and fails on what the page shows ({finding.detail})"
     recomputed = {finding.rule for finding in visible}
     for finding in complete:
         if finding.rule not in recomputed:

@@ -171,3 +171,11 @@ def test_a_word_that_is_a_month_elsewhere_hides_no_quantity(line: str) -> None:
     ]
     value: dict[str, Any] = {"structured_data": {"line_items": items}}
     assert drop_unseen(value, page_text({"tokens": ["Description Qty Price Amount", line]})) == ()
+
+
+def test_lines_of_one_box_each_have_their_columns_in_order() -> None:
+    tokens = ["Description Qty Price Amount", "Drill bit case 2 25.00 50.00", "Bench vise 1 150.00 150.00"]
+    boxes = [[60, 420, 420, 450], [60, 480, 388, 510], [60, 540, 404, 570]]
+    items = [{"description": "Bench vise", "quantity": Decimal(1), "total": Decimal("150.00")}]
+    value: dict[str, Any] = {"structured_data": {"line_items": items}}
+    assert drop_unseen(value, page_text({"tokens": tokens, "bboxes": boxes})) == ()

@@ -100,3 +100,15 @@ def test_a_build_rejects_a_mismatch_by_name(tmp_path: Path) -> None:
     source = ActiveLearningSource(kind="active_learning", path=log)
     with pytest.raises(AdapterError, match="page_mismatch 1"):
         build([source], tmp_path / "out", BuildSettings(eval_ratio=0, test_ratio=0))
+
+
+def test_a_verdict_that_cannot_be_seen_names_the_rows_that_are_missing(tmp_path: Path) -> None:
+    value = answer()
+    items = value["structured_data"]["line_items"]
+    items.append({"description": "Crane hire", "quantity": 3, "unit_price": 41, "total": 123})
+    value["structured_data"]["financial_summary"] = {"subtotal": 223, "grand_total": 223}
+    ocr = {"structured_ocr": page(("Summe 100.00", "Summe 223.00"), ("119.00", "223.00"))}
+    log = write_lines(tmp_path / "log.jsonl", [correction(ocr_context=ocr, corrected_output=value, completion=value)])
+    source = ActiveLearningSource(kind="active_learning", path=log)
+    with pytest.raises(AdapterError, match=r"does not show: 2 \(Crane hire"):
+        build([source], tmp_path / "out", BuildSettings(eval_ratio=0, test_ratio=0))

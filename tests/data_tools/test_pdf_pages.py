@@ -86,6 +86,28 @@ def test_text_off_the_page_is_not_read() -> None:
     assert tokens(TOTAL, (50, 900, 10, "over the top"), (-200, 700, 10, "left of it")) == ["Gesamt EUR 119.00"]
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Seen)Tj 1 g 1 0 0 1 50 650 Tm (Hidden",
+        "Seen)Tj 3 Tr 1 0 0 1 50 650 Tm (Hidden",
+        "Seen)Tj /F 0.02 Tf 1 0 0 1 50 650 Tm (Hidden",
+        "Hidden)Tj ET 1 g 0 600 600 200 re f 0 g BT /F 9 Tf 1 0 0 1 50 500 Tm (Seen",
+        "Hidden)Tj ET 0 600 600 200 re f BT /F 9 Tf 1 0 0 1 50 500 Tm (Seen",
+    ],
+    ids=["white", "invisible", "tiny", "covered", "blackened"],
+)
+def test_text_that_is_not_drawn_is_not_read(written: str) -> None:
+    [page] = text_layer(text_pdf([(50, 700, 9, written)])) or ()
+    assert page["tokens"] == ["Seen"]
+
+
+def test_invisible_text_before_the_picture_of_it_is_read() -> None:
+    marks = " ".join(f"{x} 698 2 8 re f" for x in range(50, 100, 5))
+    [page] = text_layer(text_pdf([(50, 700, 9, f"x)Tj ET {marks} BT 3 Tr /F 9 Tf 1 0 0 1 50 700 Tm (Scanned")])) or ()
+    assert "Scanned" in " ".join(page["tokens"])
+
+
 def test_a_scan_without_text_has_no_text_layer() -> None:
     assert text_layer(text_pdf([], [])) is None
 
