@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -372,12 +373,11 @@ def _print_manifest(manifest: DataManifest, output: Path) -> None:
 
 def _verdict_counts(manifest: DataManifest) -> tuple[dict[str, int], str]:
     """Return the verdicts on all accepted documents, and the rules that the invalid ones fail."""
-    verdicts: dict[str, int] = {}
-    failed: dict[str, int] = {}
+    verdicts: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
     for source in manifest.inputs:
-        for counts, of_source in ((verdicts, source["verdicts"]), (failed, source["failed_rules"])):
-            for name, count in of_source.items():
-                counts[name] = counts.get(name, 0) + count
+        verdicts.update(source["verdicts"])
+        failed.update(source["failed_rules"])
     return verdicts, ", ".join(f"{rule} {count}" for rule, count in sorted(failed.items()))
 
 

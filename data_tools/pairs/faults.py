@@ -26,6 +26,7 @@ BREAKS = {
     "date_order": frozenset({"DUE-DATE"}),
     "currency": frozenset({"BR-CL-04"}),
 }
+_CHANGES_A_SUM = frozenset({"line_total", "subtotal", "grand_total"})
 # DUE-DATE only warns: alone it would leave the answer valid, and data with a fault shall be invalid.
 _NEVER_ALONE = "date_order"
 
@@ -94,7 +95,11 @@ def inject_fault(answer: Answer, rng: random.Random, count: int) -> tuple[Answer
     faulty = answer
     injected: list[str] = []
     for kind in _drawn(fitting, rng):
-        wrong = _one_more(_WRONG[kind](faulty, currency, rng), kind, injected, held)
+        candidates = _WRONG[kind](faulty, currency, rng)
+        if kind in _CHANGES_A_SUM:
+            # Amounts that look like those of a document with taxes included are no visible fault.
+            candidates = (wrong for wrong in candidates if not rules.may_include_taxes(wrong))
+        wrong = _one_more(candidates, kind, injected, held)
         if wrong is not None:
             faulty = wrong
             injected.append(kind)
@@ -129,9 +134,7 @@ def _wrong_line_total(answer: Answer, currency: str, rng: random.Random) -> Iter
     for total in _misread(amount, currency, rng):
         lines = list(answer.lines)
         lines[place] = lines[place].model_copy(update={"total": total})
-        wrong = _with(answer, line_items=lines)
-        if not rules.may_include_taxes(wrong):
-            yield wrong
+        yield _with(answer, line_items=lines)
 
 
 def _wrong_tax(answer: Answer, currency: str, rng: random.Random) -> Iterator[Answer]:
@@ -145,16 +148,12 @@ def _wrong_tax(answer: Answer, currency: str, rng: random.Random) -> Iterator[An
 
 def _wrong_subtotal(answer: Answer, currency: str, rng: random.Random) -> Iterator[Answer]:
     for subtotal in _misread(answer.summary.subtotal, currency, rng):
-        wrong = _with_summary(answer, subtotal=subtotal)
-        if not rules.may_include_taxes(wrong):
-            yield wrong
+        yield _with_summary(answer, subtotal=subtotal)
 
 
 def _wrong_grand_total(answer: Answer, currency: str, rng: random.Random) -> Iterator[Answer]:
     for total in _misread(answer.summary.grand_total, currency, rng):
-        wrong = _with_summary(answer, grand_total=total)
-        if not rules.may_include_taxes(wrong):
-            yield wrong
+        yield _with_summary(answer, grand_total=total)
 
 
 def _dates_swapped(answer: Answer, currency: str, rng: random.Random) -> Iterator[Answer]:

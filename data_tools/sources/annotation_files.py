@@ -10,7 +10,8 @@ from typing import Any
 
 from data_tools.records import Rejection
 from data_tools.sources.entries import BrokenEntry, read_entries
-from erniekit_adapter.errors import AdapterError, fail
+from data_tools.sources.reading import is_folder, refuse_folder
+from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import is_inside, read_lines
 
 _JSON, _LINES, _EITHER = frozenset({".json"}), frozenset({".jsonl", ".ndjson"}), frozenset({".txt"})
@@ -41,19 +42,10 @@ def annotation_files(path: Path) -> list[Path]:
     Raises:
         AdapterError: there is no such file or folder, or a folder cannot be read.
     """
-    try:
-        if not path.exists():
-            raise fail(path, "no such file or folder", "give an export, or a folder of annotations")
-        if not path.is_dir():
-            return [path]
-    except OSError as error:
-        raise fail(path, f"cannot be read: {error.strerror or error}") from error
-
-    def refuse(error: OSError) -> None:
-        raise fail(error.filename or path, f"cannot be read: {error.strerror or error}") from error
-
+    if not is_folder(path, "give an export, or a folder of annotations"):
+        return [path]
     found = []
-    for folder, names, files in os.walk(path, onerror=refuse):
+    for folder, names, files in os.walk(path, onerror=refuse_folder):
         names[:] = sorted(name for name in names if not name.startswith("."))
         found += [Path(folder, name) for name in files if _may_hold_json(Path(folder, name))]
     return sorted(found)

@@ -9,6 +9,7 @@ from data_tools.pages.pdf import MAX_PDF_BYTES
 from data_tools.records import DocumentRecord, Reading, Rejection
 from data_tools.sources.einvoice import FoundInvoice, is_pdf, is_xml, read_einvoice, read_pdf
 from data_tools.sources.einvoice_answer import einvoice_answer
+from data_tools.sources.reading import is_folder, refuse_folder
 from data_tools.sources.xmltree import MAX_XML_BYTES
 from erniekit_adapter.errors import fail
 from erniekit_adapter.files import is_inside, read_bytes
@@ -28,24 +29,15 @@ def einvoice_files(path: Path) -> list[Path]:
     Raises:
         AdapterError: there is no such file or folder, or a folder cannot be read.
     """
-    try:
-        if not path.exists():
-            raise fail(path, "no such file or folder", "give an e-invoice (XML or PDF), or a folder of them")
-        if not path.is_dir():
-            return [path]
-    except OSError as error:
-        raise fail(path, f"cannot be read: {error.strerror or error}") from error
+    if not is_folder(path, "give an e-invoice (XML or PDF), or a folder of them"):
+        return [path]
     files: list[Path] = []
     linked_folders: list[Path] = []
-    for place, folders, names in os.walk(path, onerror=_refuse):
+    for place, folders, names in os.walk(path, onerror=refuse_folder):
         files += (Path(place, name) for name in names if Path(name).suffix.lower() in (_XML, _PDF))
         linked_folders += (Path(place, name) for name in folders if Path(place, name).is_symlink())
     pages = {_pages_of(file, path) for file in files if file.suffix.lower() == _XML}
     return sorted([*(file for file in files if file not in pages), *linked_folders])
-
-
-def _refuse(error: OSError) -> None:
-    raise fail(error.filename, f"cannot be read: {error.strerror or error}") from error
 
 
 def _pages_of(xml: Path, folder: Path) -> Path | None:

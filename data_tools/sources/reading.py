@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from erniekit_adapter.errors import fail
 from erniekit_adapter.files import MAX_LINE_BYTES, read_bytes
 from erniekit_adapter.invoice import jsontext
 
@@ -77,6 +78,25 @@ def read_value(path: Path) -> Any:
 
 class LeavesFolderError(ValueError):
     """A path that leads out of the folder that it must lie in."""
+
+
+def is_folder(path: Path, hint: str) -> bool:
+    """Return whether a source is a folder, and not a file.
+
+    Raises:
+        AdapterError: there is no such file or folder, or it cannot be read.
+    """
+    try:
+        if not path.exists():
+            raise fail(path, "no such file or folder", hint)
+        return path.is_dir()
+    except OSError as error:
+        raise fail(path, f"cannot be read: {error.strerror or error}") from error
+
+
+def refuse_folder(error: OSError) -> None:
+    """Raise what os.walk met as an AdapterError that names the folder."""
+    raise fail(error.filename, f"cannot be read: {error.strerror or error}") from error
 
 
 def path_inside(folder: Path, name: object) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from posixpath import basename, splitext
 
-from data_tools.sources.reading import path_inside, shown
+from data_tools.sources.reading import path_inside, refuse_folder, shown
 from erniekit_adapter.errors import fail
 from erniekit_adapter.files import is_inside
 
@@ -66,7 +66,7 @@ def list_pages(folder: Path) -> PageFolder:
             folder, "no such folder" if not folder.exists() else "is no folder", "set documents to the pages' folder"
         )
     pages = PageFolder(folder)
-    for place, folders, names in os.walk(folder, onerror=_refuse):
+    for place, folders, names in os.walk(folder, onerror=refuse_folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         below = Path(place).relative_to(folder).as_posix()
         for name in sorted(names):
@@ -75,10 +75,6 @@ def list_pages(folder: Path) -> PageFolder:
         if len(pages.files) > MAX_FILES:
             raise fail(folder, f"holds more than {MAX_FILES:,} pages", "set documents to a folder with fewer")
     return pages
-
-
-def _refuse(error: OSError) -> None:
-    raise fail(error.filename, f"cannot be read: {error.strerror or error}") from error
 
 
 def find_files(pages: PageFolder, named: str) -> list[str]:

@@ -6,7 +6,7 @@ The names are the standard's; `R120` is Peppol's line rule, and `DUE-DATE` and `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -15,7 +15,6 @@ from erniekit_adapter.invoice.answer import (
     Charge,
     Discount,
     FinancialSummary,
-    LineItem,
     Tax,
     ValidationSummary,
 )
@@ -164,32 +163,28 @@ class _Sums(NamedTuple):
 
 def _sums(answer: Answer, *, as_given: bool = True, may_lack_parts: bool = False) -> _Sums:
     summary, lines = answer.summary, answer.structured_data.line_items
-    off, added = _total(summary.discounts or ()), _total(summary.charges or ())
+    off, added = _total_amount(summary.discounts), _total_amount(summary.charges)
     known = summary.subtotal is not None and off is not None and added is not None
     return _Sums(
         net=summary.subtotal - off + added if known else None,  # type: ignore[operator]  # all three are known
-        tax=None if summary.taxes is None else _total(summary.taxes),
-        lines=_line_total(lines) if lines else None,
+        tax=None if summary.taxes is None else _total_amount(summary.taxes),
+        lines=_total([line.total for line in lines]) if lines else None,
         as_given=as_given,
         may_lack_parts=may_lack_parts,
     )
 
 
-def _total(parts: Iterable[Tax | Discount | Charge]) -> Decimal | None:
-    found = _ZERO
-    for part in parts:
-        if part.amount is None:
-            return None
-        found += part.amount
-    return found
+def _total_amount(parts: Sequence[Tax | Discount | Charge] | None) -> Decimal | None:
+    return _total([part.amount for part in parts]) if parts else _ZERO
 
 
-def _line_total(lines: Iterable[LineItem]) -> Decimal | None:
+def _total(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    """Return the sum; None if an amount is missing."""
     found = _ZERO
-    for line in lines:
-        if line.total is None:
+    for amount in amounts:
+        if amount is None:
             return None
-        found += line.total
+        found += amount
     return found
 
 
@@ -271,7 +266,7 @@ def may_include_taxes(answer: Answer) -> bool:
 def _tax_amount(answer: Answer, sums: _Sums) -> Verdict:
     if verdict := tax_of_whole(answer.summary, sums.net):
         return verdict
-    charges = _total(answer.summary.charges or ()) or _ZERO
+    charges = _total_amount(answer.summary.charges) or _ZERO
     lines = tuple(line.total for line in answer.lines if line.total is not None)
     may_add_charges = sums.may_lack_parts and not answer.summary.charges
     return tax_amounts(answer.summary, TaxBases(sums.net, lines, charges, may_add_charges))
