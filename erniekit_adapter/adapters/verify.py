@@ -242,7 +242,7 @@ def _digest(stream: FileIO) -> tuple[bytes, str]:
 
 
 def _tensors(path: Path) -> list[Problem]:
-    from erniekit_adapter.adapters.tensor_files import list_tensors
+    from erniekit_adapter.tensor_files import list_tensors
 
     try:
         tensors = list(list_tensors(path).values())

@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from erniekit_adapter.adapters.signing import sign
-from erniekit_adapter.adapters.tensor_files import write_tensors
 from erniekit_adapter.adapters.verify import verify
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.files import read_json, sha256, write_json, write_text
 from erniekit_adapter.project.model_folder import model_fingerprint
+from erniekit_adapter.tensor_files import write_tensors
 
 TENSORS = "peft/adapter_model.safetensors"
 
