@@ -1,4 +1,4 @@
-"""Signals that ask us to end: they end a block as Ctrl-C does, and the exit code names the signal."""
+"""Signals that ask us to end: they end a block as Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from contextlib import contextmanager
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-class EndedBySignal(KeyboardInterrupt):
-    """Raised where SIGTERM or SIGHUP arrives.
+class EndedBySignal(BaseException):
+    """Raised where SIGTERM or SIGHUP arrives; like KeyboardInterrupt, not an error that a caller handles.
 
     Attributes:
         number: of the signal.
     """
 
     def __init__(self, number: int) -> None:
-        super().__init__()
+        super().__init__(number)
         self.number = number
 
+    @property
+    def name(self) -> str:
+        """The signal's name, such as SIGTERM."""
+        return signal.Signals(self.number).name
 
-def signal_of(interrupt: KeyboardInterrupt) -> signal.Signals:
-    """Return the signal behind an interrupt: SIGINT (Ctrl-C) unless another is named."""
-    return signal.Signals(interrupt.number) if isinstance(interrupt, EndedBySignal) else signal.SIGINT
+    @property
+    def exit_code(self) -> int:
+        """The exit code by which shells know a program that a signal ended."""
+        return 128 + self.number
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Processes of ours found by a mark in their environment: those that a killed supervisor or a killed run left behind.
+"""Processes and folders of ours whose owner has ended: what killed runs left behind, and nothing else.
 
-The mark is a variable that every process of a run inherits: who started the run, and which log it writes. Linux only;
+Every process of a run inherits a mark in its environment: who started the run, and which log it writes. Linux only;
 without /proc nothing is found.
 """
 
@@ -21,9 +21,23 @@ _POLL_S = 0.02
 _numbers = itertools.count(1)
 
 
+def this_process() -> str:
+    """Return what identifies this process among all processes of all machines; empty without /proc."""
+    return _identity_of(os.getpid())
+
+
+def has_ended(identity: str) -> bool:
+    """Whether the process with this identity ran where we run, in the same boot and container, and has ended."""
+    here = this_process().split("/")
+    named = identity.split("/")
+    if len(here) != len(named) or named[:-2] != here[:-2] or not named[-2].isdigit():
+        return False
+    return _identity_of(int(named[-2])) != identity
+
+
 def new_mark(log: Path) -> str:
-    """Return a mark for a run: the owner's PID namespace, process id and start time, a number, and the run's log."""
-    return " ".join([*_identity_of(os.getpid()), str(next(_numbers)), str(log.resolve())])
+    """Return a mark for a run: the identity of this process, a number, and the run's log."""
+    return f"{this_process()} {next(_numbers)} {log.resolve()}"
 
 
 def end_marked(mark: str) -> list[int]:
@@ -39,9 +53,8 @@ def end_leftovers(log: Path) -> list[int]:
     path = str(log.resolve())
 
     def is_left(mark: str) -> bool:
-        namespace, owner, started, _, marked = mark.split(" ", 4) if mark.count(" ") >= 4 else [""] * 5
-        here = _identity_of(os.getpid())
-        return marked == path and namespace == here[0] and _identity_of(int(owner))[1:] != [owner, started]
+        owner, _, rest = mark.partition(" ")
+        return rest.partition(" ")[2] == path and has_ended(owner)
 
     return _end(is_left)
 
@@ -81,13 +94,12 @@ def _mark_of(process: int) -> str:
     return ""
 
 
-def _identity_of(process: int) -> list[str]:
-    """PID namespace, process id and start time of a process; two empty texts at the end for one that has ended."""
-    namespace = ""
-    with suppress(OSError):
-        namespace = (_PROC / "self" / "ns" / "pid").readlink().name
+def _identity_of(process: int) -> str:
+    """Boot, PID namespace, process id and start time; empty for a process that has ended."""
     with suppress(OSError):
         fields = (_PROC / str(process) / "stat").read_bytes().rpartition(b")")[2].split()
         if fields[0] not in (b"Z", b"X"):
-            return [namespace, str(process), fields[19].decode()]
-    return [namespace, "", ""]
+            boot = (_PROC / "sys" / "kernel" / "random" / "boot_id").read_text().strip()
+            namespace = (_PROC / "self" / "ns" / "pid").readlink().name
+            return f"{boot}/{namespace}/{process}/{fields[19].decode()}"
+    return ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import read_json
 from erniekit_adapter.project.toolkit_sections import Backend
 from erniekit_adapter.training.loglines import total_steps
@@ -104,12 +105,20 @@ def earlier_parts(training_dir: Path) -> list[Path]:
 
 def newest_checkpoint(folder: Path, backend: Backend = "erniekit") -> Path | None:
     """The whole checkpoint with the highest step; one that was cut off while it was written does not count."""
-    whole = [
-        path
-        for path in folder.glob("checkpoint-*")
-        if _CHECKPOINT.fullmatch(path.name) and (path / _LAST_FILES[backend]).is_file()
-    ]
-    return max(whole, key=step_of, default=None)
+    named = [path for path in folder.glob("checkpoint-*") if _CHECKPOINT.fullmatch(path.name)]
+    return next((path for path in sorted(named, key=step_of, reverse=True) if _is_whole(path, backend)), None)
+
+
+def _is_whole(checkpoint: Path, backend: Backend) -> bool:
+    last = checkpoint / _LAST_FILES[backend]
+    if not last.is_file() or not last.stat().st_size:
+        return False
+    if last.suffix != ".json":
+        return True
+    try:
+        return isinstance(read_json(last), dict)
+    except AdapterError:  # cut off: the disk was full, or the run was killed
+        return False
 
 
 def step_of(checkpoint: Path) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 from rich.console import Console
 
 from erniekit_adapter import __version__
-from erniekit_adapter.backends.failures import cause_of_failure
+from erniekit_adapter.backends.ended import EndedBySignal
+from erniekit_adapter.backends.failures import description_of_failure, ending_signal
 from erniekit_adapter.backends.installed import Toolkit, find_toolkit, toolkit_version
 from erniekit_adapter.backends.keytable import TOOLKIT_NAMES, table_version
 from erniekit_adapter.backends.lora_modules import needs_initial_adapter
@@ -202,9 +205,12 @@ def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome
     if run.start.kind == "new":
         (folder / "train.log").unlink(missing_ok=True)
     metrics = folder / "metrics.jsonl"
-    keep_until(metrics, run.start.done_steps)
+    if unreadable := keep_until(metrics, run.start.done_steps):
+        numbers = ", ".join(map(str, unreadable))
+        console.print(f"{metrics}: lines that cannot be read are left out: {numbers} (a run was ended while writing)")
+    hours = run.project.training.max_hours
     earlier_steps = run.start.done_steps if run.start.kind == "go_on" else 0
-    with Follower(metrics, earlier_steps, console) as follower:
+    with _saying_where_it_continues(run, console), Follower(metrics, earlier_steps, console) as follower:
         outcome = run_logged(
             _command(run),
             folder=folder,
@@ -212,8 +218,29 @@ def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome
             log=folder / "train.log",
             on_line=follower.take,
             stall_s=options.stall_minutes * 60,
+            limit_s=hours * 3600 if hours else None,
         )
     return outcome, follower
+
+
+@contextmanager
+def _saying_where_it_continues(run: _Run, console: Console) -> Iterator[None]:
+    """Print what an interrupted run continues from."""
+    try:
+        yield
+    except (KeyboardInterrupt, EndedBySignal) as ended:
+        name = ended.name if isinstance(ended, EndedBySignal) else "Ctrl-C"
+        with suppress(OSError):  # the terminal may be gone
+            console.print(f"interrupted by {name}: {_continues_from(run)}")
+        raise
+
+
+def _continues_from(run: _Run) -> str:
+    """Say what the same command does after this run has ended early."""
+    newest = find_start(run.folder, with_initial_adapter=False, backend=run.project.backend).checkpoint
+    if newest is None:
+        return "the same command starts again, because there is no checkpoint yet (training.save_steps)"
+    return f"the same command continues from {newest}"
 
 
 def _command(run: _Run) -> list[str]:
@@ -231,9 +258,13 @@ def _refuse_failure(outcome: Outcome, run: _Run, options: TrainOptions) -> None:
             f"said nothing for {options.stall_minutes:g} minutes and was ended",
             f"the whole log is {log}; --stall-minutes allows more",
         )
+    if outcome.out_of_time:
+        hours = run.project.training.max_hours or 0
+        raise fail(command, f"training.max_hours: {hours:g} have passed and the run was ended", _continues_from(run))
     if outcome.exit_code != 0:
-        cause = cause_of_failure(outcome.last_lines)
-        raise fail(command, f"exit code {outcome.exit_code}: {cause}", f"the whole log is {log}")
+        was_killed = ending_signal(outcome.exit_code, outcome.last_lines) is not None
+        hint = f"{_continues_from(run)}; " if was_killed else ""
+        raise fail(command, description_of_failure(outcome), f"{hint}the whole log is {log}")
     output = run.folder / TOOLKIT_DIR
     if not (output / INDEX_FILE).is_file() and not list(output.glob("model*.safetensors")):
         raise fail(command, "ended well and wrote no weights", f"the whole log is {log}")

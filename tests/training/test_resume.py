@@ -57,7 +57,7 @@ def test_paddleformers_resumes_every_run_from_a_checkpoint_whose_schedule_is_wri
 ) -> None:
     for step in (2, 4):
         (tmp_path / "output" / f"checkpoint-{step}").mkdir(parents=True)
-    (tmp_path / "output" / "checkpoint-2" / "scheduler.pdparams").touch()
+    (tmp_path / "output" / "checkpoint-2" / "scheduler.pdparams").write_bytes(b"pickle")
     start = begin(tmp_path, with_initial_adapter=with_adapter, backend="paddleformers")
     assert start == Start("resume", tmp_path / "output" / "checkpoint-2", 2, None)
 
@@ -68,7 +68,7 @@ def test_a_checkpoint_at_the_very_end_of_paddleformers_is_dropped_since_it_would
 ) -> None:
     for step in (2, 4):
         (tmp_path / "output" / f"checkpoint-{step}").mkdir(parents=True)
-        (tmp_path / "output" / f"checkpoint-{step}" / "scheduler.pdparams").touch()
+        (tmp_path / "output" / f"checkpoint-{step}" / "scheduler.pdparams").write_bytes(b"pickle")
     (tmp_path / "train.log").write_text(log)
     drop_last_of_all(tmp_path, max_steps)
     drop_last_of_all(tmp_path, max_steps)
