@@ -24,7 +24,7 @@ from erniekit_adapter.errors import fail
 
 KEPT_LINES = 200
 # Between SIGTERM and SIGKILL.
-GRACE_S = 3.0
+GRACE_S = 2.0
 _POLL_S = 0.25
 _CHUNK_BYTES = 64 * 1024
 # A line that is longer is passed on in parts: output without line ends would fill the memory.
