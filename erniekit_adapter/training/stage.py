@@ -105,8 +105,8 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
     write_json(folder / RUN_FILE, identity)
     usable = usable_model_dir(base_model.resolve(), folder / "model", training.device, project.backend)
     facts = replace(facts, model_dir=str(usable))
-    if project.backend == "paddleformers":
-        drop_last_of_all(folder, training.max_steps)
+    if project.backend == "paddleformers" or not _starts_from_adapter(project, facts):
+        drop_last_of_all(folder, training.max_steps, project.backend)
     start = begin(folder, with_initial_adapter=_starts_from_adapter(project, facts), backend=project.backend)
     facts = _facts_from(start, facts, project)
     settings = settings_of(project, facts)

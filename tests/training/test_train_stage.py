@@ -137,7 +137,21 @@ def test_a_checkpoint_that_was_cut_off_is_not_resumed(folder: Path, monkeypatch:
     interrupted(make_project(folder, save_steps=2), monkeypatch, after=5)
     state = folder / "run" / "training" / "output" / "checkpoint-4" / "trainer_state.json"
     state.write_text(state.read_text()[:10])
-    assert "checkpoint-2" in trained(make_project(folder, save_steps=2))[1]
+    # The toolkit would take the checkpoint with the highest number, whole or not.
+    manifest, said = trained(make_project(folder, save_steps=2))
+    assert "resuming from" in said
+    assert "checkpoint-2" in said
+    assert manifest["steps"] == 6
+    assert [found["step"] for found in read_metrics(state.parents[2] / "metrics.jsonl") if "loss" in found] == [2, 4, 6]
+
+
+def test_a_run_killed_after_its_last_checkpoint_takes_no_step_too_many(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(make_project(folder, save_steps=3), monkeypatch, after=6)
+    manifest, said = trained(make_project(folder, save_steps=3))
+    assert "checkpoint-3" in said
+    assert manifest["steps"] == 6
 
 
 def test_a_silent_toolkit_is_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
