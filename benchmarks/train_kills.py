@@ -218,6 +218,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--save-steps", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kinds", nargs="+", choices=KILLS, default=KILLS, help="what is killed, in turn")
+    parser.add_argument("--earliest", type=float, default=0.0, help="share of an undisturbed run's time")
     given = parser.parse_args()
     rng = random.Random(given.seed)  # noqa: S311
     with tempfile.TemporaryDirectory() as name:
@@ -230,9 +232,9 @@ def main() -> None:
         done = 0
         shutil.rmtree(campaign.training)
         while done < given.kills or not (campaign.training / "manifest.json").exists():
-            kind = KILLS[done % len(KILLS)]
+            kind = given.kinds[done % len(given.kinds)]
             # From some moment on a run may finish, so that it can be compared.
-            after_s = rng.uniform(0.5, duration_s) if done < given.kills else 600.0
+            after_s = rng.uniform(max(0.5, given.earliest * duration_s), duration_s) if done < given.kills else 600.0
             killed = disturb(campaign, kind, after_s)
             if killed is None:
                 wrong += check_finished(campaign, adapter, given.steps)
