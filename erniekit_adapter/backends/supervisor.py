@@ -35,6 +35,7 @@ _CANNOT_EXECUTE = 126
 def main() -> None:
     """Run the command given on the command line under supervision; does not return."""
     owner, grace_s, command = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+    _open_standard_files()
     wakeups = _listen()
     is_subreaper = _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     _prctl(_PR_SET_PDEATHSIG, _PARENT_SIGNAL)
@@ -48,6 +49,15 @@ def main() -> None:
         status = _reap().get(leader)
     ended = _end_all(leader, grace_s, is_subreaper=is_subreaper)
     _end_as(ended if status is None else status)
+
+
+def _open_standard_files() -> None:
+    """Open what is closed of input, output and errors: other files would take their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _prctl(option: int, value: int) -> bool:

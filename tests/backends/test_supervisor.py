@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -210,3 +212,28 @@ def test_a_supervisor_whose_owner_has_ended_already_ends_at_once(tmp_path: Path)
     command = supervised(["/bin/sleep", "60"], 1.0)
     command[4] = "1" if os.getpid() != 1 else "2"
     assert subprocess.run(command, timeout=20, check=False).returncode == -signal.SIGTERM
+
+
+def test_a_command_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    """The kernel reports the death of a parent by thread; services start workers from threads that may end."""
+    begun: list[subprocess.Popen[bytes]] = []
+    command = supervised(["/bin/sh", "-c", f"cd {tmp_path}; {SLEEPER}"], 1.0)
+    thread = threading.Thread(target=lambda: begun.append(subprocess.Popen(command, start_new_session=True)))
+    thread.start()
+    thread.join()
+    with begun[0] as process:
+        wait_until(lambda: len(pids(tmp_path)) == 1)
+        time.sleep(0.7)
+        assert all(map(is_running, pids(tmp_path)))
+        process.terminate()
+    all_gone(tmp_path)
+
+
+def test_a_command_with_closed_standard_files_runs(tmp_path: Path) -> None:
+    command = supervised(["/bin/sh", "-c", f"touch {tmp_path}/done; exit 7"], 1.0)
+    command[4] = "$$"  # the shell is its owner
+    words = " ".join(part if part == "$$" else shlex.quote(part) for part in command)
+    shell = f"{words} <&- >&- 2>&-; echo $? > {tmp_path}/code"
+    subprocess.run(["/bin/sh", "-c", shell], check=True, timeout=30)
+    assert (tmp_path / "done").exists()
+    assert (tmp_path / "code").read_text() == "7\n"
