@@ -258,9 +258,9 @@ def _refuse_failure(outcome: Outcome, run: _Run, options: TrainOptions) -> None:
             f"said nothing for {options.stall_minutes:g} minutes and was ended",
             f"the whole log is {log}; --stall-minutes allows more",
         )
-    if outcome.out_of_time:
+    if outcome.out_of_time and outcome.exit_code != 0:
         hours = run.project.training.max_hours or 0
-        raise fail(command, f"training.max_hours: {hours:g} have passed and the run was ended", _continues_from(run))
+        raise fail(command, f"ended after {hours:g} hours (training.max_hours)", _continues_from(run))
     if outcome.exit_code != 0:
         was_killed = ending_signal(outcome.exit_code, outcome.last_lines) is not None
         hint = f"{_continues_from(run)}; " if was_killed else ""

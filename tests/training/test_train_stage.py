@@ -100,7 +100,7 @@ def test_a_run_ends_after_its_hours_and_continues_with_others(folder: Path, monk
     with pytest.raises(AdapterError) as error:
         trained(make_project(folder, max_hours=2 / 3600))
     problem = error.value.problems[0]
-    assert problem.what == "training.max_hours: 0.000555556 have passed and the run was ended"
+    assert problem.what == "ended after 0.000555556 hours (training.max_hours)"
     assert problem.remedy == f"the same command continues from {folder}/run/training/output/checkpoint-4"
     monkeypatch.delenv("FAKE_ERNIEKIT")
     manifest, _ = trained(make_project(folder, max_hours=1))
