@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -266,9 +267,12 @@ def _console(*, stderr: bool = True) -> Console:
 
 
 def main() -> None:
-    """Run the command line; what went wrong is said without a traceback, and its kind is the exit code."""
+    """Run the command line; what went wrong is printed without a traceback, and its kind is the exit code."""
+    from erniekit_adapter.backends.ended import EndedBySignal, ending_on_signals
+
     try:
-        app()
+        with ending_on_signals():
+            app()
     except AdapterError as error:
         for problem in error.problems:
             typer.echo(str(problem), err=True)
@@ -276,3 +280,8 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)
+    except EndedBySignal as ended:
+        # The terminal may be gone.
+        with suppress(OSError):
+            typer.echo(f"ended by {ended.name}", err=True)
+        sys.exit(ended.exit_code)

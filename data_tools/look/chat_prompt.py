@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NoReturn
 
+from data_tools.parent_death import end_with_parent
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import read_bytes, read_json
 
@@ -161,6 +162,8 @@ def _limit() -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops it
+    # A pool's thread that replaces its processes ends with the pool.
+    end_with_parent()
     for kind, most in ((resource.RLIMIT_AS, _MAX_MEMORY_BYTES), (resource.RLIMIT_CPU, _MAX_SECONDS)):
         with suppress(ValueError, OSError):  # macOS has no such limits, or lower ones are in force
             resource.setrlimit(kind, (most, most))

@@ -6,12 +6,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
-from multiprocessing import get_context, parent_process
-from threading import Thread, active_count
+from multiprocessing import get_context
+from threading import active_count, current_thread, main_thread
 from typing import Any
 
 from data_tools.build_settings import EngineSettings
+from data_tools.parent_death import end_with_parent
 from data_tools.stage.judging import Bench, judge_shard
 from data_tools.stage.rows import JudgedShard
 from data_tools.stage.shards import Shard
@@ -60,7 +62,9 @@ def _in_processes(shards: Iterable[Shard], bench: Bench, workers: int) -> Iterat
 
     # A fork is ready at once; of a process that has threads it can leave locks held for ever.
     start = "fork" if active_count() == 1 else "spawn"
-    pool = ProcessPoolExecutor(workers, mp_context=get_context(start), initializer=_end_with_parent)
+    # The main thread does not end before the process does.
+    end = partial(end_with_parent, of_main_thread=current_thread() is main_thread())
+    pool = ProcessPoolExecutor(workers, mp_context=get_context(start), initializer=end)
 
     def result(shard: Shard, future: Any) -> JudgedShard:
         try:
@@ -77,17 +81,6 @@ def _in_processes(shards: Iterable[Shard], bench: Bench, workers: int) -> Iterat
         )
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-
-    def watch() -> None:
-        if parent := parent_process():
-            parent.join()
-            os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
 
 
 def in_order(

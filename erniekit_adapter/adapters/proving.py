@@ -27,7 +27,7 @@ from erniekit_adapter.adapters.proof import (
     tolerance,
 )
 from erniekit_adapter.adapters.readers import Environment, Readers, Unread
-from erniekit_adapter.backends.failures import cause_of_failure
+from erniekit_adapter.backends.failures import description_of_failure
 from erniekit_adapter.backends.process import run_logged
 from erniekit_adapter.errors import AdapterError, Problem
 from erniekit_adapter.files import read_lines, write_bytes
@@ -203,7 +203,7 @@ def _read(
     if refused:
         raise AdapterError(refused)
     read = [Reading(name, environment, output / f"{name}.npz") for name in done]
-    return read, "" if outcome.exit_code == 0 else cause_of_failure(outcome.last_lines)
+    return read, "" if outcome.exit_code == 0 else description_of_failure(outcome)
 
 
 def _case(form: Form, base: Path, written: Written) -> dict[str, str | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,9 +12,11 @@ from typing import Any, Literal, cast
 import orjson
 
 from erniekit_adapter.answering.toolkit import Reply
-from erniekit_adapter.backends.failures import cause_of_failure
+from erniekit_adapter.backends.failures import cause_of_failure, describe_signal
 from erniekit_adapter.backends.hugging_face import find_transformers, setup_remedy
 from erniekit_adapter.backends.installed import find_erniekit
+from erniekit_adapter.backends.leftovers import VARIABLE, end_marked, new_mark
+from erniekit_adapter.backends.process import supervised
 from erniekit_adapter.errors import AdapterError, fail, misuse
 
 Environment = Literal["transformers", "erniekit"]
@@ -81,12 +82,14 @@ async def start_worker(model: LocalModel, log: Path, limit_s: float = START_LIMI
         UsageError: its environment is not installed.
     """
     command, environment = await asyncio.to_thread(command_line, model)
+    mark = new_mark(log)
     try:
         with log.open("ab") as stream:
             process = await asyncio.create_subprocess_exec(
-                *command,
+                # Nothing is left of it when we are killed, whatever it does at that moment.
+                *supervised(command, grace_s=0.0),
                 cwd=log.parent,
-                env=environment,
+                env={**environment, VARIABLE: mark},
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stream,
@@ -95,7 +98,7 @@ async def start_worker(model: LocalModel, log: Path, limit_s: float = START_LIMI
             )
     except OSError as error:
         raise WorkerError(fail(command[0], f"cannot be started: {error.strerror or error}").problems) from error
-    worker = Worker(process, log)
+    worker = Worker(process, log, mark)
     try:
         await asyncio.wait_for(worker.ready(), limit_s)
     except (asyncio.TimeoutError, TimeoutError) as error:
@@ -111,8 +114,8 @@ async def start_worker(model: LocalModel, log: Path, limit_s: float = START_LIMI
 class Worker:
     """A worker that runs, to be asked by one caller at a time; made by `start_worker`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
-        self.process, self.log = process, log
+    def __init__(self, process: asyncio.subprocess.Process, log: Path, mark: str) -> None:
+        self.process, self.log, self._mark = process, log, mark
         self._requests = cast(asyncio.StreamWriter, process.stdin)
         self._answers = cast(asyncio.StreamReader, process.stdout)
         self._asked = 0
@@ -178,7 +181,7 @@ class Worker:
             with suppress(asyncio.TimeoutError, TimeoutError):
                 await asyncio.wait_for(self.process.wait(), _END_LIMIT_S)
             code = self.process.returncode
-            ended_by = f"was ended by signal {-code}" if code and code < 0 else ""
+            ended_by = describe_signal(-code) if code and code < 0 else ""
             what = ended_by or await asyncio.to_thread(_cause, self.log)
         await self.end()
         return WorkerError(fail("worker", what, f"the whole log is {self.log}").problems)
@@ -188,9 +191,11 @@ class Worker:
         if not self._ended:
             self._ended = True
             with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.terminate()
+                self.process.send_signal(signal.SIGCONT)
         self._requests.close()
         await self.process.wait()
+        end_marked(self._mark)
         # asyncio lets go of a process when both pipes have ended; an event loop that is closed before cannot any more.
         with suppress(ConnectionError, asyncio.TimeoutError, TimeoutError):
             await self._requests.wait_closed()

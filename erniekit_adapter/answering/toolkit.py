@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from erniekit_adapter.backends.failures import cause_of_failure
+from erniekit_adapter.backends.failures import description_of_failure
 from erniekit_adapter.backends.installed import Toolkit
 from erniekit_adapter.backends.process import run_logged
 from erniekit_adapter.errors import fail
@@ -102,7 +102,7 @@ def answer_in_toolkit(
         stall_s=STALL_S,
     )
     if outcome.exit_code != 0 or outcome.stalled:
-        raise fail("generation", cause_of_failure(outcome.last_lines), f"the whole log is {log}")
+        raise fail("generation", description_of_failure(outcome), f"the whole log is {log}")
     replies = read_replies(answers)
     if [reply.id for reply in replies] != [request.id for request in requests]:
         raise fail(answers, "does not hold one answer to each request", f"the whole log is {log}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from erniekit_adapter.backends.failures import cause_of_failure
+from erniekit_adapter.backends.failures import description_of_failure
 from erniekit_adapter.backends.installed import find_erniekit
 from erniekit_adapter.backends.process import run_logged
 from erniekit_adapter.errors import fail, misuse
@@ -34,4 +34,4 @@ def build_tiny_model(corpus: Path, output: Path, seed: int) -> None:
         stall_s=STALL_S,
     )
     if outcome.exit_code != 0 or outcome.stalled:
-        raise fail("tiny model", cause_of_failure(outcome.last_lines), f"the whole log is {log}")
+        raise fail("tiny model", description_of_failure(outcome), f"the whole log is {log}")

@@ -59,6 +59,9 @@ class TrainingSection(Section):
     stage: Stage | None = Field(None, description="SFT, or for a model that takes images its own; DPO has to be asked")
     num_train_epochs: float = Field(3.0, gt=0)
     max_steps: int | None = Field(None, ge=1, description="optimizer steps; wins over num_train_epochs")
+    max_hours: float | None = Field(
+        None, gt=0, le=100_000, description="end the run after this time; the same command continues it"
+    )
     max_seq_length: int = Field(4096, ge=128, description="tokens in a pack; a longer line is rejected, never cut")
     per_device_train_batch_size: int = Field(1, ge=1, description="packs in a step on each device")
     per_device_eval_batch_size: int | None = Field(None, ge=1)

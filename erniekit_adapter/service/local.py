@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
-import shutil
-import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,6 +14,7 @@ from erniekit_adapter.answering.local import LocalModel, RefusedError, Worker, W
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.service.calling import CallFailed, Reply
 from erniekit_adapter.service.target import Target, logger
+from erniekit_adapter.service.worker_folder import make_folder, remove, remove_abandoned
 
 
 def text_of(body: dict[str, Any]) -> str:
@@ -87,8 +85,8 @@ class LocalWorkers:
 
     async def _start(self, model: LocalModel) -> Worker:
         if not self._folder:
-            self._folder = Path(tempfile.mkdtemp(prefix="ernie-vlm-service-"))
-            atexit.register(_remove, self._folder, os.getpid())
+            self._folder = make_folder()
+            await asyncio.to_thread(remove_abandoned, self._folder.parent)
         self._started += 1
         usable = await asyncio.to_thread(self._usable, model, self._folder / "base")
         worker = await start_worker(usable, self._folder / f"worker-{self._started}.log")
@@ -122,7 +120,7 @@ class LocalWorkers:
     def remove_folder(self) -> None:
         """Remove the logs and the converted base model, when nothing writes there any more."""
         if self._folder:
-            _remove(self._folder, os.getpid())
+            remove(self._folder, os.getpid())
 
 
 async def _end(slot: _Slot) -> None:
@@ -130,9 +128,3 @@ async def _end(slot: _Slot) -> None:
         slot.worker.cancel()
         with suppress(AdapterError, OSError, asyncio.CancelledError):
             await (await slot.worker).end()
-
-
-def _remove(folder: Path, process: int) -> None:
-    """Remove a folder in the process that made it alone: one forked off it ends too."""
-    if os.getpid() == process:
-        shutil.rmtree(folder, ignore_errors=True)

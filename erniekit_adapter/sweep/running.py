@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from erniekit_adapter.backends.process import run_attached
 from erniekit_adapter.errors import Problem, UsageError
 from erniekit_adapter.evaluation.stage import STAMP_SUFFIX
 from erniekit_adapter.files import read_bytes, refuse_foreign_folder, write_text
@@ -92,7 +92,7 @@ def _run_stages(run: Run, console: Console) -> Failure | None:
     for command in stages(run.project_file):
         shown = " ".join(["python", *command[1:]])
         console.print(f"$ {shown}")
-        exit_code = subprocess.run(command, check=False).returncode
+        exit_code = run_attached(command)
         if exit_code:
             return Failure(run.name, shown, exit_code)
     return None

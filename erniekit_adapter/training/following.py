@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 import orjson
 from rich.console import Console
@@ -17,6 +19,8 @@ from erniekit_adapter.files import read_lines, write_bytes
 from erniekit_adapter.training.loglines import measurement, total_steps, trainable_parameters
 
 PLAIN_INTERVAL_S = 15.0
+# Paddle's launcher prints the end of a failed worker's log again, measurements included.
+_REPEATED_LOG = "ERROR LOG DETAIL"
 
 
 @dataclass
@@ -38,6 +42,8 @@ class Follower:
     _task: TaskID | None = None
     _total: int | None = None
     _said_s: float = 0.0
+    _last_step: float = 0.0
+    _is_repeated: bool = False
 
     def __enter__(self) -> Follower:
         self._stream = self.metrics_path.open("ab")
@@ -60,11 +66,15 @@ class Follower:
         if (steps := total_steps(line)) is not None:
             self._total = steps
             self._show("training", 0, "")
+        self._is_repeated = self._is_repeated or _REPEATED_LOG in line
         found = measurement(line)
-        if found is None:
+        if found is None or self._is_repeated:
             return None
         if "step" in found:
             found["step"] += self.done_steps
+            if found["step"] <= self._last_step:
+                return None
+            self._last_step = found["step"]
         if self._stream:
             self._stream.write(orjson.dumps(found) + b"\n")
             self._stream.flush()
@@ -74,6 +84,11 @@ class Follower:
         return found
 
     def _show(self, description: str, step: int, text: str) -> None:
+        # A terminal that was closed while the run goes on, as under nohup, is no reason to end the run.
+        with suppress(OSError):
+            self._print(description, step, text)
+
+    def _print(self, description: str, step: int, text: str) -> None:
         if self._progress and self._task is not None:
             self._progress.update(self._task, description=description, total=self._total, completed=step, told=text)
         elif text and time.monotonic() - self._said_s > PLAIN_INTERVAL_S:
@@ -95,18 +110,71 @@ def told(found: dict[str, float], total: int | None) -> str:
     return ", ".join(parts)
 
 
+@dataclass(frozen=True)
+class Metrics:
+    """What metrics.jsonl holds.
+
+    Attributes:
+        measured: the measurements, in order.
+        unreadable: numbers of the lines that are no measurements: cut off when a run was killed, or damaged.
+    """
+
+    measured: list[dict[str, float]]
+    unreadable: list[int]
+
+
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The measurements of a run, in order; none where nothing was measured yet."""
-    found = [orjson.loads(line) for _, line in read_lines(path) if line] if path.is_file() else []
+    """The measurements of a run, in order; none where nothing was measured yet, and unreadable lines left out."""
+    return load_metrics(path).measured
+
+
+def load_metrics(path: Path) -> Metrics:
+    """Read the measurements of a run, and note the lines that cannot be read."""
+    found = Metrics([], [])
+    for number, line in read_lines(path) if path.is_file() else ():
+        measurements = _measurements(line)
+        if measurements is None:
+            found.unreadable.append(number)
+        else:
+            found.measured.append(measurements)
+    return found
+
+
+def _measurements(line: bytes | None) -> dict[str, float] | None:
+    """One line's measurements by name; None for a line that is not an object of numbers."""
+    try:
+        # Python's own reader, since other programs write NaN and Infinity, which JSON does not have.
+        value: Any = json.loads(line or b"")
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or not all(_is_number(each) for each in value.values()):
+        return None
     # JSON has no nan: a loss that became one is written as null.
-    return [{name: math.nan if value is None else value for name, value in each.items()} for each in found]
+    return {name: math.nan if each is None else each for name, each in value.items()}
 
 
-def keep_until(path: Path, step: int) -> None:
-    """Drop the measurements after a step: a run that goes on from its checkpoint takes those steps again."""
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def keep_until(path: Path, step: int) -> list[int]:
+    """Drop the measurements after a step, because a run that continues from its checkpoint takes those steps again.
+
+    Unreadable lines and repeated steps are dropped too.
+
+    Returns:
+        The numbers of the unreadable lines; none for step 0, which keeps nothing.
+    """
+    found = load_metrics(path) if step else Metrics([], [])
     kept: list[dict[str, float]] = []
-    for found in read_metrics(path) if step else []:
-        if found.get("step", 0) > step:
-            break
-        kept.append(found)
-    write_bytes(path, b"".join(orjson.dumps(found) + b"\n" for found in kept))
+    last_step = 0.0
+    for measurements in found.measured:
+        if (taken := measurements.get("step")) is not None:
+            if taken > step:
+                break
+            if not taken > last_step:
+                continue
+            last_step = taken
+        kept.append(measurements)
+    write_bytes(path, b"".join(orjson.dumps(each) + b"\n" for each in kept))
+    return found.unreadable

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import read_json
 from erniekit_adapter.project.toolkit_sections import Backend
 from erniekit_adapter.training.loglines import total_steps
@@ -49,30 +50,54 @@ def begin(training_dir: Path, *, with_initial_adapter: bool, backend: Backend = 
     When ERNIEKit resumes from a checkpoint it ignores `lora_path` and wraps all linear layers again without dropout, so
     a run with targets of its own would silently train more. Such a run goes on from the checkpoint's adapter instead.
     PaddleFormers does not ignore it, and its checkpoints hold no adapter: there every run is resumed.
-    Killed at any point and called again, this gives the same answer.
+    Checkpoints that were cut off are removed. Killed at any point and called again, this gives the same answer.
     """
-    start = find_start(training_dir, with_initial_adapter=with_initial_adapter, backend=backend)
     output = training_dir / TOOLKIT_DIR
+    discard_cut_off(output, backend)
+    start = find_start(training_dir, with_initial_adapter=with_initial_adapter, backend=backend)
     if start.kind == "go_on" and start.checkpoint and start.checkpoint.parent == output:
         output.rename(training_dir / f"{EARLIER}{len(earlier_parts(training_dir)) + 1}")
         return find_start(training_dir, with_initial_adapter=with_initial_adapter, backend=backend)
     return start
 
 
-def drop_last_of_all(training_dir: Path, max_steps: int | None) -> None:
-    """Remove a checkpoint of PaddleFormers' that was written at the very end of a run whose end is missing.
+def drop_last_of_all(training_dir: Path, max_steps: int | None, backend: Backend = "paddleformers") -> None:
+    """Remove a checkpoint that was written at the very end of a run whose end is missing.
 
-    Resumed from it PaddleFormers takes a step too many; from the one before it takes the last steps again, to the same
-    end.
+    Resumed from it a toolkit takes a step too many; from the one before it takes the last steps again, to the same end.
+    Where there is none before, PaddleFormers starts again, and ERNIEKit takes that step.
 
     Args:
         training_dir: the run's folder.
         max_steps: of the project; where epochs decide, the log has said how many steps they are.
+        backend: the toolkit.
     """
     planned = max_steps or _steps_in_log(training_dir / "train.log")
-    newest = newest_checkpoint(training_dir / TOOLKIT_DIR, "paddleformers")
-    if planned and newest and step_of(newest) >= planned:
-        shutil.rmtree(newest)
+    found = _whole_checkpoints(training_dir / TOOLKIT_DIR, backend)
+    if planned and found and step_of(found[0]) >= planned and (backend == "paddleformers" or len(found) > 1):
+        _discard(found[0])
+
+
+def discard_cut_off(output: Path, backend: Backend) -> list[str]:
+    """Remove checkpoints that are newer than the newest whole one; returns their names.
+
+    A run was ended while it wrote them. A toolkit resumes from the one with the highest number, whole or not, so that
+    each attempt to resume would fail.
+    """
+    newest = newest_checkpoint(output, backend)
+    last_step = step_of(newest) if newest else 0
+    cut_off = [path for path in _checkpoints(output) if step_of(path) > last_step]
+    for path in cut_off:
+        _discard(path)
+    return [path.name for path in cut_off]
+
+
+def _discard(checkpoint: Path) -> None:
+    """Remove a checkpoint at once: one that was removed in part would look whole."""
+    discarded = checkpoint.with_name(f".discarded-{checkpoint.name}")
+    shutil.rmtree(discarded, ignore_errors=True)
+    checkpoint.rename(discarded)
+    shutil.rmtree(discarded, ignore_errors=True)
 
 
 def _steps_in_log(log: Path) -> int | None:
@@ -104,12 +129,29 @@ def earlier_parts(training_dir: Path) -> list[Path]:
 
 def newest_checkpoint(folder: Path, backend: Backend = "erniekit") -> Path | None:
     """The whole checkpoint with the highest step; one that was cut off while it was written does not count."""
-    whole = [
-        path
-        for path in folder.glob("checkpoint-*")
-        if _CHECKPOINT.fullmatch(path.name) and (path / _LAST_FILES[backend]).is_file()
-    ]
-    return max(whole, key=step_of, default=None)
+    return next(iter(_whole_checkpoints(folder, backend)), None)
+
+
+def _whole_checkpoints(folder: Path, backend: Backend) -> list[Path]:
+    return [path for path in _checkpoints(folder) if _is_whole(path, backend)]
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Every folder of a checkpoint, whole or not, newest first."""
+    named = [path for path in folder.glob("checkpoint-*") if _CHECKPOINT.fullmatch(path.name)]
+    return sorted(named, key=step_of, reverse=True)
+
+
+def _is_whole(checkpoint: Path, backend: Backend) -> bool:
+    last = checkpoint / _LAST_FILES[backend]
+    if not last.is_file() or not last.stat().st_size:
+        return False
+    if last.suffix != ".json":
+        return True
+    try:
+        return isinstance(read_json(last), dict)
+    except AdapterError:  # cut off: the disk was full, or the run was killed
+        return False
 
 
 def step_of(checkpoint: Path) -> int:

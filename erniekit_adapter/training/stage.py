@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from erniekit_adapter import __version__
-from erniekit_adapter.backends.failures import cause_of_failure
+from erniekit_adapter.backends.ended import EndedBySignal
+from erniekit_adapter.backends.failures import description_of_failure, ending_signal
 from erniekit_adapter.backends.installed import Toolkit, find_toolkit, toolkit_version
 from erniekit_adapter.backends.keytable import TOOLKIT_NAMES, table_version
 from erniekit_adapter.backends.lora_modules import needs_initial_adapter
@@ -120,8 +123,8 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
     write_json(folder / RUN_FILE, identity)
     usable = usable_model_dir(base_model.resolve(), folder / "model", training.device, project.backend)
     facts = replace(facts, model_dir=str(usable))
-    if project.backend == "paddleformers":
-        drop_last_of_all(folder, training.max_steps)
+    if project.backend == "paddleformers" or not _starts_from_adapter(project, facts):
+        drop_last_of_all(folder, training.max_steps, project.backend)
     start = begin(folder, with_initial_adapter=_starts_from_adapter(project, facts), backend=project.backend)
     if training.max_steps is not None:
         start = replace(start, total_steps=training.max_steps)
@@ -236,7 +239,10 @@ def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome
     if run.start.kind == "new":
         (folder / "train.log").unlink(missing_ok=True)
     metrics = folder / "metrics.jsonl"
-    keep_until(metrics, run.start.done_steps)
+    if unreadable := keep_until(metrics, run.start.done_steps):
+        numbers = ", ".join(map(str, unreadable))
+        console.print(f"{metrics}: lines that cannot be read are left out: {numbers} (a run was ended while writing)")
+    hours = run.project.training.max_hours
     earlier_steps = run.start.done_steps if run.start.kind == "go_on" else 0
     watch = LossWatch(guessing_loss(_vocabulary(run.facts.model_dir), run.facts.stage))
 
@@ -245,7 +251,7 @@ def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome
         if found and (divergence := watch.take(found)):
             raise _diverged(run, str(divergence), console)
 
-    with Follower(metrics, earlier_steps, console) as follower:
+    with _saying_where_it_continues(run, console), Follower(metrics, earlier_steps, console) as follower:
         outcome = run_logged(
             _command(run),
             folder=folder,
@@ -253,6 +259,7 @@ def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome
             log=folder / "train.log",
             on_line=take,
             stall_s=options.stall_minutes * 60,
+            limit_s=hours * 3600 if hours else None,
         )
     if outcome.exit_code == 0 and (divergence := watch.at_end()):
         raise _diverged(run, str(divergence), console)
@@ -273,6 +280,26 @@ def _diverged(run: _Run, divergence: str, console: Console) -> AdapterError:
     return diverged(f"{run.toolkit.backend} train", divergence, training.learning_rate, kept)
 
 
+@contextmanager
+def _saying_where_it_continues(run: _Run, console: Console) -> Iterator[None]:
+    """Print what an interrupted run continues from."""
+    try:
+        yield
+    except (KeyboardInterrupt, EndedBySignal) as ended:
+        name = ended.name if isinstance(ended, EndedBySignal) else "Ctrl-C"
+        with suppress(OSError):  # the terminal may be gone
+            console.print(f"interrupted by {name}: {_continues_from(run)}")
+        raise
+
+
+def _continues_from(run: _Run) -> str:
+    """Say what the same command does after this run has ended early."""
+    newest = find_start(run.folder, with_initial_adapter=False, backend=run.project.backend).checkpoint
+    if newest is None:
+        return "the same command starts again, because there is no checkpoint yet (training.save_steps)"
+    return f"the same command continues from {newest}"
+
+
 def _command(run: _Run) -> list[str]:
     """What starts the toolkit; PaddleFormers in one process needs to be made ready, see the worker."""
     if run.toolkit.backend == "paddleformers" and run.project.parallel.world_size == 1:
@@ -288,9 +315,13 @@ def _refuse_failure(outcome: Outcome, run: _Run, options: TrainOptions) -> None:
             f"said nothing for {options.stall_minutes:g} minutes and was ended",
             f"the whole log is {log}; --stall-minutes allows more",
         )
+    if outcome.out_of_time and outcome.exit_code != 0:
+        hours = run.project.training.max_hours or 0
+        raise fail(command, f"ended after {hours:g} hours (training.max_hours)", _continues_from(run))
     if outcome.exit_code != 0:
-        cause = cause_of_failure(outcome.last_lines)
-        raise fail(command, f"exit code {outcome.exit_code}: {cause}", f"the whole log is {log}")
+        was_killed = ending_signal(outcome.exit_code, outcome.last_lines) is not None
+        hint = f"{_continues_from(run)}; " if was_killed else ""
+        raise fail(command, description_of_failure(outcome), f"{hint}the whole log is {log}")
     output = run.folder / TOOLKIT_DIR
     if not (output / INDEX_FILE).is_file() and not list(output.glob("model*.safetensors")):
         raise fail(command, "ended well and wrote no weights", f"the whole log is {log}")

@@ -6,13 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erniekit_adapter.backends.failures import cause_of_failure, plain
+from erniekit_adapter.backends.failures import cause_of_failure, description_of_failure, ending_signal, plain
+from erniekit_adapter.backends.oom_kills import NO_OOM_KILLS, OomKills
+from erniekit_adapter.backends.process import Outcome
 
 INFO = "\x1b[32m[2026-11-22 18:46:44,349] [    INFO]\x1b[0m - "
 TRACE = [
     "Traceback (most recent call last):",
     '  File "/venv/lib/python3.11/site-packages/erniekit/launcher.py", line 42, in launch',
     "    run_tuner()",
+]
+# What Paddle's launcher prints when a worker of ERNIEKit 1.0.1 is killed by SIGKILL; ERNIEKit then ends with 247.
+KILLED_WORKER = [
+    f"{INFO}loss: 7.40954685, learning_rate: 0.0009998, global_step: 4",
+    "LAUNCH INFO 2026-11-29 13:04:03,553 Pod failed",
+    "LAUNCH ERROR 2026-11-29 13:04:03,554 Container failed !!!",
+    "Container rank 0 status failed cmd ['python', '-u', 'launcher.py', 'train'] code -9 log dist_log/workerlog.0",
+    "LAUNCH INFO 2026-11-29 13:04:03,554 ------------------------- ERROR LOG DETAIL -------------------------",
+    "  warnings.warn(",
+    f"{INFO}loss: 7.40954685, learning_rate: 0.0009998, global_step: 4",
+    "LAUNCH INFO 2026-11-29 13:04:03,554 Exit code -9",
 ]
 
 
@@ -97,3 +110,50 @@ def test_any_log_has_a_cause_of_one_short_line(lines: list[str]) -> None:
 )
 def test_a_plain_line_has_no_colours_and_no_prefix(line: str, text: str) -> None:
     assert plain(line) == text
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "lines", "number"),
+    [
+        (-11, [], 11),
+        (247, KILLED_WORKER, 9),
+        (247, [f"{line}\n" for line in KILLED_WORKER], 9),
+        (247, ["LAUNCH INFO 2026-11-29 13:04:03,554 Exit code -9"], 9),
+        (247, ["the launcher itself was killed"], 9),
+        (137, [], 9),
+        (139, [], 11),
+        (241, [], 15),
+        (0, KILLED_WORKER, None),
+        (1, [], None),
+        (126, [], None),
+        (255, [], None),
+        # Ranks that the launcher ended after another one had failed by itself are not the cause.
+        (1, ["Container rank 1 status failed cmd ['python'] code 1 log x", "LAUNCH INFO x Exit code -15"], None),
+    ],
+)
+def test_the_signal_behind_an_exit_code(exit_code: int, lines: list[str], number: int | None) -> None:
+    assert ending_signal(exit_code, lines) == number
+
+
+def outcome(exit_code: int, *lines: str, oom_kills: OomKills = NO_OOM_KILLS) -> Outcome:
+    return Outcome(exit_code, 1.0, lines, stalled=False, oom_kills=oom_kills)
+
+
+@pytest.mark.parametrize(
+    ("ended", "text"),
+    [
+        (outcome(1, *TRACE, "KeyError: 'x'"), "exit code 1: KeyError: 'x'"),
+        (outcome(247, *KILLED_WORKER), "killed by SIGKILL: by a person or a batch system, or by the kernel"),
+        (outcome(-9, oom_kills=OomKills(1, 1)), "killed by SIGKILL: out of memory: the memory limit of its container"),
+        (outcome(-9, oom_kills=OomKills(0, 1)), "killed by SIGKILL: probably out of memory"),
+        (outcome(1, *TRACE, "KeyError: 'x'", oom_kills=OomKills(0, 1)), "exit code 1: KeyError: 'x'"),
+        (outcome(-15), "ended by SIGTERM, which another process sent"),
+        (outcome(-11, "SIGSEGV (@0x0)"), "crashed with SIGSEGV"),
+        (outcome(-6, "terminate called", "std::bad_alloc"), "crashed with SIGABRT: out of memory: lower training."),
+        (outcome(-40), "ended by signal 40"),
+        (Outcome(-15, 1.0, (), stalled=True), "printed nothing for too long and was ended"),
+        (Outcome(-15, 1.0, (), stalled=False, out_of_time=True), "its time was over and it was ended"),
+    ],
+)
+def test_how_and_why_a_command_failed(ended: Outcome, text: str) -> None:
+    assert description_of_failure(ended).startswith(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from erniekit_adapter.backends import process
+from erniekit_adapter.backends.ended import EndedBySignal
 from erniekit_adapter.backends.process import KEPT_LINES, Outcome, run_logged
 from erniekit_adapter.errors import AdapterError
 
@@ -156,12 +158,13 @@ def test_an_error_while_following_ends_the_watch_too(tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
-def test_sigterm_ends_the_process_as_ctrl_c_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_process_as_ctrl_c_does(tmp_path: Path, number: signal.Signals) -> None:
     def terminate(line: str) -> None:
-        os.kill(os.getpid(), 15)
+        os.kill(os.getpid(), number)
 
     code = "import os, time; print(os.getpid()); time.sleep(60)"
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(EndedBySignal, match=str(int(number))):
         run_logged(
             [sys.executable, "-u", "-c", code],
             folder=tmp_path,

@@ -84,16 +84,20 @@ def test_a_build_killed_at_any_moment_leaves_nothing_half_written_and_the_next_o
     assert killed > MOMENTS / 2
 
 
-def test_workers_end_with_a_parent_that_was_killed(project: Path) -> None:
+@pytest.mark.parametrize("stopped", [False, True])
+def test_workers_end_with_a_parent_that_was_killed(project: Path, stopped: bool) -> None:
     process = started(project)
     children: list[int] = []
     while len(children) < 2 and process.poll() is None:
         listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         children = [int(child) for child in listed]
+    if stopped:
+        time.sleep(0.5)  # until it has prepared itself
+        os.kill(children[-1], signal.SIGSTOP)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert len(children) == 2
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + 5
     while any(Path(f"/proc/{child}/cmdline").exists() for child in children):
         assert time.monotonic() < give_up, "workers outlive their parent"
         time.sleep(0.05)

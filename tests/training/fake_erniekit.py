@@ -45,6 +45,9 @@ def main() -> None:
             write_adapter(output / f"checkpoint-{step}", step, last, behaviour)
         if behaviour == f"killed after {step}":
             os.kill(os.getpid(), 9)
+        if behaviour == f"slow after {step}":
+            print("waiting", flush=True)
+            time.sleep(60)
     if behaviour != "no weights":
         write_adapter(output, last, last, behaviour)
     print(f"{INFO}eval_loss: 6.268, eval_runtime: 0.0619, progress_or_epoch: 0.5\x1b[0m")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import orjson
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from erniekit_adapter.training.following import Follower, keep_until, read_metrics, told
+from erniekit_adapter.training.following import Follower, keep_until, load_metrics, read_metrics, told
 
 INFO = "\x1b[32m[2026-11-22 18:46:44,349] [    INFO]\x1b[0m - "
 
@@ -125,3 +126,53 @@ def test_keeping_is_by_step_and_repeatable(
     assert read_metrics(path) == measured[:step]
     keep_until(path, step)
     assert read_metrics(path) == measured[:step]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ['{"loss": 2, "st', "", "\0\0\0\0", "[1, 2]", '"text"', '{"loss": "low"}', "\udcff", "[" * 100_000],
+    ids=["cut off", "empty", "zeros", "list", "text", "value", "bytes", "nested"],
+)
+def test_a_damaged_line_costs_no_resume(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = ['{"loss": 3, "step": 1}', damage, '{"loss": 2, "step": 2}', '{"loss": 1, "st']
+    path.write_bytes("\n".join(lines).encode(errors="surrogateescape"))
+    assert read_metrics(path) == [{"loss": 3, "step": 1}, {"loss": 2, "step": 2}]
+    assert keep_until(path, 2) == ([4] if damage == "" else [2, 4])
+    assert load_metrics(path).unreadable == []
+    follow(path, [training_line(3)])
+    assert [found["step"] for found in read_metrics(path)] == [1, 2, 3]
+
+
+def test_nan_as_other_programs_write_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"loss": NaN, "step": 1}\n{"loss": -Infinity, "step": 2}\n{"loss": null, "step": 3}\n')
+    assert [found["step"] for found in read_metrics(path)] == [1, 2, 3]
+    assert not any(math.isfinite(found["loss"]) for found in read_metrics(path))
+    assert keep_until(path, 3) == []
+
+
+def test_steps_that_were_measured_twice_are_kept_once(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(f'{{"loss": 1, "step": {step}}}\n' for step in (1, 2, 1, 2, 3)))
+    keep_until(path, 3)
+    assert [found["step"] for found in read_metrics(path)] == [1, 2, 3]
+
+
+def test_what_the_launcher_repeats_of_a_failed_worker_is_not_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    evaluated = f"{INFO}eval_loss: 6.2, progress_or_epoch: 0.5\x1b[0m\n"
+    detail = "LAUNCH INFO 2026-11-29 13:04:03,554 ----------- ERROR LOG DETAIL -----------\n"
+    follow(path, [training_line(1), training_line(2), evaluated, detail, training_line(2), evaluated])
+    assert [found.get("step") for found in read_metrics(path)] == [1, 2, None]
+
+
+def test_a_closed_terminal_does_not_end_a_run(tmp_path: Path) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+    path = tmp_path / "metrics.jsonl"
+    with Follower(path, 0, Console(file=Closed(), width=120)) as follower:
+        follower.take(training_line(1))
+    assert len(read_metrics(path)) == 1

@@ -52,12 +52,40 @@ def test_a_checkpoint_that_is_half_written_does_not_count(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("with_adapter", [False, True])
+def test_a_half_written_checkpoint_is_removed(tmp_path: Path, with_adapter: bool) -> None:
+    """ERNIEKit resumes from the checkpoint with the highest number, whole or not."""
+    checkpoint(tmp_path, 50)
+    older, newer = (checkpoint(tmp_path, step, whole=False) for step in (40, 100))
+    part = begin(tmp_path, with_initial_adapter=with_adapter).checkpoint
+    assert part == (tmp_path / ("earlier-1" if with_adapter else "output") / "checkpoint-50")
+    assert not newer.exists()
+    assert (part.parent / older.name).exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"global_step": 10', "[]", "\0\0"])
+def test_a_checkpoint_whose_state_is_cut_off_does_not_count(tmp_path: Path, content: str) -> None:
+    checkpoint(tmp_path, 50)
+    (checkpoint(tmp_path, 100) / "trainer_state.json").write_text(content)
+    assert begin(tmp_path, with_initial_adapter=False).done_steps == 50
+
+
+@pytest.mark.parametrize(("steps", "left"), [((2, 4), 2), ((4,), 4), ((2, 3), 3)])
+def test_a_checkpoint_at_the_very_end_of_erniekit_is_dropped(tmp_path: Path, steps: tuple[int, ...], left: int) -> None:
+    """Unless it is the only one: then a step too many costs less than the whole run."""
+    for step in steps:
+        checkpoint(tmp_path, step)
+    drop_last_of_all(tmp_path, 4, "erniekit")
+    drop_last_of_all(tmp_path, 4, "erniekit")
+    assert begin(tmp_path, with_initial_adapter=False).done_steps == left
+
+
+@pytest.mark.parametrize("with_adapter", [False, True])
 def test_paddleformers_resumes_every_run_from_a_checkpoint_whose_schedule_is_written(
     tmp_path: Path, with_adapter: bool
 ) -> None:
     for step in (2, 4):
         (tmp_path / "output" / f"checkpoint-{step}").mkdir(parents=True)
-    (tmp_path / "output" / "checkpoint-2" / "scheduler.pdparams").touch()
+    (tmp_path / "output" / "checkpoint-2" / "scheduler.pdparams").write_bytes(b"pickle")
     start = begin(tmp_path, with_initial_adapter=with_adapter, backend="paddleformers")
     assert start == Start("resume", tmp_path / "output" / "checkpoint-2", 2, None)
 
@@ -68,7 +96,7 @@ def test_a_checkpoint_at_the_very_end_of_paddleformers_is_dropped_since_it_would
 ) -> None:
     for step in (2, 4):
         (tmp_path / "output" / f"checkpoint-{step}").mkdir(parents=True)
-        (tmp_path / "output" / f"checkpoint-{step}" / "scheduler.pdparams").touch()
+        (tmp_path / "output" / f"checkpoint-{step}" / "scheduler.pdparams").write_bytes(b"pickle")
     (tmp_path / "train.log").write_text(log)
     drop_last_of_all(tmp_path, max_steps)
     drop_last_of_all(tmp_path, max_steps)

@@ -49,7 +49,7 @@ def trained(project: Project, *, restart: bool = False, stall_minutes: float = 1
 def interrupted(project: Project, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Train until the toolkit is killed after so many steps."""
     monkeypatch.setenv("FAKE_ERNIEKIT", f"killed after {after}")
-    with pytest.raises(AdapterError, match="exit code -9"):
+    with pytest.raises(AdapterError, match="killed by SIGKILL"):
         trained(project)
     monkeypatch.delenv("FAKE_ERNIEKIT")
 
@@ -83,6 +83,76 @@ def test_a_failure_gives_exit_code_cause_and_the_place_of_the_log(
     assert problem.remedy == f"the whole log is {folder}/run/training/train.log"
     assert "Traceback" in (folder / "run" / "training" / "train.log").read_text()
     assert not (folder / "run" / "training" / "manifest.json").exists()
+
+
+def test_a_killed_toolkit_is_reported_as_killed_and_where_it_continues(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_ERNIEKIT", "killed after 5")
+    with pytest.raises(AdapterError) as error:
+        trained(make_project(folder))
+    problem = error.value.problems[0]
+    assert problem.what.startswith("killed by SIGKILL")
+    assert problem.remedy.startswith(f"the same command continues from {folder}/run/training/output/checkpoint-4; ")
+
+
+def test_a_run_ends_after_its_hours_and_continues_with_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_ERNIEKIT", "slow after 5")
+    with pytest.raises(AdapterError) as error:
+        trained(make_project(folder, max_hours=2 / 3600))
+    problem = error.value.problems[0]
+    assert problem.what == "ended after 0.000555556 hours (training.max_hours)"
+    assert problem.remedy == f"the same command continues from {folder}/run/training/output/checkpoint-4"
+    monkeypatch.delenv("FAKE_ERNIEKIT")
+    manifest, _ = trained(make_project(folder, max_hours=1))
+    assert (manifest["started"], manifest["steps"]) == ("resume", 6)
+    assert "already trained" in trained(make_project(folder))[1]
+
+
+def test_ctrl_c_says_what_the_run_continues_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_ERNIEKIT", "slow after 5")
+    console = Console(file=io.StringIO(), width=400)
+
+    def interrupt(line: str) -> None:
+        if "global_step: 4" in line:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage.Follower, "take", lambda self, line: interrupt(line))
+    with pytest.raises(KeyboardInterrupt):
+        train(make_project(folder, save_steps=2), TrainOptions(), console)
+    assert isinstance(console.file, io.StringIO)
+    assert "interrupted by Ctrl-C: the same command continues from" in console.file.getvalue()
+
+
+def test_damaged_measurements_are_named_and_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(make_project(folder), monkeypatch, after=5)
+    metrics = folder / "run" / "training" / "metrics.jsonl"
+    metrics.write_text(metrics.read_text() + '{"loss": 6.5, "st')
+    manifest, said = trained(make_project(folder))
+    assert manifest["started"] == "resume"
+    assert "metrics.jsonl: lines that cannot be read are left out: 3" in said
+    assert [found["step"] for found in read_metrics(metrics) if "loss" in found] == [2, 4, 6]
+
+
+def test_a_checkpoint_that_was_cut_off_is_not_resumed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(make_project(folder, save_steps=2), monkeypatch, after=5)
+    state = folder / "run" / "training" / "output" / "checkpoint-4" / "trainer_state.json"
+    state.write_text(state.read_text()[:10])
+    # The toolkit would take the checkpoint with the highest number, whole or not.
+    manifest, said = trained(make_project(folder, save_steps=2))
+    assert "resuming from" in said
+    assert "checkpoint-2" in said
+    assert manifest["steps"] == 6
+    assert [found["step"] for found in read_metrics(state.parents[2] / "metrics.jsonl") if "loss" in found] == [2, 4, 6]
+
+
+def test_a_run_killed_after_its_last_checkpoint_takes_no_step_too_many(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(make_project(folder, save_steps=3), monkeypatch, after=6)
+    manifest, said = trained(make_project(folder, save_steps=3))
+    assert "checkpoint-3" in said
+    assert manifest["steps"] == 6
 
 
 def test_a_silent_toolkit_is_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

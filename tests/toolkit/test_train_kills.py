@@ -1,0 +1,26 @@
+"""A real run of ERNIEKit that is killed and resumed leaves no process, and gives the adapter of an undisturbed run.
+
+The small form of benchmarks/train_kills.py.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.toolkit
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.usefixtures("erniekit_python")
+def test_a_run_that_is_killed_and_resumed_ends_as_the_undisturbed_one() -> None:
+    kills = ("--kills", "2", "--kinds", "stopped", "worker KILL")
+    late = ("--earliest", "0.5")  # when the worker is there, as a rule
+    command = [sys.executable, "benchmarks/train_kills.py", *kills, "--steps", "8", "--save-steps", "2", *late]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\n2 kills, 0 checks failed" in done.stdout
