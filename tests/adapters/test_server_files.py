@@ -25,7 +25,7 @@ TOKENIZER = {"tokenizer_class": "Ernie4_5_Tokenizer", "chat_template": "{{ messa
 
 def write_base(folder: Path, **files: Any) -> Path:
     """A model folder without weights; `config_json` is config.json, and None takes a file away."""
-    contents = {"config_json": CONFIG, "tokenizer_config_json": TOKENIZER, "tokenizer_model": b"pieces", **files}
+    contents = {"config_json": CONFIG, "tokenizer_config_json": TOKENIZER, "tokenizer_model": b"\n\x06pieces", **files}
     for key, content in contents.items():
         path = folder / ".".join(key.rsplit("_", 1))
         if isinstance(content, bytes):
