@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from erniekit_adapter.adapters.chat_templates import template_problems
 from erniekit_adapter.adapters.layouts_lora import lora_config_problems
 from erniekit_adapter.errors import Problem
-from erniekit_adapter.project.catalogue import find_model, kind_of_config
+from erniekit_adapter.project.catalogue import find_model
 
 _HINT = "export the bundle again"
 _MOST_RANK = 4096
@@ -50,6 +50,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+]{0,99}")
 _TOKENS = re.compile(r"\w*_tokens?|additional_special_tokens|content|added_tokens_decoder|stop_strings|stop")
 _TEMPLATE = "chat_template"
 _OFF: tuple[object, ...] = (None, False, "", [])
+# `model_type` and `architectures` choose the class that a server runs.
+_MODEL = re.compile(r"(ernie|Ernie|paddleocr_vl|PaddleOCRVL)\w{0,60}")
 _TOKENIZER_JSON = frozenset(
     (
         *("version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor"),
@@ -229,7 +231,8 @@ def _schema_problems(where: str, schema: type[BaseModel], value: Mapping[str, An
             key = ".".join(map(str, item["loc"]))[:80]
             what = "is not a key of a LoRA adapter's" if item["type"] == "extra_forbidden" else item["msg"]
             yield Problem(f"{where} {key}", what, _HINT)
-    yield from base_name_problems(f"{where} base_model_name_or_path", value.get("base_model_name_or_path"))
+    if isinstance(name := value.get("base_model_name_or_path"), str):
+        yield from base_name_problems(f"{where} base_model_name_or_path", name)
 
 
 def _pattern_problems(where: str, patterns: object) -> Iterator[Problem]:
@@ -246,9 +249,10 @@ def _pattern_problems(where: str, patterns: object) -> Iterator[Problem]:
 
 
 def _model_problems(where: str, config: Mapping[str, Any]) -> Iterator[Problem]:
-    if kind_of_config(config) is None and {"model_type", "architectures"} & config.keys():
-        what = f"model_type {str(config.get('model_type'))[:60]!r} is none of ERNIE 4.5's kinds"
-        yield Problem(where, what, _HINT)
+    classes = config.get("architectures") or []
+    for name in [config.get("model_type") or "ernie", *(classes if isinstance(classes, list) else [classes])]:
+        if not isinstance(name, str) or not _MODEL.fullmatch(name):
+            yield Problem(where, f"{str(name)[:60]!r} is none of ERNIE 4.5's models", _HINT)
 
 
 def _templates(value: Any) -> Iterator[object]:

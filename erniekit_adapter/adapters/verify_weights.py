@@ -68,7 +68,8 @@ def read_weights(path: Path, stream: RawIOBase, size_bytes: int) -> Weights:
     """
     digest, tensors, problems = hashlib.sha256(), {}, []
     try:
-        if int.from_bytes(stream.read(_LENGTH_BYTES), "little") > _MAX_HEADER_BYTES:
+        length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+        if _MAX_HEADER_BYTES < length < size_bytes:
             what = f"its header has more than {_MAX_HEADER_BYTES:,} bytes"
             raise AdapterError(Problem(str(path), what, _HINT))
         stream.seek(0)
