@@ -28,11 +28,11 @@ from erniekit_adapter.adapters.layouts import ModelShape, base_shapes, linear_sh
 from erniekit_adapter.adapters.merge import list_model, write_hf_base  # noqa: E402
 from erniekit_adapter.adapters.merge_check import as_float32  # noqa: E402
 from erniekit_adapter.adapters.peft import write_peft  # noqa: E402
-from erniekit_adapter.adapters.tensor_files import BFLOAT16, file_header  # noqa: E402
 from erniekit_adapter.backends.erniekit import export_settings  # noqa: E402
 from erniekit_adapter.backends.installed import find_erniekit  # noqa: E402
 from erniekit_adapter.backends.settings import values  # noqa: E402
 from erniekit_adapter.files import read_json, write_json  # noqa: E402
+from erniekit_adapter.tensor_files import BFLOAT16, file_header  # noqa: E402
 from erniekit_adapter.workers.erniekit_tiny_model import model_config, tokenizer_config  # noqa: E402
 
 SHAPE = ModelShape(layers=20, hidden=2560, heads=20, kv_heads=4, head_dim=128, ffn=9728, vocab=103424, tied=True)

@@ -14,8 +14,8 @@ import orjson
 
 from erniekit_adapter.adapters.layouts import PARTS, Array, ModelShape, base_shapes, join_columns
 from erniekit_adapter.adapters.merge import write_hf_base
-from erniekit_adapter.adapters.tensor_files import read_tensors, write_tensors
 from erniekit_adapter.files import read_bytes, read_json, write_bytes, write_json, writing_folder
+from erniekit_adapter.tensor_files import read_tensors, write_tensors
 from erniekit_adapter.workers.erniekit_tiny_model import BOS_ID, EOS_ID, model_config, tokenizer_config
 from tiny_base.fast_tokenizer import fast_tokenizer
 from tiny_base.sizes import SHAPE

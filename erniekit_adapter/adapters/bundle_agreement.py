@@ -11,8 +11,8 @@ from erniekit_adapter.adapters.bundle_configs import base_name_problems
 from erniekit_adapter.adapters.bundle_content import ReadFile
 from erniekit_adapter.adapters.bundle_layout import FORM_FILES, MANIFEST, NEEDED
 from erniekit_adapter.adapters.layouts_lora import PEFT_PREFIX, listed
-from erniekit_adapter.adapters.tensor_files import StoredTensor
 from erniekit_adapter.errors import Problem
+from erniekit_adapter.tensor_files import StoredTensor
 
 _HINT = "export the bundle again"
 _FLOATS = ("BF16", "F16", "F32", "F64")

@@ -14,10 +14,10 @@ from typing import Any
 from erniekit_adapter.adapters.bundle_configs import config_problems
 from erniekit_adapter.adapters.bundle_layout import MOST_BYTES, FileKind, kind_of_file
 from erniekit_adapter.adapters.chat_templates import template_problems
-from erniekit_adapter.adapters.strict_json import parse_strict
-from erniekit_adapter.adapters.tensor_files import StoredTensor
 from erniekit_adapter.adapters.verify_weights import read_weights
 from erniekit_adapter.errors import AdapterError, Problem, fail
+from erniekit_adapter.strict_json import parse_strict
+from erniekit_adapter.tensor_files import StoredTensor
 
 AGAIN = "copy the bundle again, or export it again"
 _HINT = "export the bundle again"

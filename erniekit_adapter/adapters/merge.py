@@ -26,15 +26,15 @@ from erniekit_adapter.adapters.merge_plan import Output, planned_outputs
 from erniekit_adapter.adapters.peft import NATIVE_INDEX, read_native
 from erniekit_adapter.adapters.proof import Dtype
 from erniekit_adapter.adapters.server_files import ServerFiles, server_files
-from erniekit_adapter.adapters.tensor_files import (
+from erniekit_adapter.errors import AdapterError, Problem, fail, misuse
+from erniekit_adapter.files import is_inside, read_json, write_bytes, write_json, writing_folder
+from erniekit_adapter.tensor_files import (
     StoredTensor,
     file_header,
     list_indexed,
     list_tensors,
     read_metadata,
 )
-from erniekit_adapter.errors import AdapterError, Problem, fail, misuse
-from erniekit_adapter.files import is_inside, read_json, write_bytes, write_json, writing_folder
 
 SINGLE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _TORCH_DTYPES: Mapping[str, Dtype] = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}

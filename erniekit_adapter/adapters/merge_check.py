@@ -13,8 +13,8 @@ from erniekit_adapter.adapters.layouts import Array, lora_scaling, merged_weight
 from erniekit_adapter.adapters.layouts_base import BaseLayout, base_layout, layout_of_base, to_hugging_face
 from erniekit_adapter.adapters.layouts_detection import layout_of, linears_of, stored_weights
 from erniekit_adapter.adapters.layouts_lora import Linear, shapes_of
-from erniekit_adapter.adapters.tensor_files import BFLOAT16
 from erniekit_adapter.errors import AdapterError, Problem
+from erniekit_adapter.tensor_files import BFLOAT16
 
 Float32 = npt.NDArray[np.float32]
 

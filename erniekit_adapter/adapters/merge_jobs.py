@@ -17,8 +17,8 @@ import numpy.typing as npt
 from erniekit_adapter.adapters.layouts import Array
 from erniekit_adapter.adapters.merge_pairs import Pair
 from erniekit_adapter.adapters.merge_plan import Output
-from erniekit_adapter.adapters.tensor_files import StoredTensor
 from erniekit_adapter.errors import fail
+from erniekit_adapter.tensor_files import StoredTensor
 
 _DTYPES = {
     "BF16": np.dtype(ml_dtypes.bfloat16),

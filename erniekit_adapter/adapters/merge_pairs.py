@@ -17,8 +17,8 @@ import numpy as np
 from erniekit_adapter.adapters.layouts import lora_scaling
 from erniekit_adapter.adapters.layouts_detection import PADDLEFORMERS, layout_of, linears_of, stored_weights
 from erniekit_adapter.adapters.layouts_lora import Linear, check_lora, degree_problems, listed
-from erniekit_adapter.adapters.tensor_files import StoredTensor
 from erniekit_adapter.errors import AdapterError, Problem, fail
+from erniekit_adapter.tensor_files import StoredTensor
 
 MERGED_DTYPES = ("BF16", "F16", "F32")
 # Settings with which the trained weights are not base + scaling · A·B.

@@ -11,8 +11,8 @@ from erniekit_adapter.adapters.layouts import EMBEDDING, HEAD
 from erniekit_adapter.adapters.layouts_base import BaseLayout, hugging_face_name
 from erniekit_adapter.adapters.layouts_lora import listed
 from erniekit_adapter.adapters.merge_pairs import MERGED_DTYPES, runs
-from erniekit_adapter.adapters.tensor_files import ITEM_BYTES, StoredTensor
 from erniekit_adapter.errors import AdapterError, Problem
+from erniekit_adapter.tensor_files import ITEM_BYTES, StoredTensor
 
 
 @dataclass(frozen=True)

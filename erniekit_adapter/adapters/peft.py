@@ -17,10 +17,10 @@ from erniekit_adapter.adapters.layouts_lora import (
     peft_config,
     shapes_of,
 )
-from erniekit_adapter.adapters.tensor_files import read_indexed, read_tensors, write_tensors
 from erniekit_adapter.errors import AdapterError, fail
 from erniekit_adapter.files import read_json, write_json, writing_folder
 from erniekit_adapter.project.catalogue import Kind
+from erniekit_adapter.tensor_files import read_indexed, read_tensors, write_tensors
 
 Reader = Literal["v4", "v5"]
 # Who reads a PEFT form, by the kind of base model and the form's reader; a dense model has one form for all.

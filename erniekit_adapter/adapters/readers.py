@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from erniekit_adapter.adapters.merge import list_model
-from erniekit_adapter.adapters.tensor_files import ITEM_BYTES
 from erniekit_adapter.backends.hugging_face import Transformers, find_transformers, setup_remedy
 from erniekit_adapter.backends.installed import looked_at
 from erniekit_adapter.backends.keytable import TOOLKIT_NAMES
@@ -16,6 +15,7 @@ from erniekit_adapter.errors import GateError, Problem
 from erniekit_adapter.project.catalogue import Kind
 from erniekit_adapter.project.schema import Form
 from erniekit_adapter.project.toolkit_sections import Backend
+from erniekit_adapter.tensor_files import ITEM_BYTES
 
 # What reading a model in float32 takes beside its weights: one tensor twice while it loads, and the logits.
 _OVERHEAD = 1.3

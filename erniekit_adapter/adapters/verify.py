@@ -17,8 +17,8 @@ from typing import Any, Literal
 from erniekit_adapter.adapters.bundle_agreement import disagreements, manifest_problems
 from erniekit_adapter.adapters.bundle_content import AGAIN, read_listed, read_small
 from erniekit_adapter.adapters.bundle_layout import FORM_FILES, MANIFEST, SIGNATURE, name_problem
-from erniekit_adapter.adapters.strict_json import parse_strict
 from erniekit_adapter.errors import AdapterError, Problem, fail, misuse
+from erniekit_adapter.strict_json import parse_strict
 
 READ_SCHEMA_VERSIONS = (1,)
 Trust = Literal["signed", "unsigned"]

@@ -54,15 +54,15 @@ class Follower:
         if self._stream:
             self._stream.close()
 
-    def take(self, line: str) -> None:
-        """Take one line of the log."""
+    def take(self, line: str) -> dict[str, float] | None:
+        """Take one line of the log and return its measurement, if it has one."""
         self.trainable = trainable_parameters(line) or self.trainable
         if (steps := total_steps(line)) is not None:
             self._total = steps
             self._show("training", 0, "")
         found = measurement(line)
         if found is None:
-            return
+            return None
         if "step" in found:
             found["step"] += self.done_steps
         if self._stream:
@@ -71,6 +71,7 @@ class Follower:
         if "loss" in found and "step" in found:
             total = None if self._total is None else self._total + self.done_steps
             self._show("training", int(found["step"]) - self.done_steps, told(found, total))
+        return found
 
     def _show(self, description: str, step: int, text: str) -> None:
         if self._progress and self._task is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,21 +24,37 @@ from erniekit_adapter.backends.translation import (
     problems_of_project,
     settings_of,
 )
-from erniekit_adapter.errors import UsageError, fail, misuse
-from erniekit_adapter.files import fingerprint, read_json, refuse_foreign_folder, write_json
+from erniekit_adapter.errors import AdapterError, UsageError, fail, misuse
+from erniekit_adapter.files import read_json, refuse_foreign_folder, write_json
+from erniekit_adapter.finite import describe, not_finite
 from erniekit_adapter.project.model_folder import (
     check_model_dir,
     local_model_dir,
-    model_fingerprint,
     usable_model_dir,
 )
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.project.toolkit_sections import Backend
+from erniekit_adapter.training.base_weights import refuse_not_finite
 from erniekit_adapter.training.cards import cards_of_run
+from erniekit_adapter.training.divergence import (
+    LossWatch,
+    diverged,
+    drop_bad_checkpoints,
+    guessing_loss,
+    saved_not_finite,
+    weight_files_of,
+)
 from erniekit_adapter.training.following import Follower, keep_until, read_metrics
+from erniekit_adapter.training.identity import identity_fingerprint, identity_of, is_longer, refuse_other_run
 from erniekit_adapter.training.initial_adapter import INDEX_FILE, write_initial_adapter
 from erniekit_adapter.training.lines import read_data_manifest
-from erniekit_adapter.training.resume import TOOLKIT_DIR, Start, begin, drop_last_of_all, find_start
+from erniekit_adapter.training.resume import (
+    TOOLKIT_DIR,
+    Start,
+    begin,
+    drop_last_of_all,
+    find_start,
+    newest_checkpoint,
+)
 from erniekit_adapter.training.settings_file import write_settings
 
 DEFAULT_STALL_MINUTES = 30.0
@@ -93,24 +108,31 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
     facts = _facts_of(project, toolkit, data)
     base_model = local_model_dir(project)
     check_model_dir(base_model, project.model.model_name_or_path, project.backend, facts.kind)
-    identity = _identity(project, facts, data, base_model)
+    identity = identity_of(project, facts, settings_of(project, facts), data, base_model)
     if options.restart:
         shutil.rmtree(folder, ignore_errors=True)
-    elif finished := _finished(folder, identity, project.backend):
-        console.print(f"already trained: {folder} (--restart trains anew)")
+    elif finished := _finished(project, facts, identity, console):
+        console.print(f"already trained: {folder} (--restart trains again from the start)")
         return finished
+    refuse_not_finite(base_model, folder / "base_model_checked.json", console)
+    for checkpoint, reason in drop_bad_checkpoints(folder / TOOLKIT_DIR):
+        console.print(f"removed {checkpoint}: {reason}")
     write_json(folder / RUN_FILE, identity)
     usable = usable_model_dir(base_model.resolve(), folder / "model", training.device, project.backend)
     facts = replace(facts, model_dir=str(usable))
     if project.backend == "paddleformers":
         drop_last_of_all(folder, training.max_steps)
     start = begin(folder, with_initial_adapter=_starts_from_adapter(project, facts), backend=project.backend)
+    if training.max_steps is not None:
+        start = replace(start, total_steps=training.max_steps)
     facts = _facts_from(start, facts, project)
     settings = settings_of(project, facts)
     run = _Run(project, folder, toolkit, cards, start, facts, settings, identity)
     _say_start(run, console)
     outcome, follower = _follow(run, options, console)
     _refuse_failure(outcome, run, options)
+    if found := saved_not_finite(folder / TOOLKIT_DIR):
+        raise _diverged(run, f"the trained weights are NaN or infinite: {describe(found)}", console)
     return _write_manifest(run, follower, outcome)
 
 
@@ -133,34 +155,46 @@ def _starts_from_adapter(project: Project, facts: RunFacts) -> bool:
     return needs_initial_adapter(project, facts.kind)
 
 
-def _identity(project: Project, facts: RunFacts, data: dict[str, Any], base_model: Path) -> dict[str, Any]:
-    """What makes a run this run: with another model, other data or other settings it is another."""
-    asked = values(settings_of(project, facts))
-    asked |= {"lora targets": sorted(project.lora.modules), "lora dropout": project.lora.lora_dropout}
-    del asked["model_name_or_path"]
-    lines = {name: file["sha256"] for name, file in data["files"].items() if name in line_files(facts.stage)}
-    return {"settings": asked, "data": fingerprint(lines), "base_model": model_fingerprint(base_model)}
-
-
-def _finished(folder: Path, identity: dict[str, Any], backend: Backend) -> dict[str, Any] | None:
-    """The manifest of this very run when it is done already.
+def _finished(project: Project, facts: RunFacts, identity: dict[str, Any], console: Console) -> dict[str, Any] | None:
+    """Return the manifest of this very run, if it is finished and not to become longer.
 
     Raises:
         UsageError: the folder holds work of another run, finished or not; it names what differs.
+        AdapterError: the run is finished, and its weights are missing or not finite.
     """
+    folder = project.training_dir
     done, started = folder / "manifest.json", folder / RUN_FILE
-    has_work = done.is_file() or find_start(folder, with_initial_adapter=False, backend=backend).kind != "new"
-    if has_work and started.is_file() and (changed := _changes(read_json(started), identity)):
-        remedy = "train anew with --restart, or set another output_dir"
-        raise misuse(folder, f"holds a run with other {'; '.join(changed)}", remedy)
-    return read_json(done) if done.is_file() else None
+    starts_from_adapter = _starts_from_adapter(project, facts)
+    start = find_start(folder, with_initial_adapter=starts_from_adapter, backend=project.backend)
+    if not started.is_file() or not (done.is_file() or start.kind != "new"):
+        return None
+    was = read_json(started)
+    refuse_other_run(folder, was, identity)
+    manifest: dict[str, Any] | None = read_json(done) if done.is_file() else None
+    if not is_longer(folder, was, identity, manifest["steps"] if manifest else start.done_steps):
+        _refuse_lost_weights(folder / TOOLKIT_DIR, manifest)
+        return manifest
+    if start.kind == "new":
+        what = "is finished and has no checkpoint to continue from: training.save_steps was larger than the run"
+        raise misuse(folder, what, "train again from the start with --restart")
+    if start.kind == "go_on" and project.training.max_steps is None:
+        what = "continues from its adapter, so it becomes longer by training.max_steps alone, and it counts epochs"
+        raise misuse(folder, what, "train again from the start with --restart")
+    # Without its manifest the folder holds an unfinished run, also if this one is interrupted.
+    done.unlink(missing_ok=True)
+    console.print("the run becomes longer: from its checkpoint on, the learning rate follows the longer schedule")
+    return None
 
 
-def _changes(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    changed = [part.replace("_", " ") for part in ("data", "base_model") if was.get(part) != now[part]]
-    before, after = was.get("settings", {}), now["settings"]
-    keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
-    return changed + [f"{key} ({before.get(key)!r}, now {after.get(key)!r})" for key in keys]
+def _refuse_lost_weights(output: Path, manifest: dict[str, Any] | None) -> None:
+    """Refuse a finished run whose weights were removed, or whose adapter is not finite (full weights are not read)."""
+    if manifest is None:
+        return
+    files = weight_files_of(output)
+    if not files:
+        raise fail(output, "the run is finished, and its weights are gone", "train again with --restart")
+    if manifest["adapter"] and (found := not_finite(files)):
+        raise fail(output, f"NaN or infinite: {describe(found)}", "train again with --restart")
 
 
 def _facts_from(start: Start, facts: RunFacts, project: Project) -> RunFacts:
@@ -168,7 +202,7 @@ def _facts_from(start: Start, facts: RunFacts, project: Project) -> RunFacts:
     folder = project.training_dir
     if start.kind == "go_on" and start.checkpoint:
         if start.remaining_steps is None:
-            raise fail(start.checkpoint, "does not say how many steps its run was to take", "train anew with --restart")
+            raise fail(start.checkpoint, "does not hold the steps planned for its run", "train again with --restart")
         # A run that was killed between its last checkpoint and its end takes one step more: ERNIEKit needs one to save.
         steps = max(start.remaining_steps, 1)
         return replace(facts, initial_adapter_dir=str(start.checkpoint.resolve()), remaining_steps=steps)
@@ -204,16 +238,39 @@ def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome
     metrics = folder / "metrics.jsonl"
     keep_until(metrics, run.start.done_steps)
     earlier_steps = run.start.done_steps if run.start.kind == "go_on" else 0
+    watch = LossWatch(guessing_loss(_vocabulary(run.facts.model_dir), run.facts.stage))
+
+    def take(line: str) -> None:
+        found = follower.take(line)
+        if found and (divergence := watch.take(found)):
+            raise _diverged(run, str(divergence), console)
+
     with Follower(metrics, earlier_steps, console) as follower:
         outcome = run_logged(
             _command(run),
             folder=folder,
             environment={**run.toolkit.environment(on_cpu=run.project.training.device == "cpu"), **run.cards},
             log=folder / "train.log",
-            on_line=follower.take,
+            on_line=take,
             stall_s=options.stall_minutes * 60,
         )
+    if outcome.exit_code == 0 and (divergence := watch.at_end()):
+        raise _diverged(run, str(divergence), console)
     return outcome, follower
+
+
+def _vocabulary(model_dir: str) -> object:
+    config = read_json(Path(model_dir) / "config.json")
+    return config.get("vocab_size") if isinstance(config, dict) else None
+
+
+def _diverged(run: _Run, divergence: str, console: Console) -> AdapterError:
+    """Remove what the divergence spoiled, and return the error."""
+    output, training = run.folder / TOOLKIT_DIR, run.project.training
+    for checkpoint, reason in drop_bad_checkpoints(output):
+        console.print(f"removed {checkpoint}: {reason}")
+    kept = newest_checkpoint(output, run.project.backend)
+    return diverged(f"{run.toolkit.backend} train", divergence, training.learning_rate, kept)
 
 
 def _command(run: _Run) -> list[str]:
@@ -242,9 +299,6 @@ def _refuse_failure(outcome: Outcome, run: _Run, options: TrainOptions) -> None:
 def _write_manifest(run: _Run, follower: Follower, outcome: Outcome) -> dict[str, Any]:
     toolkit, measured = run.toolkit, read_metrics(run.folder / "metrics.jsonl")
     losses = [(found["step"], found["loss"]) for found in measured if "loss" in found]
-    if not all(math.isfinite(loss) for _, loss in losses):
-        remedy = f"lower training.learning_rate; {run.folder / 'metrics.jsonl'} shows when it began"
-        raise fail(f"{run.toolkit.backend} train", "the loss became nan or infinite", remedy)
     evaluated = [found["eval_loss"] for found in measured if "eval_loss" in found]
     state = read_json(run.folder / TOOLKIT_DIR / "trainer_state.json")
     earlier_steps = run.start.done_steps if run.start.kind == "go_on" else 0
@@ -260,7 +314,7 @@ def _write_manifest(run: _Run, follower: Follower, outcome: Outcome) -> dict[str
         "trainable_parameters": follower.trainable,
         "adapter": TOOLKIT_DIR if run.project.lora.enabled else None,
         "started": run.start.kind,
-        "identity": fingerprint(run.identity),
+        "identity": identity_fingerprint(run.identity),
         "settings": values(run.settings),
         "data": run.identity["data"],
         "base_model": run.identity["base_model"],

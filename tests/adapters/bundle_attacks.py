@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from erniekit_adapter.adapters.tensor_files import read_tensors, write_tensors
 from erniekit_adapter.files import read_json, write_json
+from erniekit_adapter.tensor_files import read_tensors, write_tensors
 
 CONFIG, ADAPTER, NATIVE = "merged/config.json", "peft/adapter_config.json", "native/lora_config.json"
 WEIGHTS, MODEL = "peft/adapter_model.safetensors", "merged/model.safetensors"

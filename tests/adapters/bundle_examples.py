@@ -13,10 +13,10 @@ from rich.console import Console
 
 from erniekit_adapter.adapters.bundle import export
 from erniekit_adapter.adapters.layouts import ModelShape, base_shapes, linear_shapes
-from erniekit_adapter.adapters.tensor_files import write_tensors
 from erniekit_adapter.files import sha256, write_json
 from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
+from erniekit_adapter.tensor_files import write_tensors
 
 LORA_CONFIG = {
     "r": 3,

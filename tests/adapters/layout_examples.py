@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from erniekit_adapter.adapters.layouts import PARTS, Array, ModelShape, erniekit_linears, linear_shapes
 from erniekit_adapter.adapters.layouts_lora import Linear, check_lora, convert_lora, shapes_of
-from erniekit_adapter.adapters.tensor_files import write_tensors
 from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.tensor_files import write_tensors
 
 GROUPED = ModelShape(layers=2, hidden=8, heads=4, kv_heads=2, head_dim=4, ffn=6, vocab=11, tied=True)
 EQUAL = replace(GROUPED, kv_heads=4, tied=False)

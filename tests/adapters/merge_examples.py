@@ -15,8 +15,8 @@ from erniekit_adapter.adapters.layouts import PARTS, ModelShape, base_shapes, li
 from erniekit_adapter.adapters.layouts_base import expert_base
 from erniekit_adapter.adapters.layouts_experts import ExpertShape, expert_linears
 from erniekit_adapter.adapters.layouts_lora import Linear
-from erniekit_adapter.adapters.tensor_files import Array, file_header, read_indexed, read_tensors
 from erniekit_adapter.files import write_json
+from erniekit_adapter.tensor_files import Array, file_header, read_indexed, read_tensors
 
 GROUPED = ModelShape(layers=2, hidden=12, heads=4, kv_heads=2, head_dim=4, ffn=10, vocab=17, tied=True)
 EQUAL = replace(GROUPED, kv_heads=4, tied=False)

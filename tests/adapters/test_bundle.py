@@ -14,11 +14,11 @@ from merge_examples import random_adapter_of, random_base, write_adapter, write_
 
 from erniekit_adapter.adapters.layouts_base import dense_base, to_hugging_face
 from erniekit_adapter.adapters.layouts_paddleformers import text_linears
-from erniekit_adapter.adapters.tensor_files import read_tensors
 from erniekit_adapter.errors import AdapterError, GateError, UsageError
 from erniekit_adapter.files import sha256, write_json
 from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
+from erniekit_adapter.tensor_files import read_tensors
 
 pytestmark = pytest.mark.usefixtures("nothing_to_read_with")
 LORA_OF_ALL = {**LORA_CONFIG, "lora_dropout": 0.0, "target_modules": [".*_proj"]}

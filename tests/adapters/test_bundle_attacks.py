@@ -15,10 +15,10 @@ from bundle_examples import exported, trained, write_manifest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from erniekit_adapter.adapters.tensor_files import read_tensors
 from erniekit_adapter.adapters.verify import verify
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import read_json, write_json
+from erniekit_adapter.tensor_files import read_tensors
 
 
 @pytest.fixture

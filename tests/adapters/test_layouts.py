@@ -39,8 +39,8 @@ from erniekit_adapter.adapters.layouts import (
 )
 from erniekit_adapter.adapters.layouts_base import dense_base, to_hugging_face
 from erniekit_adapter.adapters.peft import write_peft
-from erniekit_adapter.adapters.tensor_files import BFLOAT16, read_tensors, write_tensors
 from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.tensor_files import BFLOAT16, read_tensors, write_tensors
 
 
 @given(shape=shapes(), module=st.sampled_from(sorted(PARTS)), rows=st.integers(1, 5))

@@ -20,8 +20,8 @@ from erniekit_adapter.adapters.layouts_from_peft import lora_from_peft
 from erniekit_adapter.adapters.layouts_lora import check_lora, convert_lora, shapes_of
 from erniekit_adapter.adapters.layouts_paddleformers import apart_linears
 from erniekit_adapter.adapters.peft import write_from_peft, write_peft
-from erniekit_adapter.adapters.tensor_files import BFLOAT16, read_tensors, write_tensors
 from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.tensor_files import BFLOAT16, read_tensors, write_tensors
 
 PEFT_CONFIG: dict[str, Any] = {
     "peft_type": "LORA",

@@ -41,8 +41,8 @@ from erniekit_adapter.adapters.layouts_paddleformers import (
     text_linears,
 )
 from erniekit_adapter.adapters.peft import write_peft
-from erniekit_adapter.adapters.tensor_files import BFLOAT16, read_tensors
 from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.tensor_files import BFLOAT16, read_tensors
 
 CONFIGS: dict[Layout, dict[str, Any]] = {
     "erniekit": CONFIG,

@@ -34,8 +34,8 @@ from merge_examples import (
 from erniekit_adapter.adapters.layouts import PARTS, ModelShape
 from erniekit_adapter.adapters.layouts_base import dense_base, to_hugging_face
 from erniekit_adapter.adapters.merge import merge
-from erniekit_adapter.adapters.tensor_files import Array, read_indexed, read_tensors
 from erniekit_adapter.errors import AdapterError, UsageError
+from erniekit_adapter.tensor_files import Array, read_indexed, read_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = {"BF16": 8, "F16": 11, "F32": 24}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from erniekit_adapter.adapters.layouts import Array, merged_weight
 from erniekit_adapter.adapters.merge_check import as_float32, check_adapter_changes_something, check_merge
-from erniekit_adapter.adapters.tensor_files import BFLOAT16
 from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.tensor_files import BFLOAT16
 
 CONFIG = {"r": 2, "lora_alpha": 4, "rslora": False}
 TOUCHED, OTHER = "ernie.layers.0.mlp.down_proj", "ernie.norm.weight"

@@ -28,9 +28,9 @@ from erniekit_adapter.adapters.layouts_base import base_layout, to_hugging_face
 from erniekit_adapter.adapters.merge import merge, write_hf_base
 from erniekit_adapter.adapters.merge_check import check_hf_merge
 from erniekit_adapter.adapters.peft import read_base, read_native
-from erniekit_adapter.adapters.tensor_files import BFLOAT16, read_tensors
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import write_json
+from erniekit_adapter.tensor_files import BFLOAT16, read_tensors
 
 UNTIED = EXPERT_CONFIG | {"tie_word_embeddings": False, "moe_num_shared_experts": 0, "num_key_value_heads": 4}
 EXPERT, ROUTER = "ernie.layers.1.mlp.experts.2", "ernie.layers.1.mlp.gate.weight"

@@ -38,8 +38,8 @@ from erniekit_adapter.adapters.layouts_paddleformers import paddleocr_vl_linears
 from erniekit_adapter.adapters.merge import merge
 from erniekit_adapter.adapters.merge_check import check_hf_merge
 from erniekit_adapter.adapters.peft import read_base, read_native
-from erniekit_adapter.adapters.tensor_files import read_metadata
 from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.tensor_files import read_metadata
 
 EQUAL_HEADS = SMALL | {"num_key_value_heads": 4}
 MODELS: dict[str, tuple[Layout, dict[str, Any]]] = {

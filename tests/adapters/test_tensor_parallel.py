@@ -15,10 +15,10 @@ from layout_examples import CONFIG, EXPERTS, GROUPED, LORA_CONFIG, adapter_of, l
 from erniekit_adapter.adapters.layouts import PARTS, QKV, UP_GATE, ModelShape, linear_shapes
 from erniekit_adapter.adapters.layouts_experts import ExpertShape, expert_linears
 from erniekit_adapter.adapters.peft import read_native
-from erniekit_adapter.adapters.tensor_files import Array, read_tensors
 from erniekit_adapter.adapters.tensor_parallel import apply_tensor_parallel, joined, undo_tensor_parallel
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.project.schema import Project
+from erniekit_adapter.tensor_files import Array, read_tensors
 
 
 @st.composite

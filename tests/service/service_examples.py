@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import numpy as np
 
-from erniekit_adapter.adapters.tensor_files import write_tensors
 from erniekit_adapter.files import sha256, write_json, write_text
 from erniekit_adapter.service import ErnieVLMService
+from erniekit_adapter.tensor_files import write_tensors
 
 URL = "http://model.example/v1"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20

@@ -11,8 +11,8 @@ import pytest
 
 from erniekit_adapter.adapters.layouts import ModelShape, base_shapes
 from erniekit_adapter.adapters.layouts_base import dense_base, to_hugging_face
-from erniekit_adapter.adapters.tensor_files import read_tensors
 from erniekit_adapter.files import read_json
+from erniekit_adapter.tensor_files import read_tensors
 from tiny_base import convert
 from tiny_base.fast_tokenizer import fast_tokenizer, merges
 

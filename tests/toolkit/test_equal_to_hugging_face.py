@@ -23,7 +23,7 @@ from erniekit_adapter.adapters.layouts import ModelShape
 from erniekit_adapter.adapters.layouts_paddleformers import apart_linears, text_linears
 from erniekit_adapter.adapters.merge import write_hf_base
 from erniekit_adapter.adapters.peft import read_base, write_from_peft, write_peft
-from erniekit_adapter.adapters.tensor_files import Array, read_tensors, write_tensors
+from erniekit_adapter.tensor_files import Array, read_tensors, write_tensors
 
 pytestmark = pytest.mark.toolkit
 

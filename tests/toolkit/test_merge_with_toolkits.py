@@ -28,12 +28,12 @@ from erniekit_adapter.adapters.layouts import ModelShape
 from erniekit_adapter.adapters.merge import list_model, merge, write_hf_base
 from erniekit_adapter.adapters.merge_check import check_merge
 from erniekit_adapter.adapters.peft import read_base, read_native, write_peft
-from erniekit_adapter.adapters.tensor_files import BFLOAT16, StoredTensor, write_tensors
 from erniekit_adapter.backends.erniekit import export_settings
 from erniekit_adapter.backends.installed import find_erniekit
 from erniekit_adapter.backends.settings import values
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import write_json
+from erniekit_adapter.tensor_files import BFLOAT16, StoredTensor, write_tensors
 
 pytestmark = pytest.mark.toolkit
 

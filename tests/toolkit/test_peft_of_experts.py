@@ -21,8 +21,8 @@ from erniekit_adapter.adapters.layouts_base import base_layout
 from erniekit_adapter.adapters.layouts_experts import ExpertShape, expert_linears
 from erniekit_adapter.adapters.merge import merge, write_hf_base
 from erniekit_adapter.adapters.peft import Reader, write_peft
-from erniekit_adapter.adapters.tensor_files import Array, read_tensors, write_tensors
 from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.tensor_files import Array, read_tensors, write_tensors
 
 pytestmark = pytest.mark.toolkit
 

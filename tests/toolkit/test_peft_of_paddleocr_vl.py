@@ -17,7 +17,7 @@ import pytest
 from erniekit_adapter.adapters.layouts_paddleformers import paddleocr_vl_linears
 from erniekit_adapter.adapters.merge import merge
 from erniekit_adapter.adapters.peft import write_peft
-from erniekit_adapter.adapters.tensor_files import Array, write_tensors
+from erniekit_adapter.tensor_files import Array, write_tensors
 
 pytestmark = pytest.mark.toolkit
 

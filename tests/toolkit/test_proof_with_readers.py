@@ -26,11 +26,11 @@ from erniekit_adapter.adapters.layouts_experts import ExpertShape, expert_linear
 from erniekit_adapter.adapters.layouts_lora import Linear
 from erniekit_adapter.adapters.layouts_paddleformers import paddleocr_vl_linears, split_groups, text_linears
 from erniekit_adapter.adapters.merge import write_hf_base
-from erniekit_adapter.adapters.tensor_files import Array, read_tensors, write_tensors
 from erniekit_adapter.errors import AdapterError, GateError
 from erniekit_adapter.files import write_json
 from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
+from erniekit_adapter.tensor_files import Array, read_tensors, write_tensors
 
 pytestmark = pytest.mark.toolkit
 

@@ -240,8 +240,9 @@ class Adapted:
     base_before: dict[str, str]
 
 
-def adapted_run(desk: Desk, output_dir: str) -> Run:
-    training = {"max_steps": 4, "save_steps": 2, "gradient_accumulation_steps": 2}
+def adapted_run(desk: Desk, output_dir: str, steps: int = 4) -> Run:
+    schedule = {"lr_scheduler_type": "constant", "warmup_steps": 0}
+    training = {"max_steps": steps, "save_steps": 2, "gradient_accumulation_steps": 2, **schedule}
     return desk.text(output_dir, "paddleformers", training=training, lora=OWN_LORA)
 
 
@@ -279,9 +280,10 @@ def test_the_base_models_folder_stays_as_it_was(adapted: Adapted) -> None:
     assert set(hashes(adapted.run.path("model"))) > set(adapted.base_before)
 
 
-def test_a_killed_run_of_paddleformers_ends_as_the_unbroken_one(desk: Desk, adapted: Adapted) -> None:
-    killed = adapted_run(desk, "killed").with_lines()
+def test_a_killed_run_that_becomes_longer_ends_as_an_unbroken_one(desk: Desk, adapted: Adapted) -> None:
+    killed = adapted_run(desk, "killed", steps=3).with_lines()
     kill_when_written(killed, killed.path("output", "checkpoint-2", "scheduler.pdparams"))
+    adapted_run(desk, "killed").with_lines()
     assert "resuming from killed/training/output/checkpoint-2" in killed.says("train", killed.file)
     assert killed.json("manifest.json")["steps"] == 4
     assert killed.steps() == adapted.run.steps()

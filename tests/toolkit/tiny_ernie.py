@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from erniekit_adapter.adapters.layouts import PARTS, ModelShape, base_shapes, linear_shapes
-from erniekit_adapter.adapters.tensor_files import BFLOAT16, Array, write_tensors
+from erniekit_adapter.tensor_files import BFLOAT16, Array, write_tensors
 
 
 def corpus() -> str:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from rich.console import Console
-from training_examples import fake_toolkit, make_project, write_lines, write_model
+from safetensors.numpy import save_file
+from training_examples import fake_toolkit, make_project, model_tensors, write_lines, write_model
 
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.project.schema import Project
@@ -60,7 +61,7 @@ def test_a_run_leaves_settings_log_metrics_and_a_manifest(folder: Path) -> None:
         f.name for f in training.iterdir()
     }
     assert json.loads((training / "manifest.json").read_text()) == manifest
-    assert (manifest["steps"], manifest["first_loss"], manifest["last_loss"]) == (6, 7.5, 6.5)
+    assert (manifest["steps"], manifest["first_loss"], manifest["last_loss"]) == (6, 1.875, 1.625)
     assert (manifest["last_eval_loss"], manifest["trainable_parameters"]) == (6.268, 1024)
     assert (manifest["adapter"], manifest["started"]) == ("output", "new")
     assert f"log: {training}/train.log" in said
@@ -96,11 +97,49 @@ def test_a_run_that_wrote_no_weights_is_no_success(folder: Path, monkeypatch: py
         trained(make_project(folder))
 
 
-def test_a_loss_that_became_nan_is_no_success(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAKE_ERNIEKIT", "nan")
-    with pytest.raises(AdapterError, match="nan or infinite"):
-        trained(make_project(folder))
+@pytest.mark.parametrize(
+    ("behaviour", "finding"),
+    [
+        ("nan", "the training diverged: the loss is nan from step 2 on"),
+        ("guessing", "the loss is 2.398 at step 4, and a model that guesses every token has 2.398"),
+        ("nan weights", "the trained weights are NaN or infinite: 6 of 6 values of peft_model"),
+    ],
+)
+def test_a_diverged_run_fails(folder: Path, monkeypatch: pytest.MonkeyPatch, behaviour: str, finding: str) -> None:
+    monkeypatch.setenv("FAKE_ERNIEKIT", behaviour)
+    with pytest.raises(AdapterError) as error:
+        trained(make_project(folder, save_steps=6))
+    assert finding in error.value.problems[0].what
+    assert "lower training.learning_rate (now 0.0002)" in error.value.problems[0].remedy
     assert not (folder / "run" / "training" / "manifest.json").exists()
+
+
+def test_one_nan_that_a_run_recovers_from_is_allowed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_ERNIEKIT", "nan once")
+    assert trained(make_project(folder))[0]["last_loss"] == 1.5
+
+
+def test_checkpoints_that_are_not_finite_are_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(make_project(folder), monkeypatch, after=5)
+    monkeypatch.setenv("FAKE_ERNIEKIT", "nan weights")
+    with pytest.raises(AdapterError, match=r"the last good checkpoint is .*/output/checkpoint-4$"):
+        trained(make_project(folder, save_steps=5))
+    assert [path.name for path in (folder / "run" / "training" / "output").glob("checkpoint-*")] == ["checkpoint-4"]
+
+
+def test_a_base_model_with_one_nan_is_refused(folder: Path) -> None:
+    tensors = model_tensors()
+    tensors["ernie.norm.weight"][3] = float("nan")
+    save_file(tensors, folder / "model" / "model.safetensors", metadata={"format": "np"})
+    with pytest.raises(UsageError, match=r"1 of 8 values of model\.safetensors ernie\.norm\.weight"):
+        trained(make_project(folder))
+
+
+def test_a_finished_run_whose_weights_are_gone_is_not_called_trained(folder: Path) -> None:
+    trained(make_project(folder))
+    shutil.rmtree(folder / "run" / "training" / "output")
+    with pytest.raises(AdapterError, match="its weights are gone"):
+        trained(make_project(folder))
 
 
 def test_a_run_shorter_than_its_logging_interval_is_a_run(folder: Path) -> None:
@@ -147,6 +186,54 @@ def test_a_changed_setting_after_a_checkpoint_is_refused_and_the_key_is_named(
     with pytest.raises(UsageError) as error:
         trained(make_project(folder, **change))
     assert named in str(error.value)
+
+
+RECORDS = {"logging_steps": 1, "save_steps": 3, "save_total_limit": 2, "eval_steps": 2, "use_tensorboard": True}
+
+
+@pytest.mark.parametrize(("key", "value"), RECORDS.items())
+def test_what_a_run_records_may_change(folder: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: object) -> None:
+    interrupted(make_project(folder), monkeypatch, after=5)
+    assert trained(make_project(folder, **{key: value}))[0]["started"] == "resume"
+
+
+def test_another_name_is_the_same_run(folder: Path) -> None:
+    trained(make_project(folder))
+    assert "already trained" in trained(make_project(folder).model_copy(update={"run_name": "other"}))[1]
+
+
+def test_a_finished_run_becomes_longer(folder: Path) -> None:
+    trained(make_project(folder))
+    manifest, said = trained(make_project(folder, max_steps=10))
+    assert (manifest["started"], manifest["steps"]) == ("resume", 10)
+    assert "the run becomes longer" in said
+    assert "already trained" in trained(make_project(folder, max_steps=10))[1]
+
+
+def test_a_longer_run_that_is_killed_stays_unfinished(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(make_project(folder))
+    interrupted(make_project(folder, max_steps=10), monkeypatch, after=9)
+    assert not (folder / "run" / "training" / "manifest.json").exists()
+    assert trained(make_project(folder, max_steps=10))[0]["steps"] == 10
+
+
+def test_a_run_in_parts_becomes_longer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(make_project(folder, lora={"lora_dropout": 0.1}), monkeypatch, after=5)
+    manifest, _ = trained(make_project(folder, lora={"lora_dropout": 0.1}, max_steps=10))
+    assert (manifest["started"], manifest["settings"]["max_steps"], manifest["steps"]) == ("go_on", 6, 10)
+
+
+@pytest.mark.parametrize("max_steps", [5, None])
+def test_a_finished_run_cannot_become_shorter(folder: Path, max_steps: int | None) -> None:
+    trained(make_project(folder))
+    with pytest.raises(UsageError, match="max_steps"):
+        trained(make_project(folder, max_steps=max_steps))
+
+
+def test_a_finished_run_without_checkpoint_cannot_become_longer(folder: Path) -> None:
+    trained(make_project(folder, save_steps=100))
+    with pytest.raises(UsageError, match=r"has no checkpoint to continue from: training\.save_steps"):
+        trained(make_project(folder, max_steps=10))
 
 
 def test_before_the_first_checkpoint_settings_may_change(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

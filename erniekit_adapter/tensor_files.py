@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from erniekit_adapter.adapters.strict_json import parse_strict
 from erniekit_adapter.errors import AdapterError, Problem, fail
 from erniekit_adapter.files import read_json, writing
+from erniekit_adapter.strict_json import parse_strict
 
 Array = npt.NDArray[Any]
 

@@ -1,0 +1,146 @@
+"""Detect a run that has diverged: by its losses while it trains, and by the values of what it saved."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from erniekit_adapter.errors import AdapterError, fail
+from erniekit_adapter.finite import NotFinite, describe, not_finite
+
+# A run ends after two bad measurements that cover three steps: fp16 may overflow in one step and recover.
+_BAD_MEASUREMENTS = 2
+_BAD_STEPS = 3
+# Paddle's cross entropy of logits that are NaN is ln(vocabulary); logged values differ from it by less than 3e-6.
+_AT_GUESSING = 1e-4
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """How a run has diverged.
+
+    Attributes:
+        step: the first step whose loss was bad.
+        loss: the loss there.
+        guessing_loss: ln(vocabulary), the loss of a model that gives every token the same probability; None if the
+            vocabulary is not known or the loss is not a cross entropy over it.
+    """
+
+    step: int
+    loss: float
+    guessing_loss: float | None
+
+    def __str__(self) -> str:
+        if not math.isfinite(self.loss) or self.guessing_loss is None:
+            return f"the training diverged: the loss is {self.loss:.4g} from step {self.step} on"
+        return (
+            f"the training diverged: the loss is {self.loss:.4g} at step {self.step}, and a model that guesses every "
+            f"token has {self.guessing_loss:.4g}"
+        )
+
+
+@dataclass
+class LossWatch:
+    """Watches the losses of a run for divergence.
+
+    A loss is bad if it is NaN or infinite, or if it is ln(vocabulary) or more after it was less. A base model with
+    random weights begins at ln(vocabulary) or above, so there only the exact ln(vocabulary) of NaN logits is bad.
+
+    Attributes:
+        guessing_loss: ln(vocabulary); None to look for NaN and infinite losses alone.
+    """
+
+    guessing_loss: float | None
+    _was_below: bool = False
+    _bad: list[tuple[int, float]] = field(default_factory=list)
+    _good_step: int = 0
+
+    def take(self, found: Mapping[str, float]) -> Divergence | None:
+        """Take a measurement and return the divergence, if the run has diverged by now."""
+        if "loss" not in found or "step" not in found:
+            return None
+        step, loss = int(found["step"]), found["loss"]
+        if not self._is_bad(loss):
+            self._was_below |= self.guessing_loss is not None and loss < self.guessing_loss - _AT_GUESSING
+            self._bad, self._good_step = [], step
+            return None
+        self._bad.append((step, loss))
+        if len(self._bad) < _BAD_MEASUREMENTS or step - self._good_step < _BAD_STEPS:
+            return None
+        return self.at_end()
+
+    def at_end(self) -> Divergence | None:
+        """Return the divergence of a run that has ended: one bad measurement, the last, is enough."""
+        return Divergence(*self._bad[0], self.guessing_loss) if self._bad else None
+
+    def _is_bad(self, loss: float) -> bool:
+        if not math.isfinite(loss):
+            return True
+        if self.guessing_loss is None:
+            return False
+        return abs(loss - self.guessing_loss) < _AT_GUESSING or (self._was_below and loss >= self.guessing_loss)
+
+
+def guessing_loss(vocabulary: object, stage: str) -> float | None:
+    """Return the cross entropy in nats of a model that gives every token of a vocabulary the same probability.
+
+    Args:
+        vocabulary: number of tokens, as a model's config.json has it.
+        stage: the toolkit's training stage; the loss of DPO is no cross entropy, so it has None.
+    """
+    if stage == "DPO" or not isinstance(vocabulary, int) or vocabulary < 2:
+        return None
+    return math.log(vocabulary)
+
+
+def saved_not_finite(folder: Path) -> list[NotFinite]:
+    """Return the tensors with NaN or infinite values in a folder of saved weights; optimizer states do not count.
+
+    Raises:
+        AdapterError: a file is damaged.
+    """
+    return not_finite(weight_files_of(folder))
+
+
+def weight_files_of(folder: Path) -> list[Path]:
+    """List the files of a toolkit's output or checkpoint that hold weights."""
+    return sorted([*folder.glob("peft_model*.safetensors"), *folder.glob("model*.safetensors")])
+
+
+def drop_bad_checkpoints(output: Path) -> list[tuple[Path, str]]:
+    """Remove the checkpoints whose adapter is not finite or damaged, since resuming from one continues with NaN.
+
+    Full weights are not read: that takes minutes, and the end of a run reads them.
+
+    Returns:
+        each removed folder with what was found.
+    """
+    removed = []
+    for checkpoint in sorted(output.glob("checkpoint-*")):
+        adapter = sorted(checkpoint.glob("peft_model*.safetensors"))
+        try:
+            found = not_finite(adapter)
+            reason = f"NaN or infinite: {describe(found)}" if found else ""
+        except AdapterError as error:
+            reason = str(error.problems[0])
+        if reason:
+            shutil.rmtree(checkpoint)
+            removed.append((checkpoint, reason))
+    return removed
+
+
+def diverged(command: str, divergence: str, learning_rate: float, kept: Path | None) -> AdapterError:
+    """Create the error of a run that has diverged, with the setting to change.
+
+    Args:
+        command: what ran, such as `erniekit train`.
+        divergence: how it was noticed.
+        learning_rate: the project's.
+        kept: the newest checkpoint whose values are finite, if there is one.
+    """
+    rest = f"; the last good checkpoint is {kept}" if kept else ""
+    hint = f"lower training.learning_rate (now {learning_rate:g}) and train with --restart{rest}"
+    return fail(command, divergence, hint)

@@ -1,0 +1,74 @@
+"""Losses of runs, and whether they have diverged. ln(3,072) is 8.030084."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from erniekit_adapter.training.divergence import LossWatch, guessing_loss
+
+NAN, GUESSING = math.nan, 8.030084
+
+
+@pytest.mark.parametrize(
+    ("losses", "step"),
+    [
+        # As logged by ERNIEKit with a learning rate of 0.99.
+        ([3.534, 10.750, 8.379, 8.030086, 8.030083, 8.030085], 2),
+        # NaN in the base model: its logits are NaN from the first step on.
+        ([8.030083, 8.030085, 8.030083, 8.030085], 1),
+        ([2.0, NAN, NAN, NAN, NAN], 2),
+        ([2.0, math.inf, NAN, NAN], 2),
+    ],
+)
+def test_a_diverged_run_is_noticed(losses: list[float], step: int) -> None:
+    found = [divergence for divergence in follow(losses) if divergence]
+    assert found
+    assert found[0].step == step
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [3.5, 2.0, 1.0, 0.5],
+        [9.2, 8.8, 8.31, 8.03, 7.9, 7.0],  # random weights begin above
+        [8.05, 8.04, 8.032, 8.029, 8.02],
+        [2.0, NAN, 1.9, NAN, 1.8],  # fp16 overflows and recovers
+        [2.0, 8.5, 2.0, 8.5, 2.0],
+        [0.0, 0.0, 0.0],
+    ],
+)
+def test_a_run_that_learns_goes_on(losses: list[float]) -> None:
+    assert not any(follow(losses))
+
+
+def follow(losses: list[float]) -> list[object]:
+    watch = LossWatch(GUESSING)
+    return [watch.take({"step": step, "loss": loss}) for step, loss in enumerate(losses, start=1)]
+
+
+def test_one_bad_measurement_of_ten_steps_waits_for_the_next() -> None:
+    watch = LossWatch(GUESSING)
+    assert watch.take({"step": 10, "loss": 2.0}) is None
+    assert watch.take({"step": 20, "loss": NAN}) is None
+    assert watch.take({"step": 30, "loss": NAN}) is not None
+
+
+def test_the_last_measurement_decides_at_the_end() -> None:
+    watch = LossWatch(GUESSING)
+    watch.take({"step": 1, "loss": 2.0})
+    assert watch.at_end() is None
+    watch.take({"step": 2, "loss": NAN})
+    assert watch.at_end() is not None
+
+
+def test_evaluation_losses_do_not_count() -> None:
+    watch = LossWatch(GUESSING)
+    assert not any(watch.take({"eval_loss": NAN}) for _ in range(9))
+
+
+def test_dpo_has_another_loss() -> None:
+    assert guessing_loss(3072, "SFT") == pytest.approx(GUESSING)
+    assert guessing_loss(3072, "DPO") is None
+    assert guessing_loss(None, "SFT") is None
