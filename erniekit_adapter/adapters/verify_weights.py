@@ -82,7 +82,8 @@ def read_weights(path: Path, stream: RawIOBase, size_bytes: int) -> Weights:
 
 def _hash_tensors(stream: RawIOBase, digest: Digest, tensors: Sequence[StoredTensor]) -> set[str]:
     """Hash tensors of one type that follow on one another, and return the names of those that are not finite."""
-    wrong, place, dtype = set(), tensors[0].start, tensors[0].dtype
+    wrong: set[str] = set()
+    place, dtype = tensors[0].start, tensors[0].dtype
     ends = [tensor.end for tensor in tensors]
     for block in _blocks(stream, ends[-1] - place):
         digest.update(block)
@@ -91,7 +92,7 @@ def _hash_tensors(stream: RawIOBase, digest: Digest, tensors: Sequence[StoredTen
             for tensor in tensors[bisect_right(ends, place) :]:
                 if tensor.start >= place + whole or len(wrong) == _MOST_NAMES:
                     break
-                if count_not_finite(block[max(tensor.start - place, 0) : tensor.end - place], dtype):
+                if count_not_finite(block[max(tensor.start - place, 0) : min(tensor.end - place, whole)], dtype):
                     wrong.add(tensor.name)
         place += len(block)
     return wrong
