@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from erniekit_adapter.adapters.counters import remember
 from erniekit_adapter.adapters.signing import sign
 from erniekit_adapter.adapters.verify import verify
 from erniekit_adapter.errors import AdapterError, UsageError
@@ -233,3 +235,70 @@ def test_a_key_that_is_none_is_refused_without_being_quoted(bundle: Path, tmp_pa
 
 def test_a_bundle_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     assert "no such folder" in problems(tmp_path / "nothing")
+
+
+def test_a_bundle_without_signature_needs_trust_unsigned(bundle: Path) -> None:
+    with pytest.raises(AdapterError, match=r"manifest\.sig: is missing(.|\n)*--trust unsigned"):
+        verify(bundle)
+
+
+def test_a_signature_that_cannot_be_checked_is_refused(bundle: Path, tmp_path: Path) -> None:
+    private, public = key_files(tmp_path)
+    sign(bundle, key_file=private)
+    for trust in ("signed", "unsigned"):
+        assert "no public key to check it" in problems(bundle, trust=trust)
+    with pytest.raises(UsageError, match="give one of the two"):
+        verify(bundle, public, trust="unsigned")
+
+
+def test_a_signature_behind_a_link_is_refused(bundle: Path, tmp_path: Path) -> None:
+    private, public = key_files(tmp_path)
+    sign(bundle, key_file=private).rename(tmp_path / "elsewhere")
+    (bundle / "manifest.sig").symlink_to(tmp_path / "elsewhere")
+    assert "manifest.sig: is a link" in problems(bundle, public_key=public)
+
+
+def test_a_signature_of_another_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
+    private, public = key_files(tmp_path)
+    shutil.copytree(bundle, tmp_path / "other")
+    signature = sign(tmp_path / "other", key_file=private, counter=1)
+    sign(bundle, key_file=private, counter=2)
+    shutil.copy(signature, bundle / "manifest.sig")
+    assert "is not this manifest's signature" in problems(bundle, public_key=public)
+
+
+def test_an_older_bundle_under_the_same_key_is_refused(bundle: Path, tmp_path: Path) -> None:
+    (private, public), file = key_files(tmp_path), tmp_path / "counters"
+    shutil.copytree(bundle, tmp_path / "old")
+    sign(tmp_path / "old", key_file=private, counter=5)
+    sign(bundle, key_file=private, counter=6)
+    new = verify(bundle, public, counter_file=file)
+    assert verify(tmp_path / "old", public, counter_file=file), "nothing was used yet"
+    remember(file, new.key, new.manifest["counter"])
+    assert "this one is older" in problems(tmp_path / "old", public_key=public, counter_file=file)
+    assert verify(tmp_path / "old", public), "without a file of counters nothing is remembered"
+
+
+def test_going_back_takes_another_signature(bundle: Path, tmp_path: Path) -> None:
+    (private, public), file = key_files(tmp_path), tmp_path / "counters"
+    sign(bundle, key_file=private)
+    first = verify(bundle, public)
+    remember(file, first.key, first.manifest["counter"] + 1)
+    sign(bundle, key_file=private, counter=first.manifest["counter"] + 2)
+    assert verify(bundle, public, counter_file=file)
+
+
+def test_each_signature_has_a_higher_counter(bundle: Path, tmp_path: Path) -> None:
+    private, public = key_files(tmp_path)
+    counters = []
+    for _ in range(3):
+        sign(bundle, key_file=private)
+        counters.append(verify(bundle, public).manifest["counter"])
+    assert counters == sorted(set(counters))
+
+
+@pytest.mark.parametrize("counter", [0, -1, 2**53])
+def test_a_counter_that_cannot_be_is_not_signed(counter: int, bundle: Path, tmp_path: Path) -> None:
+    private, _ = key_files(tmp_path)
+    with pytest.raises(UsageError, match="counter"):
+        sign(bundle, key_file=private, counter=counter)
