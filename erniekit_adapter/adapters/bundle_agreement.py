@@ -18,7 +18,7 @@ _HINT = "export the bundle again"
 _FLOATS = ("BF16", "F16", "F32", "F64")
 _LAYER = re.compile(r"(?:ernie|model|model\.language_model)\.layers\.(\d{1,6})\.")
 # All experts of a layer in one tensor, as transformers 5 has them: A and B hold a rank for each expert.
-_EXPERTS = re.compile(r"\.mlp\.experts\.(?!\d)")
+_EXPERTS = re.compile(r"\.mlp\.experts(\.base_layer)?$")
 
 
 def manifest_problems(where: str, manifest: Mapping[str, Any]) -> Iterator[Problem]:
@@ -124,7 +124,7 @@ def _target_problems(where: str, config: Mapping[str, Any], tensors: Mapping[str
     stems = {name.removeprefix(PEFT_PREFIX).rsplit(".", 2)[0] for name in tensors}
     named = {*config["target_modules"], *(each.removesuffix(".weight") for each in config.get("target_parameters", ()))}
     # The inner of two parameters of one module has `base_layer` in the place of its name, as PEFT wraps it.
-    without = [stem for stem in stems if not _EXPERTS.search(f"{stem}.") and not _named(stem, named)]
+    without = [stem for stem in stems if not _EXPERTS.search(stem) and not _named(stem, named)]
     unused = [each for each in named if ".experts." not in each and not any(_named(stem, {each}) for stem in stems)]
     if without:
         yield Problem(f"{where} target_modules", f"lacks {listed(sorted(without))}, which has weights", _HINT)
