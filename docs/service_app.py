@@ -2,6 +2,7 @@
 
 Needs fastapi and uvicorn beside erniekit-adapter. Start it with
 `ERNIE_VLLM_URL=http://127.0.0.1:8000/v1 ERNIE_MODEL_NAME=tuned uvicorn service_app:app --app-dir docs --port 8080`.
+For bundles, ERNIE_PUBLIC_KEY names the key that signs them, or ERNIE_TRUST=unsigned accepts them without a signature.
 It asks nobody who they are: put it behind whatever does that for your other applications.
 """
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -30,6 +31,13 @@ ProjectFile = Annotated[Path, typer.Argument(help="project file (YAML)", show_de
 Overrides = Annotated[
     list[str], typer.Option("--set", help="override a key: training.max_steps=10", show_default=False)
 ]
+
+
+class Trust(str, Enum):
+    """Which bundles are accepted; typer takes a Literal only since 0.19."""
+
+    signed = "signed"
+    unsigned = "unsigned"
 
 
 @app.command()
@@ -105,13 +113,23 @@ def verify(
     bundle: Annotated[Path, typer.Argument(help="a bundle's folder", show_default=False)],
     public_key: Annotated[Path | None, typer.Option(help="PEM file: ask for its signature", show_default=False)] = None,
     base: Annotated[Path | None, typer.Option(help="folder of the base model", show_default=False)] = None,
+    trust: Annotated[Trust, typer.Option(help="unsigned: accept a bundle without signature")] = Trust.signed,
+    counter_file: Annotated[
+        Path | None, typer.Option(help="keeps the highest counter seen: refuse older bundles", show_default=False)
+    ] = None,
 ) -> None:
-    """Hold a bundle against its manifest: every file, and nothing but these."""
+    """Check who signed a bundle, every file of it, and that it holds nothing but data."""
+    from erniekit_adapter.adapters.counters import remember
     from erniekit_adapter.adapters.verify import verify
 
-    found = verify(bundle, public_key, base)
-    signed = f", signature {found.signature}" if public_key else ""
-    typer.echo(f"✓ {found.path}: {found.files} files, {found.size_bytes:,} bytes, identity {found.identity}{signed}")
+    if counter_file and not public_key:
+        raise UsageError(Problem("--counter-file", "needs --public-key", "give the key that signs"))
+    accepted: Literal["signed", "unsigned"] = "signed" if trust is Trust.signed else "unsigned"
+    found = verify(bundle, public_key, base, trust=accepted, counter_file=counter_file)
+    signed = f"signed, counter {found.manifest.get('counter', 'none')}" if found.key else "not signed"
+    typer.echo(f"✓ {found.path}: {found.files} files, {found.size_bytes:,} bytes, identity {found.identity}, {signed}")
+    if counter_file:
+        remember(counter_file, found.key, found.manifest["counter"])
     for form in found.unproven:
         typer.echo(f"⊘ {form}: not checked when it was exported")
 
@@ -120,11 +138,14 @@ def verify(
 def sign(
     bundle: Annotated[Path, typer.Argument(help="a bundle's folder", show_default=False)],
     key_variable: Annotated[str, typer.Option(help="environment variable with the private key (PEM)")],
+    counter: Annotated[
+        int | None, typer.Option(min=1, help="higher than any before; without it, the time", show_default=False)
+    ] = None,
 ) -> None:
-    """Sign a bundle's manifest with an Ed25519 key."""
+    """Put a counter into a bundle's manifest and sign it with an Ed25519 key."""
     from erniekit_adapter.adapters.signing import sign
 
-    sign(bundle, key_variable=key_variable)
+    sign(bundle, key_variable=key_variable, counter=counter)
     typer.echo(f"signed {bundle}")
 
 

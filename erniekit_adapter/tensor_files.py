@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ import orjson
 
 from erniekit_adapter.errors import AdapterError, Problem, fail
 from erniekit_adapter.files import read_json, writing
+from erniekit_adapter.strict_json import parse_strict
 
 Array = npt.NDArray[Any]
 
@@ -62,6 +64,11 @@ class StoredTensor:
     start: int
     size_bytes: int
 
+    @property
+    def end(self) -> int:
+        """Where its data ends, in bytes from the beginning of the file."""
+        return self.start + self.size_bytes
+
     def map(self, dtype: npt.DTypeLike, rows: slice | None = None) -> Array:
         """Map its data, or some rows of it, into memory, read-only; gone from memory when the array is gone.
 
@@ -87,10 +94,28 @@ def list_tensors(path: Path) -> dict[str, StoredTensor]:
     Raises:
         AdapterError: the file is missing or damaged, or holds a type that is not among `ITEM_BYTES`.
     """
-    header, start, size = _read_header(path)
-    header.pop("__metadata__", None)
-    tensors = [_stored(path, name, entry, start, size) for name, entry in header.items()]
-    return {tensor.name: tensor for tensor in sorted(tensors, key=lambda tensor: (tensor.start, tensor.name))}
+    header, size_bytes = _read_header(path)
+    return tensors_of_header(path, header, size_bytes)
+
+
+def tensors_of_header(path: Path, header: bytes, size_bytes: int) -> dict[str, StoredTensor]:
+    """Return where each tensor of a safetensors file lies, in the order of their data.
+
+    Args:
+        path: the file, for messages and to map tensors from.
+        header: its JSON header, without the length before it.
+        size_bytes: the size of the whole file.
+
+    Raises:
+        AdapterError: the header is not valid, repeats a key, or names a type that is not among `ITEM_BYTES`.
+    """
+    entries = _parsed(path, header)
+    entries.pop("__metadata__", None)
+    start = _LENGTH_BYTES + len(header)
+    tensors = [_stored(path, name, entry, start, size_bytes) for name, entry in entries.items()]
+    # An empty tensor lies before the one that begins at the same place.
+    tensors.sort(key=lambda tensor: (tensor.start, tensor.end, tensor.name))
+    return {tensor.name: tensor for tensor in tensors}
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -99,43 +124,68 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         AdapterError: the file is missing or damaged.
     """
-    metadata = _read_header(path)[0].get("__metadata__")
-    return {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, dict) else {}
+    return dict(_parsed(path, _read_header(path)[0]).get("__metadata__", {}))
 
 
-def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
-    """The header, where the data begins, and the file's size."""
+def _read_header(path: Path) -> tuple[bytes, int]:
+    """The header and the file's size."""
     try:
         if not path.is_file():
             raise fail(path, "no such file" if not path.exists() else "not a regular file")
-        size = path.stat().st_size
         with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
-            if not 2 <= length <= min(_MAX_HEADER_BYTES, size - _LENGTH_BYTES):
-                raise fail(path, "not a safetensors file, or cut short", "copy it again")
-            header = orjson.loads(stream.read(length))
-    except orjson.JSONDecodeError as error:
-        raise fail(path, f"its header is not JSON: {error}", "copy it again") from error
+            size_bytes = path.stat().st_size
+            return read_header(path, stream, size_bytes), size_bytes
     except OSError as error:
         raise fail(path, f"cannot be read: {error.strerror or error}") from error
-    if not isinstance(header, dict):
+
+
+def read_header(path: Path, stream: IO[bytes] | RawIOBase, size_bytes: int) -> bytes:
+    """Read a safetensors file from its beginning up to its data, and return the JSON header.
+
+    Raises:
+        AdapterError: the file does not begin with a header's length and a header.
+    """
+    length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+    if not 2 <= length <= min(_MAX_HEADER_BYTES, size_bytes - _LENGTH_BYTES):
+        raise fail(path, "not a safetensors file, or cut short", "copy it again")
+    header = stream.read(length)
+    if len(header) != length:
+        raise fail(path, "not a safetensors file, or cut short", "copy it again")
+    return header
+
+
+def _parsed(path: Path, header: bytes) -> dict[str, Any]:
+    entries = parse_strict(f"{path} header", header)
+    if not isinstance(entries, dict):
         raise fail(path, "its header is not an object", "copy it again")
-    return header, _LENGTH_BYTES + length, size
+    metadata = entries.get("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise fail(f"{path} __metadata__", "is not an object of texts", "copy it again")
+    return entries
 
 
 def _stored(path: Path, name: str, entry: Any, start: int, size: int) -> StoredTensor:
-    try:
-        dtype, shape = entry["dtype"], tuple(int(length) for length in entry["shape"])
-        begin, end = (int(offset) for offset in entry["data_offsets"])
-        item_bytes = ITEM_BYTES.get(dtype)
-    except (KeyError, TypeError, ValueError) as error:
-        raise fail(f"{path} {name}", "has a damaged header entry", "copy the file again") from error
+    if not _is_entry(entry):
+        raise fail(f"{path} {name}", "has a damaged header entry", "copy the file again")
+    dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    item_bytes = ITEM_BYTES.get(dtype)
     if item_bytes is None:
         raise fail(f"{path} {name}", f"is of type {dtype}; read are {', '.join(ITEM_BYTES)}")
     expected = math.prod(shape) * item_bytes
-    if min([0, *shape]) < 0 or not 0 <= begin <= end <= size - start or end - begin != expected:
+    if not 0 <= begin <= end <= size - start or end - begin != expected:
         raise fail(f"{path} {name}", "its data is not where the header says", "copy the file again")
     return StoredTensor(name, path, dtype, shape, start + begin, expected)
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether a header's entry has the three keys of the format and no other, each of its type."""
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        return False
+    shape, offsets = entry["shape"], entry["data_offsets"]
+    if not isinstance(entry["dtype"], str) or not isinstance(shape, list) or not isinstance(offsets, list):
+        return False
+    numbers = [*shape, *offsets]
+    return len(offsets) == 2 and len(shape) <= 16 and all(type(number) is int and number >= 0 for number in numbers)
 
 
 def read_tensors(path: Path) -> dict[str, Array]:

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from erniekit_adapter import __version__
+from erniekit_adapter.adapters.bundle_configs import base_name
 from erniekit_adapter.adapters.layouts_base import Layout
 from erniekit_adapter.adapters.measured import adapter_fingerprint, describe, measured
 from erniekit_adapter.adapters.merge import merge, stored_dtype
@@ -21,6 +22,7 @@ from erniekit_adapter.adapters.peft import READERS, Reader, read_base, read_nati
 from erniekit_adapter.adapters.proving import Written, proof_lines, prove
 from erniekit_adapter.adapters.readers import find_readers, refuse_unread
 from erniekit_adapter.adapters.tensor_parallel import write_joined
+from erniekit_adapter.adapters.verify import read_manifest, verify_files
 from erniekit_adapter.errors import fail, misuse
 from erniekit_adapter.files import read_json, refuse_foreign_folder, write_json, writing_folder
 from erniekit_adapter.project.catalogue import Kind, kind_of_config
@@ -40,8 +42,8 @@ def export(project: Project, console: Console, *, allow_unproven: bool = False) 
 
     Raises:
         UsageError: nothing was trained yet, nothing that a bundle can hold, or the base model is another one now.
-        AdapterError: the adapter changes nothing, cannot be represented, does not fit the base, a file is missing, or
-            a form computes something else than what was trained.
+        AdapterError: the adapter changes nothing, cannot be represented, does not fit the base, a file is missing, a
+            form computes something else than what was trained, or `verify` would refuse the bundle.
         GateError: a form cannot be proven here, and that is not allowed.
     """
     refuse_foreign_folder(project.bundle_dir, "manifest.json")
@@ -70,6 +72,7 @@ def export(project: Project, console: Console, *, allow_unproven: bool = False) 
         manifest["adapter"] = adapter_fingerprint(source)
         manifest |= _metrics(project, manifest["adapter"])
         describe(bundle, manifest)
+        verify_files(*read_manifest(bundle))
     for line in proof_lines(proof):
         console.print(line)
     console.print(f"bundle: {project.bundle_dir}")
@@ -96,7 +99,7 @@ def _write_forms(
     project: Project, forms: list[Form], source: Path, base_config: dict[str, Any], bundle: Path, console: Console
 ) -> dict[str, Any]:
     """Write each form into the bundle, and give what was checked of their numbers."""
-    name, base_dir = project.model.model_name_or_path, local_model_dir(project)
+    name, base_dir = base_name(project.model.model_name_or_path), local_model_dir(project)
     adapter, lora_config = read_native(source)
     checks: dict[str, Any] = {"lora_changes_the_base": True}
     if "native" in forms:
@@ -127,7 +130,9 @@ def _merge(base_dir: Path, source: Path, output: Path, layout: Layout, console: 
         def show(written: int, total: int) -> None:
             status.update(f"{output.name}: {written / 2**20:,.0f} of {total / 2**20:,.0f} MiB written")
 
-        merge(base_dir, source, output, layout, show)
+        report = merge(base_dir, source, output, layout, show)
+    if left_out := report.files.without_keys:
+        console.print(f"{output.name}: of the base model's settings these are left out: {', '.join(left_out)}")
 
 
 def trained(project: Project) -> dict[str, Any]:
@@ -192,7 +197,7 @@ def _manifest(
         "schema_version": SCHEMA_VERSION,
         "made_by": f"erniekit-adapter {__version__}",
         "run_name": project.run_name,
-        "base_model": {"name": project.model.model_name_or_path, "fingerprint": training["base_model"]},
+        "base_model": {"name": base_name(project.model.model_name_or_path), "fingerprint": training["base_model"]},
         "data_fingerprint": training["data"],
         "lora": {key: lora_config[name] for key, name in _LORA_KEYS.items()},
         "training": {**{key: training[key] for key in kept}, "settings": settings},

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from erniekit_adapter.adapters.bundle_configs import is_folder_name
 from erniekit_adapter.backends.keytable import TOOLKIT_NAMES
-from erniekit_adapter.project.catalogue import is_local
 
 # The names that tables and the model card give the figures of results.json.
 FIGURES = {
@@ -31,8 +31,9 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     )
     environment.filters["figure"] = figure
     toolkit = TOOLKIT_NAMES[manifest["training"]["toolkit"]["name"]]
+    published = not is_folder_name(manifest["base_model"]["name"])
     return environment.from_string(text).render(
-        manifest=manifest, toolkit=toolkit, figures=FIGURES, published=not is_local(manifest["base_model"]["name"])
+        manifest=manifest, toolkit=toolkit, figures=FIGURES, published=published
     )
 
 

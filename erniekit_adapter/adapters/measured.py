@@ -9,11 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from erniekit_adapter.adapters.bundle_layout import CARD, MANIFEST, SIGNATURE
 from erniekit_adapter.adapters.card import FIGURES, model_card
-from erniekit_adapter.adapters.verify import MANIFEST, SIGNATURE
 from erniekit_adapter.files import fingerprint, read_json, sha256, write_json, write_text, writing_folder
-
-CARD = "README.md"
 
 
 def adapter_fingerprint(adapter: Path) -> str:

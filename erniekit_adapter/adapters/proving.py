@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -170,6 +171,8 @@ def _read(
     forms = [form for form, each in readers.environments.items() if each == environment]
     cases = [_case(form, base, written) for form in sorted(forms, key=lambda form: form != "native")]
     cases.append({"name": _BASE, "model": str(base.resolve()), "adapter": None})
+    if environment.toolkit:
+        cases = [_with_links(case, folder / "links") for case in cases]
     plan = {
         "cases": cases,
         "requests": requests,
@@ -213,6 +216,26 @@ def _case(form: Form, base: Path, written: Written) -> dict[str, str | None]:
     # The reference is read even where the bundle is to have no native form.
     adapter = folder if folder.is_dir() else written.source
     return {"name": form, "model": str(base.resolve()), "adapter": str(adapter.resolve())}
+
+
+def _with_links(case: dict[str, str | None], folder: Path) -> dict[str, str | None]:
+    """The case with folders of links: PaddleFormers writes a pickle of its own into each folder that it reads.
+
+    Args:
+        case: as `_case` gives it.
+        folder: where to make the folders, one for each that is read.
+    """
+    linked = dict(case)
+    for key in ("model", "adapter"):
+        if source := case[key]:
+            target = folder / hashlib.sha256(source.encode()).hexdigest()[:16]
+            if not target.exists():
+                target.mkdir(parents=True)
+                for path in Path(source).iterdir():
+                    if not path.name.endswith(".metadata"):
+                        (target / path.name).symlink_to(path)
+            linked[key] = str(target)
+    return linked
 
 
 def _judged(

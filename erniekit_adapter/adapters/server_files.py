@@ -15,6 +15,8 @@ from typing import Any
 
 import orjson
 
+from erniekit_adapter.adapters.bundle_configs import without_unsafe_keys
+from erniekit_adapter.adapters.bundle_content import check_content
 from erniekit_adapter.adapters.hugging_face_files import hf_config, hf_tokenizer_config
 from erniekit_adapter.errors import AdapterError, Problem, fail
 from erniekit_adapter.files import read_bytes
@@ -33,6 +35,8 @@ TRAINING_ONLY = (
     *("disable_pipeline_warmup", "enable_mtp_magic_send", "fp16_opt_level", "moe_multimodal_dispatch_use_allgather"),
     *("enable_auto_parallel", "is_lora", "tensor_model_parallel_size"),
 )
+# A vocabulary's keys are its pieces.
+_NOT_SETTINGS = ("tokenizer.json", "added_tokens.json")
 _MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
@@ -43,7 +47,8 @@ class ServerFiles:
     Attributes:
         contents: name and bytes of each.
         lacking: what servers can use and the base model does not have.
-        without_keys: keys of the base's config.json that only a training run knows, left out here.
+        without_keys: keys of the base's files that are left out: those of config.json that only a training run knows,
+            and those that name code, files or servers, with the file's name before them.
     """
 
     contents: Mapping[str, bytes]
@@ -60,8 +65,8 @@ def server_files(base_dir: Path, torch_dtype: str | None = None) -> ServerFiles:
             transformers names it, which config.json then says; None where they keep the base's layout.
 
     Raises:
-        AdapterError: a file that a server needs is missing or damaged, or tokenizer_config.json names no
-            tokenizer_class; all problems at once.
+        AdapterError: a file that a server needs is missing or damaged, tokenizer_config.json names no
+            tokenizer_class, or a file cannot be in a bundle; all problems at once.
     """
     if problems := list(_missing(base_dir)):
         raise AdapterError(problems)
@@ -76,7 +81,28 @@ def server_files(base_dir: Path, torch_dtype: str | None = None) -> ServerFiles:
         contents = found | {"config.json": _json(kept)} if without_keys else found
     else:
         contents = _hugging_face(base_dir, found, config, tokenizer, torch_dtype)
-    return ServerFiles(contents, tuple(_lacking(contents, tokenizer)), without_keys)
+    contents, unsafe = _safe(base_dir, contents)
+    return ServerFiles(contents, tuple(_lacking(contents, tokenizer)), (*without_keys, *unsafe))
+
+
+def _safe(base_dir: Path, contents: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[str]]:
+    """Leave out the keys that a bundle may not have, and return the files and these keys.
+
+    Raises:
+        AdapterError: a file cannot be in a bundle even so; all problems at once.
+    """
+    safe, left_out, problems = dict(contents), [], []
+    for name in (name for name in contents if name.endswith(".json") and name not in _NOT_SETTINGS):
+        kept, keys = without_unsafe_keys(_object(base_dir / name, contents[name]))
+        if keys:
+            safe[name] = _json(kept)
+            left_out += [f"{name} {key}" for key in keys]
+    for name, content in safe.items():
+        found, _ = check_content(str(base_dir / name), f"merged/{name}", content)
+        problems += [Problem(each.where, each.what, "download the model again") for each in found]
+    if problems:
+        raise AdapterError(problems)
+    return safe, left_out
 
 
 def _hugging_face(
@@ -97,15 +123,8 @@ def _hugging_face(
 
 
 def _present(base_dir: Path) -> Iterator[str]:
+    # No `.py` file: a bundle holds data alone, and keys that name code are left out as well.
     yield from (name for name in (*NEEDED, *TOKENIZERS, *OPTIONAL) if (base_dir / name).is_file())
-    # A server that was told to trust the model's code looks for what auto_map names, and those files import one
-    # another. Without an auto_map nobody looks, and a bundle holds data alone. Nothing here ever runs them.
-    if any(_has_auto_map(base_dir / name) for name in (*NEEDED, *OPTIONAL) if name.endswith("config.json")):
-        yield from (path.name for path in sorted(base_dir.glob("*.py")) if path.is_file())
-
-
-def _has_auto_map(path: Path) -> bool:
-    return path.is_file() and "auto_map" in _object(path, read_bytes(path, _MAX_FILE_BYTES))
 
 
 def _missing(base_dir: Path) -> Iterator[Problem]:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from erniekit_adapter.adapters.verify import MANIFEST, SIGNATURE, verify
+from erniekit_adapter.adapters.bundle_content import read_small
+from erniekit_adapter.adapters.bundle_layout import MANIFEST, SIGNATURE
+from erniekit_adapter.adapters.counters import MOST
+from erniekit_adapter.adapters.verify import read_manifest, verify_files
 from erniekit_adapter.errors import UsageError, fail, misuse
-from erniekit_adapter.files import read_bytes, write_bytes
+from erniekit_adapter.files import read_bytes, write_bytes, write_json
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -23,13 +28,17 @@ _MAX_KEY_BYTES = 16 * 1024
 _SIGNATURE_BYTES = 64
 
 
-def sign(bundle: Path, *, key_file: Path | None = None, key_variable: str | None = None) -> Path:
-    """Verify a bundle and sign it; a signature that is there is replaced.
+def sign(
+    bundle: Path, *, key_file: Path | None = None, key_variable: str | None = None, counter: int | None = None
+) -> Path:
+    """Verify a bundle, put a counter into its manifest and sign that; a signature that is there is replaced.
 
     Args:
         bundle: the bundle's folder.
         key_file: the private key's PEM file.
         key_variable: the environment variable that holds the private key's PEM text; one of the two is given.
+        counter: a number higher than that of every bundle signed before with this key; None for the time in seconds
+            since 1970, or one more than the bundle's own if that is higher.
 
     Returns:
         the signature's file.
@@ -39,14 +48,23 @@ def sign(bundle: Path, *, key_file: Path | None = None, key_variable: str | None
         UsageError: there is no such key, or it is no Ed25519 key, or `cryptography` is not installed.
     """
     key = _private_key(key_file, key_variable)
-    root = verify(bundle).path
-    path = root / SIGNATURE
-    write_bytes(path, base64.b64encode(key.sign(read_bytes(root / MANIFEST))) + b"\n")
-    return path
+    root, content, manifest = read_manifest(bundle)
+    verify_files(root, content, manifest)
+    own = manifest.get("counter")
+    if counter is None:
+        counter = max(int(time.time()), own + 1 if type(own) is int else 0)
+    if not 0 < counter <= MOST:
+        raise misuse("counter", f"{counter} is not between 1 and {MOST}", "give a higher one than the last")
+    # A signature of the manifest without the counter would be a wrong one.
+    (root / SIGNATURE).unlink(missing_ok=True)
+    write_json(root / MANIFEST, {**manifest, "counter": counter})
+    signature = key.sign(read_bytes(root / MANIFEST))
+    write_bytes(root / SIGNATURE, base64.b64encode(signature) + b"\n")
+    return root / SIGNATURE
 
 
-def check_signature(manifest: bytes, signature_file: Path, public_key: Path) -> None:
-    """Check a manifest's signature.
+def check_signature(manifest: bytes, signature_file: Path, public_key: Path) -> str:
+    """Check a manifest's signature, and return the public key's fingerprint.
 
     Args:
         manifest: the manifest's bytes, as read.
@@ -59,15 +77,17 @@ def check_signature(manifest: bytes, signature_file: Path, public_key: Path) -> 
     """
     key = _public_key(public_key)
     from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    remedy = "sign the bundle again, or ask where it comes from"
-    if not signature_file.exists():
-        raise fail(signature_file, "no such file, and a signature is required", remedy)
+    hint = "sign the bundle again, or ask where it comes from"
+    if not os.path.lexists(signature_file):
+        raise fail(signature_file, "no such file, and a signature is required", hint)
     try:
-        signature = base64.b64decode(read_bytes(signature_file, 2 * _SIGNATURE_BYTES).strip(), validate=True)
+        signature = base64.b64decode(read_small(signature_file, 2 * _SIGNATURE_BYTES).strip(), validate=True)
         key.verify(signature, manifest)
-    except (binascii.Error, InvalidSignature) as error:
-        raise fail(signature_file, f"is not this manifest's signature by the key {public_key}", remedy) from error
+    except (binascii.Error, ValueError, InvalidSignature) as error:
+        raise fail(signature_file, f"is not this manifest's signature by the key {public_key}", hint) from error
+    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
 
 
 def _private_key(key_file: Path | None, key_variable: str | None) -> Ed25519PrivateKey:

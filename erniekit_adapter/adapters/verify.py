@@ -1,6 +1,6 @@
-"""Whether a bundle is what its manifest says: every byte of it, read once.
+"""Whether a bundle is what its manifest says and holds nothing but data: every byte of it, read once.
 
-Nothing in the bundle is believed before its hash is right, nothing is unpickled, and no link is followed.
+Nothing in the bundle is used before its hash is checked, nothing is unpickled or run, and no link is followed.
 """
 
 from __future__ import annotations
@@ -8,35 +8,23 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import FileIO
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
+from erniekit_adapter.adapters.bundle_agreement import disagreements, manifest_problems
+from erniekit_adapter.adapters.bundle_content import AGAIN, read_listed, read_small
+from erniekit_adapter.adapters.bundle_layout import FORM_FILES, MANIFEST, SIGNATURE, name_problem
+from erniekit_adapter.errors import AdapterError, Problem, fail, misuse
+from erniekit_adapter.strict_json import parse_strict
 
-from erniekit_adapter.errors import AdapterError, Problem, fail
-from erniekit_adapter.files import read_bytes
-
-MANIFEST = "manifest.json"
-SIGNATURE = "manifest.sig"
 READ_SCHEMA_VERSIONS = (1,)
+Trust = Literal["signed", "unsigned"]
 
-_AGAIN = "copy the bundle again, or export it anew"
-_MAX_FILES = 100_000
-_CHUNK_BYTES = 4 * 1024 * 1024
-_PICKLES = frozenset(
-    (
-        *(".bin", ".ckpt", ".dill", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"),
-        *(".pdmodel", ".pdopt", ".pdparams", ".pdstates"),
-    )
-)
-# Pickle's protocols 2 to 5, and the zip that torch.save wraps around one.
-_PICKLE_START = re.compile(rb"\x80[\x02-\x05]|PK\x03\x04")
+_MAX_FILES = 10_000
+_MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -49,7 +37,8 @@ class Verified:
         identity: the SHA-256 of the manifest, and so of the whole bundle.
         files: how many files the manifest lists.
         size_bytes: how long they are together.
-        signature: checked, or not checked as no public key was given, or none where there is nothing to check.
+        signature: checked with a public key, or none if the bundle has none.
+        key: the SHA-256 of the public key that the signature was checked with; empty without one.
     """
 
     path: Path
@@ -57,7 +46,8 @@ class Verified:
     identity: str
     files: int
     size_bytes: int
-    signature: Literal["checked", "not checked", "none"]
+    signature: Literal["checked", "none"]
+    key: str = ""
 
     @property
     def unproven(self) -> list[str]:
@@ -68,81 +58,120 @@ class Verified:
         return [form for form, each in found.items() if isinstance(each, dict) and each.get("state") != "proven"]
 
 
-def verify(bundle: Path, public_key: Path | None = None, base_dir: Path | None = None) -> Verified:
-    """Hold a bundle against its manifest.
+def verify(
+    bundle: Path,
+    public_key: Path | None = None,
+    base_dir: Path | None = None,
+    *,
+    trust: Trust = "signed",
+    counter_file: Path | None = None,
+) -> Verified:
+    """Check a bundle: who signed it, that every file is the manifest's, and that no file holds anything but data.
 
     Args:
-        bundle: its folder; this may be a link, what lies in it may not.
-        public_key: PEM file of the Ed25519 key that must have signed the manifest; None asks for no signature.
-        base_dir: the base model's folder, to be held against the manifest's fingerprint; None where it is not at hand.
+        bundle: its folder; this may be a link, nothing in it may.
+        public_key: PEM file of the Ed25519 key that must have signed the manifest.
+        base_dir: the base model's folder, to compare with the manifest's fingerprint; None if it is not at hand.
+        trust: `unsigned` accepts a bundle that has no signature. One that has a signature needs the public key.
+        counter_file: where the highest counter seen under the key is kept; an older bundle is refused. It is only
+            read here, see `counters.remember`.
 
     Raises:
-        AdapterError: a file is missing, changed, too many, a link, a pickle or a damaged safetensors file, the
-            signature is wrong, or the base model is another one; all at once, each with the file's name.
-        UsageError: the public key cannot be read, or `cryptography` is not installed.
+        AdapterError: the bundle is not signed, wrongly signed or older than one that was used; a file is missing,
+            changed, superfluous, or not what its name says; or the base model is another one. All problems at once.
+        UsageError: the public key or the counter file cannot be read, `cryptography` is not installed, or both a
+            public key and `unsigned` are given.
+    """
+    if public_key and trust == "unsigned":
+        what = f"{public_key} asks for a signature, and trust is unsigned, which accepts a bundle without one"
+        raise misuse("public key", what, "give one of the two")
+    root, content, manifest = read_manifest(bundle)
+    key = _check_trust(root, content, manifest, public_key, counter_file) if trust == "signed" else ""
+    if trust == "unsigned" and os.path.lexists(root / SIGNATURE):
+        raise fail(root / SIGNATURE, "is there, and no public key to check it", _GIVE_KEY)
+    return verify_files(root, content, manifest, base_dir, key)
+
+
+_GIVE_KEY = "give the signer's public key: --public-key FILE, in a service public_key: FILE"
+
+
+def _check_trust(
+    root: Path, content: bytes, manifest: Mapping[str, Any], public_key: Path | None, counter_file: Path | None
+) -> str:
+    """Check signature and counter before anything else of the bundle is read, and return the key's fingerprint."""
+    if not public_key:
+        if os.path.lexists(root / SIGNATURE):
+            raise fail(root / SIGNATURE, "is there, and no public key to check it", _GIVE_KEY)
+        what = "is missing: nothing shows who made the bundle"
+        hint = "sign it and give the public key, or accept it as it is: --trust unsigned, in a service trust: unsigned"
+        raise fail(root / SIGNATURE, what, hint)
+    from erniekit_adapter.adapters.counters import check_counter
+    from erniekit_adapter.adapters.signing import check_signature
+
+    key = check_signature(content, root / SIGNATURE, public_key)
+    if counter_file:
+        check_counter(counter_file, key, manifest.get("counter"), root / MANIFEST)
+    return key
+
+
+def read_manifest(bundle: Path) -> tuple[Path, bytes, dict[str, Any]]:
+    """Read a bundle's manifest, and return the bundle's folder with links resolved, the manifest's bytes and content.
+
+    Raises:
+        AdapterError: there is no bundle, or the manifest is damaged or of another version; all problems at once.
     """
     root = bundle.resolve()
     if not root.is_dir():
         raise fail(bundle, "no such folder" if not root.exists() else "is a file, expected a bundle's folder")
-    problems, content = _manifest(root)
-    if public_key:
-        problems += _signature(root, content, public_key)
-    manifest: dict[str, Any] = orjson.loads(content) if not problems else {}
-    if problems:
-        raise AdapterError(problems)
-    listed: dict[str, dict[str, Any]] = manifest["files"]
-    problems += _names_agree(root, listed)
-    names = [name for name in listed if not any(problem.where == str(root / name) for problem in problems)]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        for found in threads.map(lambda name: _file(root / name, listed[name]), _largest_first(names, listed)):
-            problems += found
-    if base_dir:
-        problems += _base(manifest, base_dir)
-    if problems:
-        raise AdapterError(sorted(problems, key=lambda problem: problem.where))
-    return Verified(
-        root,
-        manifest,
-        hashlib.sha256(content).hexdigest(),
-        len(listed),
-        sum(entry["size_bytes"] for entry in listed.values()),
-        "checked" if public_key else "not checked" if (root / SIGNATURE).exists() else "none",
-    )
-
-
-def _manifest(root: Path) -> tuple[list[Problem], bytes]:
     path = root / MANIFEST
-    if path.is_symlink():
-        return [Problem(str(path), "is a link", _AGAIN)], b""
-    try:
-        content = read_bytes(path)
-        manifest = orjson.loads(content)
-    except AdapterError as error:
-        return list(error.problems), b""
-    except orjson.JSONDecodeError as error:
-        return [Problem(str(path), f"not JSON: {error}", _AGAIN)], content
+    content = read_small(path, _MAX_MANIFEST_BYTES)
+    manifest = parse_strict(path, content)
     if not isinstance(manifest, dict):
-        return [Problem(str(path), "is no object", _AGAIN)], content
+        raise fail(path, "is not an object", AGAIN)
     if (version := manifest.get("schema_version")) not in READ_SCHEMA_VERSIONS or type(version) is not int:
         read = ", ".join(map(str, READ_SCHEMA_VERSIONS))
         what = f"schema_version {str(version)[:40]}; this version of erniekit-adapter reads {read}"
-        return [Problem(str(path), what, "install the version that made it, or export it anew")], content
-    return list(_wrong_entries(path, manifest.get("files"))), content
+        raise fail(path, what, "install the version that made it, or export it again")
+    if problems := list(_wrong_entries(path, manifest.get("files"))):
+        raise AdapterError(map(_printable, problems))
+    return root, content, manifest
+
+
+def verify_files(
+    root: Path, content: bytes, manifest: dict[str, Any], base_dir: Path | None = None, key: str = ""
+) -> Verified:
+    """Check every file of a bundle, whoever signed it; arguments are those that `read_manifest` returns.
+
+    Raises:
+        AdapterError: as `verify` does, for all but the signature.
+    """
+    listed: dict[str, dict[str, Any]] = manifest["files"]
+    problems = [*manifest_problems(str(root / MANIFEST), manifest), *_names_agree(root, listed)]
+    wrong = {problem.where for problem in problems}
+    names = [name for name in _largest_first(listed) if str(root / name) not in wrong]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        files = list(threads.map(lambda name: read_listed(root, name, listed[name]), names))
+    problems += [problem for file in files for problem in file.problems]
+    if not problems:
+        problems += disagreements(root, manifest, {file.name: file for file in files})
+    if base_dir:
+        problems += _base(manifest, base_dir)
+    if problems:
+        raise AdapterError(sorted(map(_printable, problems), key=lambda problem: problem.where))
+    size_bytes = sum(entry["size_bytes"] for entry in listed.values())
+    identity = hashlib.sha256(content).hexdigest()
+    return Verified(root, manifest, identity, len(listed), size_bytes, "checked" if key else "none", key)
 
 
 def _wrong_entries(path: Path, files: object) -> Iterator[Problem]:
-    if not isinstance(files, dict) or not files:
-        yield Problem(f"{path} files", "lists no files", _AGAIN)
+    if not isinstance(files, dict) or not 0 < len(files) <= _MAX_FILES:
+        yield Problem(f"{path} files", f"expected 1 to {_MAX_FILES:,} files", AGAIN)
         return
     for name, entry in files.items():
-        # A name with two spellings, or one that another system reads as a path, would be checked here and read there.
-        parts = name.split("/")
-        if not name or "\\" in name or "\0" in name or {"", ".", ".."} & set(parts) or ":" in parts[0]:
-            yield Problem(f"{path} files {name!r}", "is no path inside the bundle", _AGAIN)
-        elif name in (MANIFEST, SIGNATURE):
-            yield Problem(f"{path} files {name!r}", "cannot be listed by itself", _AGAIN)
+        if what := name_problem(name):
+            yield Problem(f"{path} files {name!r}", what, "remove it, or export the bundle again")
         elif not _is_entry(entry):
-            yield Problem(f"{path} files {name!r}", "expected size_bytes and sha256", _AGAIN)
+            yield Problem(f"{path} files {name!r}", "expected size_bytes and sha256", AGAIN)
 
 
 def _is_entry(entry: object) -> bool:
@@ -152,121 +181,63 @@ def _is_entry(entry: object) -> bool:
     return type(size) is int and size >= 0 and isinstance(digest, str) and bool(re.fullmatch("[0-9a-f]{64}", digest))
 
 
-def _signature(root: Path, content: bytes, public_key: Path) -> list[Problem]:
-    from erniekit_adapter.adapters.signing import check_signature
-    from erniekit_adapter.errors import UsageError
-
-    try:
-        check_signature(content, root / SIGNATURE, public_key)
-    except UsageError:
-        raise
-    except AdapterError as error:
-        return list(error.problems)
-    return []
-
-
-def _names_agree(root: Path, listed: dict[str, Any]) -> list[Problem]:
+def _names_agree(root: Path, listed: Mapping[str, Any]) -> list[Problem]:
     problems, present = [], set()
-    for count, (path, what) in enumerate(_walk(root)):
+    for count, (name, what) in enumerate(_walk(root, "")):
         if count == _MAX_FILES:
-            raise fail(root, f"holds more than {_MAX_FILES:,} files", _AGAIN)
-        name = path.relative_to(root).as_posix()
+            raise fail(root, f"holds more than {_MAX_FILES:,} files", AGAIN)
         if what:
-            problems.append(Problem(str(path), what, _AGAIN))
+            problems.append(Problem(f"{root}/{name}", what, AGAIN))
         elif name not in listed and name not in (MANIFEST, SIGNATURE):
-            problems.append(Problem(str(path), "is not in the manifest", "remove it, or export the bundle anew"))
+            hint = "remove it, or export the bundle again"
+            problems.append(Problem(f"{root}/{name}", "is not in the manifest", hint))
         present.add(name)
-    problems += [Problem(str(root / name), "is missing", _AGAIN) for name in listed if name not in present]
-    problems += [
-        Problem(str(root / name), "is a pickle by its name; a bundle holds safetensors alone", "export it anew")
-        for name in listed
-        if Path(name).suffix.lower() in _PICKLES
-    ]
-    return problems
+    return [*problems, *(Problem(f"{root}/{name}", "is missing", AGAIN) for name in listed if name not in present)]
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Each entry that is no folder, with what is wrong with it; links are not followed."""
+def _walk(folder: Path, above: str) -> Iterator[tuple[str, str]]:
+    """Each entry of the bundle by its name in it, with what is wrong with it; folders of forms are not among them."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        yield folder, f"cannot be read: {error.strerror or error}"
+        yield above or ".", f"cannot be read: {error.strerror or error}"
         return
     for entry in entries:
+        name = f"{above}{entry.name}"
         if entry.is_symlink():
-            yield Path(entry.path), "is a link"
-        elif entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path))
+            yield name, "is a link"
+        elif not entry.is_dir(follow_symlinks=False):
+            yield name, "" if entry.is_file(follow_symlinks=False) else "is not a regular file"
+        elif above or entry.name not in FORM_FILES:
+            yield name, "is a folder, and not that of a form"
+        elif not any(os.scandir(entry.path)):
+            yield name, "is an empty folder"
         else:
-            yield Path(entry.path), "" if entry.is_file(follow_symlinks=False) else "is not a regular file"
+            yield from _walk(Path(entry.path), f"{name}/")
 
 
-def _largest_first(names: list[str], listed: dict[str, Any]) -> list[str]:
-    return sorted(names, key=lambda name: (-listed[name]["size_bytes"], name))
+def _largest_first(listed: Mapping[str, dict[str, Any]]) -> list[str]:
+    return sorted(listed, key=lambda name: (-listed[name]["size_bytes"], name))
 
 
-def _file(path: Path, entry: dict[str, Any]) -> list[Problem]:
-    """Size, hash and kind of one file, read once."""
-    try:
-        with open(path, "rb", buffering=0, opener=_unless_link) as stream:
-            about = os.fstat(stream.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                return [Problem(str(path), "is not a regular file", _AGAIN)]
-            if about.st_size != entry["size_bytes"]:
-                what = f"{about.st_size:,} bytes, and {entry['size_bytes']:,} in the manifest"
-                return [Problem(str(path), what, _AGAIN)]
-            start, digest = _digest(stream)
-    except OSError as error:
-        return [Problem(str(path), f"cannot be read: {error.strerror or error}")]
-    if digest != entry["sha256"]:
-        return [Problem(str(path), "was changed: its SHA-256 is not the manifest's", _AGAIN)]
-    if path.suffix == ".safetensors":
-        return _tensors(path)
-    if _PICKLE_START.match(start):
-        return [Problem(str(path), "is a pickle or a zip by its first bytes", "export the bundle anew")]
-    return []
-
-
-def _unless_link(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
-
-
-def _digest(stream: FileIO) -> tuple[bytes, str]:
-    """The first bytes and the SHA-256 of a file."""
-    digest, buffer = hashlib.sha256(), bytearray(_CHUNK_BYTES)
-    view, start = memoryview(buffer), b""
-    while count := stream.readinto(buffer):
-        start = start or bytes(view[:4])
-        digest.update(view[:count])
-    return start, digest.hexdigest()
-
-
-def _tensors(path: Path) -> list[Problem]:
-    from erniekit_adapter.tensor_files import list_tensors
-
-    try:
-        tensors = list(list_tensors(path).values())
-    except AdapterError as error:
-        return list(error.problems)
-    gaps = [after.name for before, after in pairwise(tensors) if before.start + before.size_bytes != after.start]
-    if gaps:
-        return [Problem(f"{path} {gaps[0]}", "its data does not follow on the tensor before it", "export it anew")]
-    end = tensors[-1].start + tensors[-1].size_bytes if tensors else None
-    if end != path.stat().st_size:
-        what = "holds data that belongs to no tensor" if tensors else "holds no tensor"
-        return [Problem(str(path), what, "export it anew")]
-    return []
-
-
-def _base(manifest: dict[str, Any], base_dir: Path) -> list[Problem]:
+def _base(manifest: Mapping[str, Any], base_dir: Path) -> list[Problem]:
     from erniekit_adapter.project.model_folder import model_fingerprint
 
     base = manifest.get("base_model")
     wanted = base.get("fingerprint") if isinstance(base, dict) else None
     if not wanted:
-        return [Problem(MANIFEST, "holds no fingerprint of the base model", "export the bundle anew")]
+        return [Problem(MANIFEST, "holds no fingerprint of the base model", "export the bundle again")]
     if not base_dir.is_dir():
         return [Problem(str(base_dir), "no such folder", "give the base model's folder")]
     if model_fingerprint(base_dir) != wanted:
         return [Problem(str(base_dir), "is not the base model that was trained on", "get that one")]
     return []
+
+
+def _printable(problem: Problem) -> Problem:
+    """The problem with names as a terminal can show them: they are an attacker's, and may not be UTF-8."""
+    shown = (
+        re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lambda found: ascii(found[0])[1:-1], text)
+        for text in (problem.where, problem.what, problem.remedy)
+    )
+    return Problem(*(text.encode(errors="backslashreplace").decode() for text in shown))

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import httpx
 
-from erniekit_adapter.errors import fail
+from erniekit_adapter.errors import AdapterError, fail
 from erniekit_adapter.service.calling import (
     CallFailed,
     Reply,
@@ -276,6 +276,11 @@ class ErnieVLMService:
                 who = "the worker" if target.local else "the server"
                 what = f"{who} does not answer with it, the old one stays in use: {error or 'no reply in time'}"
                 raise fail(bundle, what) from error
+            try:
+                await asyncio.to_thread(target.remember)
+            except AdapterError:
+                await self._forget(new)
+                raise
             self._current, old.retired = new, True
             logger.info("switched from %s to %s, bundle %s", old.target.model, target.model, target.bundle)
             if not old.requests:

@@ -25,6 +25,9 @@ _FROM_ENVIRONMENT = {
     "fine_tuned_model_path": "ERNIE_FINETUNED_PATH",
     "vllm_server_url": "ERNIE_VLLM_URL",
     "model_name": "ERNIE_MODEL_NAME",
+    "trust": "ERNIE_TRUST",
+    "public_key": "ERNIE_PUBLIC_KEY",
+    "counter_file": "ERNIE_COUNTER_FILE",
     "timeout": "ERNIE_TIMEOUT",
 }
 _SECRETS = {"api_key": "ERNIE_API_KEY", "fallback_api_key": "ERNIE_FALLBACK_API_KEY"}
@@ -45,7 +48,10 @@ class ServiceSettings(BaseModel):
         adapter_name: the adapter as the server names it; None with `load` for the run's name and the bundle's hash.
         adapter_form: the bundle's folder that the server is given with `load`, and transformers with `local`.
         server_bundle_path: where the server sees the bundle, if elsewhere; `{identity}` in it is the bundle's hash.
-        public_key: PEM file; if set, a bundle must be signed by this key.
+        trust: signed, every bundle needs a signature of `public_key`; unsigned, bundles without one are accepted.
+        public_key: PEM file of the key that signs bundles; required for bundles, unless `trust` is unsigned.
+        counter_file: keeps the highest counter of a bundle that was used, so that an older one is refused; None for
+            the public key's name with `.counter` behind it.
         base_model_dir: the base model's folder, if at hand: the bundle must be made for it. With `local`, what answers.
         when_bundle_is_bad: error, or fallback: use `fallback_url` and `fallback_model_name`, and log why.
         timeout: seconds that one invoice may take, waiting and all attempts included.
@@ -72,7 +78,9 @@ class ServiceSettings(BaseModel):
     adapter_name: str | None = Field(None, min_length=1)
     adapter_form: Literal["peft", "peft-v5"] = "peft"
     server_bundle_path: str | None = None
+    trust: Literal["signed", "unsigned"] = "signed"
     public_key: Path | None = None
+    counter_file: Path | None = None
     base_model_dir: Path | None = None
     when_bundle_is_bad: Literal["error", "fallback"] = "error"
     fallback_url: str | None = None
@@ -117,6 +125,10 @@ class ServiceSettings(BaseModel):
             raise ValueError("lora: named needs adapter_name, the name that the server was given")
         if self.lora != "no" and not self.fine_tuned_model_path:
             raise ValueError(f"lora: {self.lora} needs fine_tuned_model_path")
+        if self.trust == "unsigned" and (self.public_key or self.counter_file):
+            raise ValueError("trust: unsigned asks for no signature: leave out public_key and counter_file, or trust")
+        if self.counter_file and not self.public_key:
+            raise ValueError("counter_file needs public_key")
         if self.local != "no":
             self._go_with_local()
         return self

@@ -6,15 +6,34 @@ import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from erniekit_adapter.adapters.verify import Verified, verify
+from erniekit_adapter.adapters.counters import remember
 from erniekit_adapter.answering.local import LocalModel, command_line
 from erniekit_adapter.errors import AdapterError, fail, misuse
 from erniekit_adapter.service.settings import ServiceSettings
 
+if TYPE_CHECKING:
+    from erniekit_adapter.adapters.verify import Verified
+
 logger = logging.getLogger("erniekit_adapter.service")
+
+
+@dataclass(frozen=True)
+class SeenCounter:
+    """A signed bundle's counter, and where it is kept.
+
+    Attributes:
+        file: the file of counters.
+        key: the fingerprint of the public key.
+        value: the counter.
+    """
+
+    file: Path
+    key: str
+    value: int
 
 
 @dataclass(frozen=True)
@@ -28,6 +47,7 @@ class Target:
         bundle: the SHA-256 of the bundle's manifest; None for a model without a bundle.
         lora_path: the adapter's folder as the server sees it, where the service has it loaded; None elsewhere.
         local: what a worker loads; None where a server answers.
+        counter: what to keep once the bundle is in use, so that no older one follows; None without a signature.
     """
 
     url: str
@@ -36,6 +56,16 @@ class Target:
     bundle: str | None = None
     lora_path: str | None = None
     local: LocalModel | None = None
+    counter: SeenCounter | None = None
+
+    def remember(self) -> None:
+        """Keep the bundle's counter; to be called when the bundle is in use.
+
+        Raises:
+            UsageError: the file of counters cannot be read or written.
+        """
+        if self.counter:
+            remember(self.counter.file, self.counter.key, self.counter.value)
 
 
 def first_target(settings: ServiceSettings) -> Target:
@@ -55,7 +85,9 @@ def first_target(settings: ServiceSettings) -> Target:
             return Target("", settings.model_name or local.model_dir.name, local=local)
         return Target(settings.vllm_server_url, settings.model_name, settings.api_key)
     try:
-        return target_of_bundle(settings, settings.fine_tuned_model_path)
+        target = target_of_bundle(settings, settings.fine_tuned_model_path)
+        target.remember()
+        return target
     except AdapterError as error:
         if settings.when_bundle_is_bad == "error" or error.exit_code == 2:
             raise
@@ -79,15 +111,27 @@ def target_of_bundle(
 
     Raises:
         AdapterError: the bundle is bad, or lacks the form that the server is to load.
-        UsageError: the public key cannot be read.
+        UsageError: bundles have to be signed and no public key is set, or the key cannot be read.
     """
-    verified = verify(bundle, settings.public_key, settings.base_model_dir)
+    from erniekit_adapter.adapters.verify import verify  # needs numpy, which is slow to import
+
+    if settings.trust == "signed" and not settings.public_key:
+        what = "missing, and bundles have to be signed"
+        hint = (
+            "set it to the signer's PEM file, or accept unsigned bundles with trust: unsigned (or ERNIE_TRUST=unsigned)"
+        )
+        raise misuse("ernie_vl.public_key", what, hint)
+    counters = _counter_file(settings)
+    verified = verify(bundle, settings.public_key, settings.base_model_dir, trust=settings.trust, counter_file=counters)
+    seen = SeenCounter(counters, verified.key, verified.manifest["counter"]) if counters else None
     form = "native" if settings.local == "erniekit" else settings.adapter_form
     if local := _local_model(settings, verified.path / form):
         if not any(name.startswith(f"{form}/") for name in verified.manifest["files"]):
             what = f"is not in the bundle, and local: {settings.local} answers with it"
             raise fail(verified.path / form, what, "export that form")
-        return Target("", settings.model_name or _name_of(verified), bundle=verified.identity, local=local)
+        return Target(
+            "", settings.model_name or _name_of(verified), bundle=verified.identity, local=local, counter=seen
+        )
     names = {"no": settings.model_name, "named": settings.adapter_name, "load": settings.adapter_name}
     return Target(
         url or settings.vllm_server_url,
@@ -95,7 +139,13 @@ def target_of_bundle(
         settings.api_key,
         verified.identity,
         _lora_path(settings, verified) if settings.lora == "load" else None,
+        counter=seen,
     )
+
+
+def _counter_file(settings: ServiceSettings) -> Path | None:
+    key = settings.public_key
+    return settings.counter_file or (key.with_name(f"{key.name}.counter") if key else None)
 
 
 def swapped_target(settings: ServiceSettings, bundle: Path, url: str | None, model: str | None) -> Target:

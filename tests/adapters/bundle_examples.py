@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from layout_examples import CONFIG
@@ -11,7 +13,7 @@ from rich.console import Console
 
 from erniekit_adapter.adapters.bundle import export
 from erniekit_adapter.adapters.layouts import ModelShape, base_shapes, linear_shapes
-from erniekit_adapter.files import write_json
+from erniekit_adapter.files import sha256, write_json
 from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.tensor_files import write_tensors
@@ -24,6 +26,8 @@ LORA_CONFIG = {
     "target_modules": [".*o_proj.*"],
     "base_model_name_or_path": "/home/somebody/model",
 }
+# A SentencePiece model as far as anybody reads it here: one piece.
+TOKENIZER = b"\n\x06pieces"
 SHAPE = ModelShape.from_config(CONFIG)
 
 
@@ -35,6 +39,8 @@ def trained(folder: Path, *, lora_b: float = 0.5, forms: tuple[str, ...] = ("nat
     write_json(model / "config.json", CONFIG)
     weights = {name: random.normal(size=size).astype(np.float32) for name, size in base_shapes(SHAPE).items()}
     write_tensors(model / "model.safetensors", weights, form="np")
+    write_json(model / "tokenizer_config.json", {"tokenizer_class": "Ernie4_5_Tokenizer", "chat_template": "{{ 1 }}"})
+    (model / "tokenizer.model").write_bytes(TOKENIZER)
     output = folder / "run" / "training" / "output"
     output.mkdir(parents=True)
     (rows, columns), adapter = linear_shapes(SHAPE)["self_attn.o_proj"], {}
@@ -70,6 +76,19 @@ def trained(folder: Path, *, lora_b: float = 0.5, forms: tuple[str, ...] = ("nat
             "export": {"forms": list(forms)},
         }
     )
+
+
+def write_manifest(folder: Path, **changed: Any) -> None:
+    """Write the manifest of whatever files are there, as somebody who forges a bundle would."""
+    path = folder / "manifest.json"
+    manifest: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    listed = [each for each in sorted(folder.rglob("*")) if each.is_file() and each != path]
+    files = {
+        each.relative_to(folder).as_posix(): {"size_bytes": each.stat().st_size, "sha256": sha256(each)}
+        for each in listed
+        if each != folder / "manifest.sig"
+    }
+    write_json(path, {**manifest, "files": files, **changed})
 
 
 def exported(project: Project, *, allow_unproven: bool = True) -> dict[str, bytes]:

@@ -74,7 +74,7 @@ def write_base(
         write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": places})
     write_json(folder / "config.json", config_of(model) if isinstance(model, ModelShape) else model)
     write_json(folder / "tokenizer_config.json", {"tokenizer_class": "Ernie4_5_Tokenizer", "chat_template": "{{ 1 }}"})
-    (folder / "tokenizer.model").write_bytes(b"pieces")
+    (folder / "tokenizer.model").write_bytes(b"\n\x06pieces")
     return folder
 
 

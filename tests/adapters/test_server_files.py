@@ -25,7 +25,7 @@ TOKENIZER = {"tokenizer_class": "Ernie4_5_Tokenizer", "chat_template": "{{ messa
 
 def write_base(folder: Path, **files: Any) -> Path:
     """A model folder without weights; `config_json` is config.json, and None takes a file away."""
-    contents = {"config_json": CONFIG, "tokenizer_config_json": TOKENIZER, "tokenizer_model": b"pieces", **files}
+    contents = {"config_json": CONFIG, "tokenizer_config_json": TOKENIZER, "tokenizer_model": b"\n\x06pieces", **files}
     for key, content in contents.items():
         path = folder / ".".join(key.rsplit("_", 1))
         if isinstance(content, bytes):
@@ -93,12 +93,23 @@ def test_what_a_server_cannot_do_without_is_asked_for(tmp_path: Path, files: dic
     assert expected in str(error.value)
 
 
-def test_code_goes_along_only_where_an_auto_map_asks_for_it(tmp_path: Path) -> None:
-    base = write_base(tmp_path, modeling_paddleocr_vl_py=b"import configuration\n", configuration_py=b"\n")
-    assert not [name for name in server_files(base).contents if name.endswith(".py")]
-    write_base(tmp_path, config_json={**CONFIG, "auto_map": {"AutoModel": "modeling_paddleocr_vl.Model"}})
-    found = server_files(base).contents
-    assert {"modeling_paddleocr_vl.py", "configuration.py"} <= set(found)
+def test_code_and_the_keys_that_name_it_are_left_out(tmp_path: Path) -> None:
+    code = {"auto_map": {"AutoModel": "modeling_paddleocr_vl.Model"}, "_name_or_path": "somebody/model"}
+    tokenizer = {**TOKENIZER, "tokenizer_file": "/home/somebody/tokenizer.json"}
+    base = write_base(tmp_path, modeling_paddleocr_vl_py=b"\n", config_json={**CONFIG, **code})
+    write_base(tmp_path, config_json={**CONFIG, **code}, tokenizer_config_json=tokenizer)
+    found = server_files(base)
+    assert not [name for name in found.contents if name.endswith(".py")]
+    assert json.loads(found.contents["config.json"]) == CONFIG
+    assert json.loads(found.contents["tokenizer_config.json"]) == TOKENIZER
+    left_out = ("config.json _name_or_path", "config.json auto_map", "tokenizer_config.json tokenizer_file")
+    assert found.without_keys == left_out
+
+
+def test_a_template_with_a_way_out_of_the_sandbox_is_refused(tmp_path: Path) -> None:
+    base = write_base(tmp_path, chat_template_jinja=b"{{ messages.__class__ }}")
+    with pytest.raises(AdapterError, match="the attribute '__class__'"):
+        server_files(base)
 
 
 def test_the_hugging_face_layout_names_transformers_own_classes(tmp_path: Path) -> None:

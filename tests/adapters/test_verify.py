@@ -3,50 +3,40 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from bundle_examples import exported, trained, write_manifest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from erniekit_adapter.adapters.counters import remember
 from erniekit_adapter.adapters.signing import sign
 from erniekit_adapter.adapters.verify import verify
 from erniekit_adapter.errors import AdapterError, UsageError
-from erniekit_adapter.files import read_json, sha256, write_json, write_text
+from erniekit_adapter.files import read_json, sha256, write_json
 from erniekit_adapter.project.model_folder import model_fingerprint
-from erniekit_adapter.tensor_files import write_tensors
 
 TENSORS = "peft/adapter_model.safetensors"
 
 
-def write_manifest(folder: Path, **more: Any) -> None:
-    listed = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "manifest.json"]
-    files = {
-        path.relative_to(folder).as_posix(): {"size_bytes": path.stat().st_size, "sha256": sha256(path)}
-        for path in listed
-    }
-    write_json(folder / "manifest.json", {"schema_version": 1, "files": files, **more})
-
-
 @pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    folder = tmp_path / "bundle"
-    write_text(folder / "README.md", "A model card.\n")
-    write_text(folder / "peft" / "adapter_config.json", "{}\n")
-    write_tensors(folder / TENSORS, {"a": np.ones((3, 4), np.float32), "b": np.ones(5, np.float32)})
-    write_manifest(folder, base_model={"name": "demo/base", "fingerprint": "0" * 64})
-    return folder
+def bundle(tmp_path: Path, nothing_to_read_with: None) -> Path:
+    project = trained(tmp_path / "made")
+    exported(project)
+    return project.bundle_dir.rename(tmp_path / "bundle")
 
 
 def problems(bundle: Path, **options: Any) -> str:
+    given = options if "public_key" in options else {"trust": "unsigned", **options}
     with pytest.raises(AdapterError) as raised:
-        verify(bundle, **options)
+        verify(bundle, **given)
     return str(raised.value)
 
 
@@ -59,8 +49,8 @@ def key_files(folder: Path) -> tuple[Path, Path]:
 
 
 def test_a_bundle_that_is_what_its_manifest_says_is_accepted(bundle: Path) -> None:
-    verified = verify(bundle)
-    assert (verified.files, verified.signature) == (3, "none")
+    verified = verify(bundle, trust="unsigned")
+    assert (verified.files, verified.signature) == (6, "none")
     assert verified.identity == sha256(bundle / "manifest.json")
     files = [path for path in bundle.rglob("*") if path.is_file() and path.name != "manifest.json"]
     assert verified.size_bytes == sum(path.stat().st_size for path in files)
@@ -80,7 +70,7 @@ def test_one_flipped_bit_anywhere_is_found_and_named(bundle: Path, data: st.Data
             # The manifest vouches for itself by its signature alone; what it says of files still has to be true.
             identity = sha256(path)
             with suppress(AdapterError):
-                assert verify(bundle).identity == identity
+                assert verify(bundle, trust="unsigned").identity == identity
         else:
             assert str(path) in problems(bundle)
     finally:
@@ -127,7 +117,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a file is a pipe": (lambda bundle: replace_by_pipe(bundle / TENSORS), f"{TENSORS}: is not a regular file"),
     "no manifest": (lambda bundle: (bundle / "manifest.json").unlink(), "manifest.json: no such file"),
     "the manifest is no JSON": (lambda bundle: shorten_twice(bundle / "manifest.json"), "manifest.json: not JSON"),
-    "the manifest is an array": (lambda bundle: write_json(bundle / "manifest.json", []), "is no object"),
+    "the manifest is an array": (lambda bundle: write_json(bundle / "manifest.json", []), "is not an object"),
 }
 
 
@@ -174,32 +164,33 @@ def test_an_entry_without_size_and_hash_is_refused(entry: object, bundle: Path) 
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
-    [("weights.pdparams", b"x"), ("pytorch_model.bin", b"x"), ("notes", b"\x80\x04K\x01."), ("notes", b"PK\x03\x04")],
+    ("name", "expected"),
+    [("weights.pdparams", "is a pickle"), ("peft/pytorch_model.bin", "is a pickle"), ("notes", "is not a file of")],
 )
-def test_a_pickle_is_refused_even_when_the_manifest_lists_it(name: str, content: bytes, bundle: Path) -> None:
-    (bundle / name).write_bytes(content)
+def test_a_pickle_is_refused_even_when_the_manifest_lists_it(name: str, expected: str, bundle: Path) -> None:
+    (bundle / name).write_bytes(b"\x80\x04K\x01.")
     write_manifest(bundle)
-    assert "is a pickle" in problems(bundle)
+    assert expected in problems(bundle)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"\x02\0\0\0\0\0\0\0{}xx"], ids=["empty", "header", "rest"])
 def test_a_damaged_safetensors_file_is_refused_even_when_its_hash_is_right(content: bytes, bundle: Path) -> None:
-    (bundle / "peft" / "more.safetensors").write_bytes(content)
+    (bundle / TENSORS).write_bytes(content)
     write_manifest(bundle)
-    assert "more.safetensors" in problems(bundle)
+    assert TENSORS in problems(bundle)
 
 
 def test_the_bundle_itself_may_be_reached_through_a_link(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "current").symlink_to(bundle)
-    assert verify(tmp_path / "current").path == bundle.resolve()
+    assert verify(tmp_path / "current", trust="unsigned").path == bundle.resolve()
 
 
 def test_the_base_model_is_held_against_the_fingerprint(bundle: Path, tmp_path: Path) -> None:
     base = tmp_path / "base"
     write_json(base / "config.json", {"hidden_size": 8})
-    write_manifest(bundle, base_model={"name": "demo/base", "fingerprint": model_fingerprint(base)})
-    assert verify(bundle, base_dir=base)
+    name = read_json(bundle / "manifest.json")["base_model"]["name"]
+    write_manifest(bundle, base_model={"name": name, "fingerprint": model_fingerprint(base)})
+    assert verify(bundle, base_dir=base, trust="unsigned")
     write_json(base / "config.json", {"hidden_size": 9})
     assert "is not the base model" in problems(bundle, base_dir=base)
 
@@ -208,7 +199,6 @@ def test_a_signed_bundle_is_accepted_with_its_key_and_refused_with_another(bundl
     private, public = key_files(tmp_path)
     assert sign(bundle, key_file=private) == bundle.resolve() / "manifest.sig"
     assert verify(bundle, public_key=public).signature == "checked"
-    assert verify(bundle).signature == "not checked"
     (tmp_path / "other").mkdir()
     _, other = key_files(tmp_path / "other")
     assert "manifest.sig: is not this manifest's signature" in problems(bundle, public_key=other)
@@ -245,3 +235,70 @@ def test_a_key_that_is_none_is_refused_without_being_quoted(bundle: Path, tmp_pa
 
 def test_a_bundle_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     assert "no such folder" in problems(tmp_path / "nothing")
+
+
+def test_a_bundle_without_signature_needs_trust_unsigned(bundle: Path) -> None:
+    with pytest.raises(AdapterError, match=r"manifest\.sig: is missing(.|\n)*--trust unsigned"):
+        verify(bundle)
+
+
+def test_a_signature_that_cannot_be_checked_is_refused(bundle: Path, tmp_path: Path) -> None:
+    private, public = key_files(tmp_path)
+    sign(bundle, key_file=private)
+    for trust in ("signed", "unsigned"):
+        assert "no public key to check it" in problems(bundle, trust=trust)
+    with pytest.raises(UsageError, match="give one of the two"):
+        verify(bundle, public, trust="unsigned")
+
+
+def test_a_signature_behind_a_link_is_refused(bundle: Path, tmp_path: Path) -> None:
+    private, public = key_files(tmp_path)
+    sign(bundle, key_file=private).rename(tmp_path / "elsewhere")
+    (bundle / "manifest.sig").symlink_to(tmp_path / "elsewhere")
+    assert "manifest.sig: is a link" in problems(bundle, public_key=public)
+
+
+def test_a_signature_of_another_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
+    private, public = key_files(tmp_path)
+    shutil.copytree(bundle, tmp_path / "other")
+    signature = sign(tmp_path / "other", key_file=private, counter=1)
+    sign(bundle, key_file=private, counter=2)
+    shutil.copy(signature, bundle / "manifest.sig")
+    assert "is not this manifest's signature" in problems(bundle, public_key=public)
+
+
+def test_an_older_bundle_under_the_same_key_is_refused(bundle: Path, tmp_path: Path) -> None:
+    (private, public), file = key_files(tmp_path), tmp_path / "counters"
+    shutil.copytree(bundle, tmp_path / "old")
+    sign(tmp_path / "old", key_file=private, counter=5)
+    sign(bundle, key_file=private, counter=6)
+    new = verify(bundle, public, counter_file=file)
+    assert verify(tmp_path / "old", public, counter_file=file), "nothing was used yet"
+    remember(file, new.key, new.manifest["counter"])
+    assert "this one is older" in problems(tmp_path / "old", public_key=public, counter_file=file)
+    assert verify(tmp_path / "old", public), "without a file of counters nothing is remembered"
+
+
+def test_going_back_takes_another_signature(bundle: Path, tmp_path: Path) -> None:
+    (private, public), file = key_files(tmp_path), tmp_path / "counters"
+    sign(bundle, key_file=private)
+    first = verify(bundle, public)
+    remember(file, first.key, first.manifest["counter"] + 1)
+    sign(bundle, key_file=private, counter=first.manifest["counter"] + 2)
+    assert verify(bundle, public, counter_file=file)
+
+
+def test_each_signature_has_a_higher_counter(bundle: Path, tmp_path: Path) -> None:
+    private, public = key_files(tmp_path)
+    counters = []
+    for _ in range(3):
+        sign(bundle, key_file=private)
+        counters.append(verify(bundle, public).manifest["counter"])
+    assert counters == sorted(set(counters))
+
+
+@pytest.mark.parametrize("counter", [0, -1, 2**53])
+def test_a_counter_that_cannot_be_is_not_signed(counter: int, bundle: Path, tmp_path: Path) -> None:
+    private, _ = key_files(tmp_path)
+    with pytest.raises(UsageError, match="counter"):
+        sign(bundle, key_file=private, counter=counter)

@@ -41,7 +41,8 @@ def main() -> None:
         stream.write(f"{os.getpid()} {adapter}\n")
     if (model / "slow").exists():
         time.sleep(1)
-    if (model / "broken").exists() or (adapter / "broken").exists():
+    unloadable = model / "unloadable"  # names the adapter
+    if (model / "broken").exists() or (unloadable.exists() and unloadable.read_text() == str(adapter)):
         sys.exit("RuntimeError: the weights are broken")
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

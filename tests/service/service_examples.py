@@ -27,12 +27,20 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 def write_bundle(folder: Path, *, value: float = 1.0, run_name: str = "demo", **more: Any) -> Path:
     """A bundle with a native and a peft form, as export writes it; another value makes another one."""
-    for form in ("native", "peft"):
-        (folder / form).mkdir(parents=True)
-        write_tensors(folder / form / "adapter_model.safetensors", {"a": np.full((3, 4), value, np.float32)})
-        write_json(folder / form / "adapter_config.json", {"r": 3})
-    write_text(folder / "README.md", "A model card.\n")
-    write_manifest(folder, run_name=run_name, **more)
+    base = {"name": "./base", **more.pop("base_model", {})}
+    shared = {"r": 3, "lora_alpha": 6, "lora_dropout": 0.0, "base_model_name_or_path": base["name"]}
+    a, b = np.full((3, 4), value, np.float32), np.full((5, 3), value, np.float32)
+    layer, file = "layers.0.self_attn.o_proj", "peft_model-00001-of-00001.safetensors"
+    native = {f"ernie.{layer}.lora_A": a.T, f"ernie.{layer}.lora_B": b.T}
+    write_tensors(folder / "native" / file, native)
+    write_json(folder / "native/peft_model.safetensors.index.json", {"weight_map": dict.fromkeys(native, file)})
+    write_json(folder / "native/lora_config.json", {**shared, "rslora": False, "target_modules": [".*o_proj.*"]})
+    stem = f"base_model.model.model.{layer}"
+    write_tensors(folder / "peft/adapter_model.safetensors", {f"{stem}.lora_A.weight": a, f"{stem}.lora_B.weight": b})
+    of_peft = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "inference_mode": True, "use_rslora": False}
+    write_json(folder / "peft/adapter_config.json", {**shared, **of_peft, "bias": "none", "target_modules": ["o_proj"]})
+    write_text(folder / "README.md", "---\nlibrary_name: peft\n---\nA model card.\n")
+    write_manifest(folder, run_name=run_name, base_model=base, **more)
     return folder
 
 
@@ -43,7 +51,9 @@ def write_manifest(folder: Path, **more: Any) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in ("manifest.json", "manifest.sig")
     }
-    write_json(folder / "manifest.json", {"schema_version": 1, "files": files, **more})
+    forms = sorted({name.partition("/")[0] for name in files if "/" in name})
+    manifest = {"schema_version": 1, "files": files, "forms": forms, "lora": {"rank": 3}, **more}
+    write_json(folder / "manifest.json", manifest)
 
 
 def completion(text: str, finish: str = "stop") -> httpx.Response:
@@ -68,6 +78,8 @@ def in_turn(*replies: httpx.Response | Exception) -> Handler:
 def service(handler: Any, **settings: Any) -> ErnieVLMService:
     """A service whose server is `handler`, with waits too short to notice."""
     given = {"vllm_server_url": URL, "model_name": "base", "first_wait": 0.001, "timeout": 5, **settings}
+    if "public_key" not in settings:
+        given = {"trust": "unsigned", **given}
     return ErnieVLMService({"ernie_vl": given}, httpx.MockTransport(handler))
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_examples import ANSWER, PNG, write_bundle, write_manifest
+from service_examples import ANSWER, PNG, write_bundle
 
 from erniekit_adapter.answering.local import LocalModel, WorkerError, start_worker
 from erniekit_adapter.errors import AdapterError, UsageError
@@ -61,6 +61,7 @@ def model(tmp_path: Path) -> Path:
 
 def service(model: Path, **settings: Any) -> ErnieVLMService:
     given = {"local": "transformers", "base_model_dir": str(model), "first_wait": 0.001, "timeout": 20, **settings}
+    given["trust"] = "unsigned"
     return ErnieVLMService({"ernie_vl": given})
 
 
@@ -240,8 +241,7 @@ def test_a_bad_bundle_leaves_the_old_one_in_place(model: Path, tmp_path: Path) -
         with pytest.raises(AdapterError, match=r"README\.md"):
             vlm.use(changed)
         unloadable = bundle_for(model, tmp_path / "c", value=3.0)
-        (unloadable / "peft" / "broken").touch()
-        write_manifest(unloadable, base_model={"fingerprint": model_fingerprint(model)})
+        (model / "unloadable").write_text(str(unloadable / "peft"))
         with pytest.raises(AdapterError, match=r"worker does not answer with it, the old one stays(.|\n)*broken"):
             vlm.use(unloadable)
         with pytest.raises(UsageError, match="no server is asked"):

@@ -11,8 +11,11 @@ from typing import Any
 import httpx
 import pytest
 import service_examples as examples
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from service_examples import ANSWER, URL, completion, in_turn, service, write_bundle
 
+from erniekit_adapter.adapters.signing import sign
 from erniekit_adapter.errors import AdapterError, UsageError
 
 OCR = {"lines": ["Total 119.00"]}
@@ -83,15 +86,68 @@ def test_a_bad_bundle_gives_way_to_the_configured_fallback_and_the_log_says_so(
     assert "README.md" in caplog.text
 
 
-def test_an_unsigned_bundle_is_refused_where_a_key_is_configured(tmp_path: Path) -> None:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+def key_files(folder: Path) -> tuple[Path, Path]:
+    key = Ed25519PrivateKey.generate()
+    private, public = folder / "private.pem", folder / "public.pem"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return private, public
 
-    public = Ed25519PrivateKey.generate().public_key()
-    (tmp_path / "public.pem").write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+def test_an_unsigned_bundle_is_refused_where_a_key_is_configured(tmp_path: Path) -> None:
+    _, public = key_files(tmp_path)
     bundle = write_bundle(tmp_path / "a")
     with pytest.raises(AdapterError, match=r"manifest\.sig: no such file"):
-        service(in_turn(completion(ANSWER)), fine_tuned_model_path=str(bundle), public_key=str(tmp_path / "public.pem"))
+        service(in_turn(completion(ANSWER)), fine_tuned_model_path=str(bundle), public_key=str(public))
+
+
+def test_a_bundle_needs_a_key_or_trust_unsigned(tmp_path: Path) -> None:
+    handler, bundle = in_turn(completion(ANSWER)), write_bundle(tmp_path / "a")
+    fallback = {"fallback_url": "http://b/v1", "fallback_model_name": "b", "when_bundle_is_bad": "fallback"}
+    with pytest.raises(UsageError, match=r"public_key: missing(.|\n)*trust: unsigned \(or ERNIE_TRUST=unsigned\)"):
+        service(handler, fine_tuned_model_path=str(bundle), trust="signed", **fallback)
+    with service(handler, trust="signed") as vlm, pytest.raises(UsageError, match="public_key: missing"):
+        vlm.use(bundle, model="b")
+
+
+def test_an_older_bundle_is_refused_once_a_newer_one_was_used(tmp_path: Path) -> None:
+    private, public = key_files(tmp_path)
+    old, new = write_bundle(tmp_path / "a"), write_bundle(tmp_path / "b", value=2.0)
+    sign(old, key_file=private, counter=1)
+    sign(new, key_file=private, counter=2)
+    server = AdapterServer()
+    with loading(server, old, public_key=str(public)) as vlm:
+        vlm.use(new)
+        with pytest.raises(AdapterError, match="this one is older"):
+            vlm.use(old)
+        assert vlm.parse(OCR).bundle == vlm.target.bundle
+    assert (tmp_path / "public.pem.counter").is_file()
+    with pytest.raises(AdapterError, match="this one is older"):
+        loading(server, old, public_key=str(public))
+
+
+def test_a_newer_bundle_that_was_not_used_is_not_kept(tmp_path: Path) -> None:
+    private, public = key_files(tmp_path)
+    old, new = write_bundle(tmp_path / "a"), write_bundle(tmp_path / "b", value=2.0)
+    sign(old, key_file=private, counter=1)
+    sign(new, key_file=private, counter=2)
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        refused = "/b/" in str(examples.body(request).get("lora_path"))
+        return httpx.Response(400, json={"message": "no"}) if refused else completion(ANSWER)
+
+    keys = {"public_key": str(public), "counter_file": str(tmp_path / "counters")}
+    with loading(handler, old, **keys) as vlm, pytest.raises(AdapterError, match="does not answer with it"):
+        vlm.use(new)
+    loading(handler, old, **keys).close()
+
+
+def test_a_counter_that_cannot_be_kept_stops_the_start(tmp_path: Path) -> None:
+    private, public = key_files(tmp_path)
+    bundle = write_bundle(tmp_path / "a")
+    sign(bundle, key_file=private)
+    with pytest.raises(UsageError, match=r"set ernie_vl\.counter_file"):
+        loading(AdapterServer(), bundle, public_key=str(public), counter_file=str(public / "counters"))
 
 
 def test_a_server_that_holds_merged_weights_is_asked_by_the_models_name(tmp_path: Path) -> None:

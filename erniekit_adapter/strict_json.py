@@ -1,0 +1,77 @@
+"""JSON that every parser reads alike: UTF-8, no key twice, no NaN, no number that one parser rounds and another keeps.
+
+RFC 8259 leaves open what a repeated key means. A check that takes the last value and a server that takes the first
+would see two different files, so such a file is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from erniekit_adapter.errors import fail
+
+_MAX_DEPTH = 64
+_HINT = "copy the file again, or ask who made it"
+
+
+def parse_strict(where: Path | str, content: bytes) -> Any:
+    """Parse JSON that has one meaning only.
+
+    Args:
+        where: the file, for messages.
+        content: its bytes.
+
+    Raises:
+        AdapterError: the content is not UTF-8 or not JSON, repeats a key, holds NaN, an infinity, half a surrogate
+            pair or an integer over 64 bits, or is nested more than 64 levels deep.
+    """
+    try:
+        orjson.loads(content)
+        value = json.loads(
+            content.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_int=_integer
+        )
+    except orjson.JSONDecodeError as error:
+        raise fail(where, f"not JSON: {error}", _HINT) from error
+    except RecursionError as error:
+        raise fail(where, f"nested more than {_MAX_DEPTH} levels deep", _HINT) from error
+    except ValueError as error:
+        raise fail(where, str(error), _HINT) from error
+    if _deeper_than(value, _MAX_DEPTH):
+        raise fail(where, f"nested more than {_MAX_DEPTH} levels deep", _HINT)
+    return value
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"repeats the key {repeated[:80]!r}")
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"holds {name}, which is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+        raise ValueError(f"holds the integer {digits[:24]}, which needs more than 64 bits")
+    return int(digits)
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested deeper; one level after the other, as recursion could overflow."""
+    nested = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(levels):
+        nested = [
+            inner
+            for outer in nested
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+    return bool(nested)

@@ -1,0 +1,52 @@
+"""The highest counter under a key is kept, and what is lower is refused."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from erniekit_adapter.adapters.counters import check_counter, remember
+from erniekit_adapter.errors import AdapterError, UsageError
+from erniekit_adapter.files import read_json
+
+MANIFEST = Path("manifest.json")
+
+
+def test_a_lower_counter_is_refused_and_an_equal_one_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "counters"
+    check_counter(file, "a", 1, MANIFEST)
+    remember(file, "a", 7)
+    check_counter(file, "a", 7, MANIFEST)
+    check_counter(file, "b", 1, MANIFEST)
+    with pytest.raises(AdapterError, match="6, and a bundle with 7 was used already"):
+        check_counter(file, "a", 6, MANIFEST)
+
+
+@pytest.mark.parametrize("counter", [None, 0, -1, True, 1.0, "7", 2**53])
+def test_what_is_not_a_counter_is_refused(counter: object, tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match=r"manifest\.json counter"):
+        check_counter(tmp_path / "counters", "a", counter, MANIFEST)
+
+
+def test_callers_at_once_keep_the_highest(tmp_path: Path) -> None:
+    file = tmp_path / "counters"
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: remember(file, f"k{number % 3}", number), range(1, 61)))
+    assert read_json(file)["counters"] == {"k0": 60, "k1": 58, "k2": 59}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 2, "counters": {}}', '{"counters": []}'])
+def test_a_damaged_file_is_not_taken_for_an_empty_one(content: str, tmp_path: Path) -> None:
+    (tmp_path / "counters").write_text(content)
+    with pytest.raises(UsageError, match="put it back"):
+        check_counter(tmp_path / "counters", "a", 1, MANIFEST)
+    with pytest.raises(UsageError):
+        remember(tmp_path / "counters", "a", 1)
+
+
+def test_a_place_that_cannot_be_written_is_named_with_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"counter_file \(or ERNIE_COUNTER_FILE\)"):
+        remember(tmp_path / "file" / "counters", "a", 1)
