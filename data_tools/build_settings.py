@@ -85,7 +85,7 @@ def settings_of(project: Project) -> BuildSettings:
     tokenizer = Path(project.model.model_name_or_path).expanduser() / "tokenizer.model"
     data = project.data
     return BuildSettings(
-        eval_ratio=project.training.val_split_ratio,
+        eval_ratio=project.eval_ratio,
         test_ratio=data.test_ratio,
         seed=data.seed,
         group_by=data.group_by,
