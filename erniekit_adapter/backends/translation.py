@@ -107,6 +107,25 @@ def settings_of(project: Project, facts: RunFacts) -> Settings:
     return settings
 
 
+def settings_left_open(project: Project, facts: RunFacts) -> set[str]:
+    """Return the keys whose value, or presence, depends on how many lines the data stage writes.
+
+    Found by trying different numbers of lines, so that no setting can be forgotten; empty if the numbers are known.
+    """
+    if facts.train_lines is not None:
+        return set()
+    few, many = 1, 1_000_003
+    evaluated = (0, 7) if project.eval_ratio else (0,)
+    tried = [
+        _own_settings(project, replace(facts, train_lines=train, eval_lines=evaluation))
+        for train in (few, many)
+        for evaluation in evaluated
+    ]
+    shown = [_own_settings(project, facts), *tried]
+    keys = {key for settings in shown for key in settings}
+    return {key for key in keys if len({repr(values(settings).get(key, "absent")) for settings in shown}) > 1}
+
+
 def held_by_toolkit(project: Project, facts: RunFacts, settings: Settings, world_size: int = 1) -> dict[str, Any]:
     """What the toolkit holds once it has read the settings: these, where it does not overwrite them."""
     replaced = _overwritten(project, facts, settings, world_size)

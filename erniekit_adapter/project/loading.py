@@ -251,7 +251,9 @@ def _apply_overrides(document: _Document, overrides: Sequence[str]) -> None:
             continue
         key, value = parsed
         leaves = [*_leaves(key, value)]
-        clashes = [other for other in given if any(_overlap(other, leaf) for leaf in leaves) or key == other[: len(key)]]
+        clashes = [
+            other for other in given if any(_overlap(other, leaf) for leaf in leaves) or key == other[: len(key)]
+        ]
         if clashes:
             what = f"given twice: --set {given[clashes[0]]} is there as well"
             document.problems.append(Problem(f"--set {override}", what, "keep one of them"))

@@ -74,7 +74,8 @@ class TrainingSection(Section):
     eval_steps: int = Field(500, ge=1)
     save_total_limit: int | None = Field(None, ge=1)
     val_split_ratio: Ratio | None = Field(
-        None, description="share of documents whose loss is followed during training; 0.1, or 0 if the stage follows none"
+        None,
+        description="share of documents whose loss is followed during training; 0.1, or 0 where none is followed",
     )
     fp16: bool = False
     bf16: bool | None = Field(None, description="true on a GPU where neither fp16 nor bf16 is given")

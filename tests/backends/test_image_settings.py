@@ -32,7 +32,7 @@ def test_vl_sft_is_told_that_it_is_multimodal_and_how_its_modalities_are_weighed
 def test_the_vision_tower_is_frozen_unless_the_project_says_otherwise() -> None:
     assert settings(image_project())["freeze_config"] == "freeze_vision"
     trained = {"gradient_accumulation_steps": 4, "freeze_vision": False}
-    assert settings(image_project(training=trained))["freeze_config"] == ""
+    assert settings(image_project(training=trained, lora={"enabled": False}))["freeze_config"] == ""
 
 
 @pytest.mark.parametrize("version", ["1.1.0", "1.2.0", "1.3.0", "1.4", "1.5", "develop"])
@@ -97,7 +97,7 @@ def test_the_steps_see_every_line_in_every_epoch_and_less_than_a_batch_more(
 def test_in_a_pipeline_images_go_to_every_stage() -> None:
     found = settings(image_project())
     assert (found["pp_need_data"], found["pp_need_data_degree"]) == (True, 2)
-    alone = settings(image_project(parallel={"tensor": 2}))
+    alone = settings(image_project(parallel={"tensor": 2}, lora={"enabled": False}))
     assert not {"pp_need_data", "pp_need_data_degree"} & set(alone)
 
 

@@ -125,7 +125,9 @@ def generated_facts(project: Project, version: str, seed: int) -> RunFacts:
     draw = Random(seed)  # noqa: S311 - examples, no secrets
     facts = facts_before_training(project, version)
     if seed % 3:
-        facts = replace(facts, train_lines=draw.randint(10**6, 10**7), eval_lines=draw.choice([0, 7]), model_dir="/m/ü 1")
+        facts = replace(
+            facts, train_lines=draw.randint(10**6, 10**7), eval_lines=draw.choice([0, 7]), model_dir="/m/ü 1"
+        )
     if seed % 3 == 2 and project.lora.enabled:
         facts = replace(facts, remaining_steps=draw.randint(1, 999), initial_adapter_dir="earlier")
     return facts
