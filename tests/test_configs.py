@@ -127,14 +127,17 @@ def test_a_project_file_of_ours_takes_no_fewer_gpus_than_erniekit_s_table(path: 
     [
         ("ernie-21b-lora", {"compute_type": "bf16", "tensor_parallel_degree": 1, "lora_rank": 32, "lora_alpha": 64}),
         ("ernie-21b-lora-wint4", {"compute_type": "wint4/8", "learning_rate": 3.0e-4, "adam_beta2": 0.95}),
-        ("ernie-21b-sft", {"fine_tuning": "Full", "tensor_parallel_degree": 4, "pipeline_parallel_degree": 2}),
+        ("ernie-21b-sft", {"fine_tuning": "Full", "tensor_parallel_degree": 2, "sharding_parallel_degree": 4}),
         ("ernie-21b-dpo-lora", {"stage": "DPO", "rslora": True, "lora_plus_scale": 12.0, "learning_rate": 5.0e-7}),
         ("ernie-300b-lora-wint4", {"compute_type": "wint4/8", "tensor_parallel_degree": 4, "sequence_parallel": True}),
         (
             "ernie-vl-28b-lora",
             {"stage": "VL-SFT", "pipeline_parallel_degree": 2, "pp_need_data": True, "from_scratch": 0},
         ),
-        ("paddleocr-vl-erniekit", {"stage": "OCR-VL-SFT", "packing_size": 8, "batch_size": 1}),
+        (
+            "paddleocr-vl-erniekit",
+            {"stage": "OCR-VL-SFT", "fine_tuning": "Full", "learning_rate": 5.0e-6, "packing_size": 8, "batch_size": 1},
+        ),
         ("paddleocr-vl-paddleformers", {"stage": "VL-SFT", "padding_free": True, "do_eval": False, "lora_rank": 8}),
     ],
 )
@@ -145,7 +148,7 @@ def test_a_published_example_s_values_arrive(name: str, expected: dict[str, obje
 
 @pytest.mark.parametrize("name", ["ernie-vl-28b-lora", "paddleocr-vl-erniekit"])
 def test_erniekit_is_never_asked_to_evaluate_where_that_fails(name: str) -> None:
-    assert config(name).training.val_split_ratio == 0
+    assert config(name).eval_ratio == 0
     assert translated(config(name)).get("do_eval") is None
 
 
