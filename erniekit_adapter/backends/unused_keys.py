@@ -6,7 +6,7 @@ A default that nobody wrote is no such key: only what the project file, its pres
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from erniekit_adapter.backends.settings import RunFacts
 from erniekit_adapter.errors import Problem
@@ -18,6 +18,8 @@ _EVALUATION_KEYS = (
     *("do_eval", "evaluation_strategy", "eval_steps", "eval_iters", "eval_accumulation_steps", "max_evaluate_steps"),
     *("eval_dataset_path", "eval_dataset_prob", "eval_dataset_type"),
 )
+# Keys of the DPO loss, and the types of loss that read them.
+_READ_BY_LOSSES: Mapping[str, tuple[str, ...]] = {"label_smoothing": ("sigmoid", "simpo"), "simpo_gamma": ("simpo",)}
 
 
 def _lora(project: Project, facts: RunFacts) -> Iterator[Problem]:
@@ -33,6 +35,25 @@ def _dpo(project: Project, facts: RunFacts) -> Iterator[Problem]:
         given = ", ".join(sorted(project.dpo.model_fields_set))
         what = f"{given}: not used in stage {facts.stage}"
         yield Problem(f"{PROJECT} dpo", what, "remove it, or set training.stage: DPO")
+
+
+def _dpo_loss(project: Project, facts: RunFacts) -> Iterator[Problem]:
+    """Keys of the loss that its type does not read, or that the toolkits replace (read in both)."""
+    dpo, given = project.dpo, project.dpo.model_fields_set
+    if facts.stage != "DPO":
+        return
+    for key, types in _READ_BY_LOSSES.items():
+        if key in given and getattr(dpo, key) and dpo.loss_type not in types:
+            what = f"is not used by loss_type {dpo.loss_type}, but by {', '.join(types)} alone"
+            yield Problem(f"{PROJECT} dpo.{key}", what, "remove it, or take another loss_type")
+    if "beta" in given and dpo.loss_type in ("or", "orpo"):
+        yield Problem(f"{PROJECT} dpo.beta", f"is not used by loss_type {dpo.loss_type}", "remove it")
+    if "sft_loss_ratio" in given and dpo.loss_type == "orpo" and dpo.sft_loss_ratio != 1:
+        what = f"found {dpo.sft_loss_ratio:g}; the toolkit sets it to 1 with loss_type orpo"
+        yield Problem(f"{PROJECT} dpo.sft_loss_ratio", what, "remove it, or take loss_type or")
+    if "reference_free" in given and not dpo.reference_free and dpo.loss_type in ("or", "orpo", "simpo"):
+        what = f"is false, and loss_type {dpo.loss_type} goes without the base model's probabilities alone"
+        yield Problem(f"{PROJECT} dpo.reference_free", what, "remove it, or take another loss_type")
 
 
 def _vision(project: Project, facts: RunFacts) -> Iterator[Problem]:
@@ -76,4 +97,4 @@ def _why_not_evaluated(project: Project, facts: RunFacts) -> str | None:
     return f"PaddleFormers evaluates {method} with the package paddlefleet alone, which is not published"
 
 
-LIMITS = (_lora, _dpo, _vision, _sharding, _evaluation)
+LIMITS = (_lora, _dpo, _dpo_loss, _vision, _sharding, _evaluation)

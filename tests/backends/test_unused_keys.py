@@ -177,3 +177,17 @@ def test_a_warm_up_by_share_is_the_toolkit_s() -> None:
 )
 def test_lora_that_erniekit_would_not_save(asked: Project, said: str) -> None:
     assert said in refusal(asked)
+
+
+@pytest.mark.parametrize(
+    ("dpo", "key"),
+    [
+        ({"label_smoothing": 0.1, "loss_type": "hinge"}, "label_smoothing"),
+        ({"simpo_gamma": 1.0}, "simpo_gamma"),
+        ({"beta": 0.2, "loss_type": "or"}, "beta"),
+        ({"sft_loss_ratio": 0.5, "loss_type": "orpo"}, "sft_loss_ratio"),
+        ({"reference_free": False, "loss_type": "simpo"}, "reference_free"),
+    ],
+)
+def test_a_key_that_the_loss_of_dpo_does_not_read(dpo: dict[str, Any], key: str) -> None:
+    assert f"project dpo.{key}: " in refusal(dpo_project(dpo=dpo))

@@ -269,7 +269,8 @@ def _quantization(draw: Random, version: str, kind: Kind, lora: LoraSection, par
 
 
 def _dpo(draw: Random, max_seq_length: int) -> dict[str, Any]:
-    return some(
+    """Keys of the loss; those that its type does not read are left out, as a project is refused for them."""
+    given = some(
         draw,
         beta=[0.1, 1, 0.05],
         loss_type=LOSSES,
@@ -280,3 +281,12 @@ def _dpo(draw: Random, max_seq_length: int) -> dict[str, Any]:
         reference_free=[True, False],
         max_prompt_length=[16, max_seq_length - 10],
     )
+    loss = given.get("loss_type", "sigmoid")
+    idle = {
+        *([] if loss in ("sigmoid", "simpo") else ["label_smoothing"]),
+        *([] if loss == "simpo" else ["simpo_gamma"]),
+        *(["beta"] if loss in ("or", "orpo") else []),
+        *(["sft_loss_ratio"] if loss == "orpo" else []),
+        *(["reference_free"] if loss in ("or", "orpo", "simpo") else []),
+    }
+    return {key: value for key, value in given.items() if key not in idle}
