@@ -150,6 +150,38 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
 }
 
 
+NOT_ERNIEKIT = frozenset({"erniekit.use_erniekit"})
+PAGES: dict[str, Any] = {"data": {"format": "erniekit-vl"}}
+# Other kinds of runs, each with the keys whose second value says there what holds without it.
+KINDS: Mapping[str, tuple[dict[str, Any], frozenset[str]]] = {
+    "every weight": ({"lora": {"enabled": False}}, frozenset()),
+    "on a CPU": ({"training": {"device": "cpu"}}, frozenset({"training.bf16", "training.recompute"})),
+    "DPO": (DPO, frozenset()),
+    "VL-SFT": (
+        PAGES
+        | {
+            "model": {"model_name_or_path": VL},
+            "parallel": {"tensor": 2, "pipeline": 2},
+            "training": {"gradient_accumulation_steps": 4},
+        },
+        frozenset(),
+    ),
+    "VL-SFT, every weight": (FULL_VL, frozenset()),
+    "OCR-VL-SFT": (
+        PAGES | {"model": {"model_name_or_path": "PaddlePaddle/PaddleOCR-VL"}, "lora": {"enabled": False}},
+        frozenset(),
+    ),
+    "PaddleFormers": (PADDLEFORMERS, NOT_ERNIEKIT),
+    "PaddleFormers, every weight": (PADDLEFORMERS | {"lora": {"enabled": False}}, NOT_ERNIEKIT),
+    "PaddleFormers, DPO": (PADDLEFORMERS | DPO, NOT_ERNIEKIT),
+    "PaddleFormers, pages": (
+        PADDLEFORMERS
+        | {"model": {"model_name_or_path": "PaddlePaddle/PaddleOCR-VL"}, "data": {"format": "paddleformers"}},
+        NOT_ERNIEKIT,
+    ),
+}
+
+
 def keys(section: Mapping[str, Any], name: str = "") -> Iterator[str]:
     """Every key of the schema that holds no section; `data.sources` is one key."""
     for key, part in section["properties"].items():
@@ -211,6 +243,23 @@ def test_a_second_value_has_an_effect_or_is_refused(tmp_path: Path, key: str) ->
         assert any(key.rpartition(".")[2] in text for text in named), named
     else:
         assert before != after, f"{key}: {second!r} is accepted and changes nothing"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_other_kinds_of_runs_as_well(tmp_path: Path, kind: str) -> None:
+    rest, said_already = KINDS[kind]
+    project = loaded(tmp_path, with_key(rest, "", None))
+    before = effects(project)
+    idle = []
+    for key, (second, _) in CHANGES.items():
+        try:
+            changed = loaded(tmp_path, with_key(rest, key, second))
+            after = effects(changed)
+        except UsageError:
+            continue
+        if changed != project and before == after and key not in said_already:
+            idle.append(key)
+    assert idle == []
 
 
 @pytest.mark.parametrize("key", ELSEWHERE)
