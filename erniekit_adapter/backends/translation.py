@@ -9,6 +9,7 @@ from erniekit_adapter.backends import erniekit, paddleformers
 from erniekit_adapter.backends.keytable import DEFAULT_VERSIONS, check_settings, table_version
 from erniekit_adapter.backends.limits import limit_problems
 from erniekit_adapter.backends.lora_modules import needs_initial_adapter
+from erniekit_adapter.backends.lora_path import named_adapter_problems
 from erniekit_adapter.backends.raw_keys import raw_key_problems
 from erniekit_adapter.backends.settings import RawKey, RunFacts, Setting, Settings, values
 from erniekit_adapter.backends.stages import line_files, stage_of
@@ -73,6 +74,7 @@ def problems_of_project(project: Project, facts: RunFacts | None = None) -> list
     own = _own_settings(project, facts)
     return [
         *limit_problems(project, facts),
+        *named_adapter_problems(project, facts),
         *raw_key_problems(facts.raw_keys, own, replaced, project.backend, facts.version),
         *_references(own, facts),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from settings_examples import (
 )
 
 from erniekit_adapter.backends.translation import problems_of_project
+from erniekit_adapter.files import write_json
 from erniekit_adapter.project.schema import Project
 
 FULL = {"enabled": False}
@@ -191,3 +193,34 @@ def test_lora_that_erniekit_would_not_save(asked: Project, said: str) -> None:
 )
 def test_a_key_that_the_loss_of_dpo_does_not_read(dpo: dict[str, Any], key: str) -> None:
     assert f"project dpo.{key}: " in refusal(dpo_project(dpo=dpo))
+
+
+def with_adapter(folder: Path, lora: dict[str, Any], **config: Any) -> Project:
+    """A project that continues from an adapter with this lora_config.json."""
+    held = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "rslora": False, **config}
+    write_json(folder / "lora_config.json", held)
+    return project(lora=lora, erniekit={"extra": {"lora_path": str(folder)}})
+
+
+@pytest.mark.parametrize(
+    ("lora", "said"),
+    [
+        ({"r": 8}, "lora.r: found 8; the adapter of erniekit.extra.lora_path has 16"),
+        ({"r": 16, "lora_alpha": 8}, "lora.lora_alpha: found 8; the adapter of erniekit.extra.lora_path has 32"),
+        ({"rslora": True}, "lora.rslora: found True; the adapter of erniekit.extra.lora_path has False"),
+        (FULL, "erniekit.extra.lora_path: is not used: lora.enabled is false"),
+    ],
+)
+def test_lora_keys_that_an_adapter_of_the_user_says_otherwise(tmp_path: Path, lora: dict[str, Any], said: str) -> None:
+    assert said in refusal(with_adapter(tmp_path, lora))
+
+
+@pytest.mark.parametrize("lora", [{}, {"r": 16, "lora_alpha": 32}, {"target_modules": "all-linear"}])
+def test_lora_keys_that_an_adapter_of_the_user_says_too(tmp_path: Path, lora: dict[str, Any]) -> None:
+    patterns = [".*qkv_proj.*", ".*o_proj.*", ".*up_gate_proj.*", ".*down_proj.*"]
+    assert problems_of_project(with_adapter(tmp_path, lora, target_modules=patterns)) == []
+
+
+def test_an_adapter_of_the_user_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
+    asked = project(lora={"r": 16}, erniekit={"extra": {"lora_path": str(tmp_path / "none")}})
+    assert "lora.r: found 16; the adapter of erniekit.extra.lora_path carries its own" in refusal(asked)
