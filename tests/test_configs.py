@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,21 @@ def test_every_run_of_a_sweep_file_of_ours_translates(path: Path) -> None:
 def test_the_sweep_files_of_ours_write_into_different_folders() -> None:
     folders = [yaml.safe_load(path.read_text())["output_dir"] for path in SWEEPS]
     assert len({*folders}) == len(folders) >= 3
+
+
+@every_config
+def test_a_project_file_names_its_published_example(path: Path) -> None:
+    head = " ".join(line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# "))
+    if path.stem == "demo-cpu":
+        return
+    assert re.search(r"Follows (ERNIEKit's|PaddleFormers') examples/[\w/.-]+\.yaml", head), head
+    assert re.search(r"[Dd]epart|without its", head), head
+
+
+@every_config
+def test_the_warm_up_ends_within_few_documents(path: Path) -> None:
+    """With 300 documents, of which a fifth is not trained on."""
+    project = load_project(path)
+    facts = replace(facts_before_training(project), train_lines=240, eval_lines=30 if project.eval_ratio else 0)
+    assert problems_of_project(project, facts) == []
+    assert project.training.warmup_steps == 0 or project.training.max_steps
