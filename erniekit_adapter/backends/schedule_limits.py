@@ -29,7 +29,7 @@ def _constant(project: Project, facts: RunFacts) -> Iterator[Problem]:
 def _longer_than_the_run(project: Project, facts: RunFacts) -> Iterator[Problem]:
     training, steps = project.training, most_steps(project, facts)
     # A run that continues from an earlier part has had its warm-up.
-    if steps is None or facts.goes_on or training.warmup_steps < max(steps, 1):
+    if not steps or facts.goes_on or training.warmup_steps < steps:
         return
     length = f"the run has {steps} steps" if training.max_steps else f"the run has {steps} steps at most"
     what = f"found {training.warmup_steps}; {length}, so the rate never reaches {training.learning_rate:g}"
