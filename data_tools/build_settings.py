@@ -89,9 +89,7 @@ def settings_of(project: Project) -> BuildSettings:
     """
     if project.training.val_split_ratio and not project.evaluates:
         share = project.training.val_split_ratio
-        what = (
-            f"found {share:g}; the toolkit evaluates nothing in such a run: these documents would be withheld in vain"
-        )
+        what = f"found {share:g}; the toolkit evaluates nothing in such a run: they would be withheld in vain"
         raise misuse("training.val_split_ratio", what, "remove it; erniekit_adapter check names the reason")
     tokenizer = Path(project.model.model_name_or_path).expanduser() / "tokenizer.model"
     data = project.data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,12 @@ from settings_examples import image_project, ocr_project, project, settings
 
 from erniekit_adapter.backends.keytable import accepted_keys
 from erniekit_adapter.backends.same_names import steps_of
-from erniekit_adapter.backends.translation import derived_by_toolkit, facts_before_training, settings_of
+from erniekit_adapter.backends.translation import (
+    derived_by_toolkit,
+    facts_before_training,
+    settings_left_open,
+    settings_of,
+)
 
 
 def test_the_model_decides_the_stage() -> None:
@@ -72,6 +78,13 @@ def test_before_there_are_lines_the_steps_are_open_and_said_to_be() -> None:
     assert "max_steps" not in made
     rows = {key: value for key, value, _ in derived_by_toolkit(asked, facts, made)}
     assert rows["max_steps"] == "lines × epochs / global batch"
+
+
+def test_settings_that_depend_on_the_lines_are_known_by_name() -> None:
+    asked = image_project()
+    facts = facts_before_training(asked)
+    assert settings_left_open(asked, facts) == {"max_steps", "num_samples_each_epoch"}
+    assert settings_left_open(asked, replace(facts, train_lines=7, eval_lines=0)) == set()
 
 
 @given(
