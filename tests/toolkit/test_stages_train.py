@@ -41,13 +41,13 @@ OWN_LORA_PARAMETERS = 4 * (4 * (192 + 320) + 4 * (192 + 192))
 
 TEXT = """
 training:
-  {device: cpu, max_seq_length: 1400, max_steps: 2, logging_steps: 1, learning_rate: 1.0e-3, val_split_ratio: 0.1}
+  {device: cpu, max_seq_length: 1400, max_steps: 2, logging_steps: 1, learning_rate: 1.0e-3}
 data: {sources: [{kind: active_learning, path: texts/active_learning.jsonl}]}
 """
 PAGES = """
 backend: paddleformers
 model: {model_name_or_path: ./paddleocr-vl}
-training: {device: cpu, max_seq_length: 1200, max_steps: 2, logging_steps: 1, learning_rate: 1.0e-3, val_split_ratio: 0}
+training: {device: cpu, max_seq_length: 1200, max_steps: 2, logging_steps: 1, learning_rate: 1.0e-3}
 data:
   {sources: [{kind: manifest, path: pages/training_manifest.json}], format: paddleformers, test_split_ratio: 0}
 """
