@@ -47,7 +47,7 @@ data: {sources: [{kind: active_learning, path: texts/active_learning.jsonl}]}
 PAGES = """
 backend: paddleformers
 model: {model_name_or_path: ./paddleocr-vl}
-training: {device: cpu, max_seq_length: 1200, max_steps: 2, logging_steps: 1, learning_rate: 1.0e-3}
+training: {device: cpu, max_seq_length: 1200, max_steps: 2, logging_steps: 1, learning_rate: 1.0e-3, val_split_ratio: 0}
 data:
   {sources: [{kind: manifest, path: pages/training_manifest.json}], format: paddleformers, test_split_ratio: 0}
 """
