@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from erniekit_adapter.errors import misuse
 from erniekit_adapter.files import sha256
 from erniekit_adapter.invoice.dates import DateOrder
 from erniekit_adapter.project.schema import DataFormat, GatesSection, Project, TasksSection
@@ -81,11 +82,19 @@ class EngineSettings:
 
 
 def settings_of(project: Project) -> BuildSettings:
-    """The data stage's settings in a project file; lengths are checked where the model is a local folder."""
+    """The data stage's settings in a project file; lengths are checked where the model is a local folder.
+
+    Raises:
+        UsageError: documents would be withheld for an evaluation that the toolkit never makes.
+    """
+    if project.training.val_split_ratio and not project.evaluates:
+        share = project.training.val_split_ratio
+        what = f"found {share:g}; the toolkit evaluates nothing in such a run: they would be withheld in vain"
+        raise misuse("training.val_split_ratio", what, "remove it; erniekit_adapter check names the reason")
     tokenizer = Path(project.model.model_name_or_path).expanduser() / "tokenizer.model"
     data = project.data
     return BuildSettings(
-        eval_ratio=project.training.val_split_ratio,
+        eval_ratio=project.eval_ratio,
         test_ratio=data.test_ratio,
         seed=data.seed,
         group_by=data.group_by,

@@ -13,6 +13,8 @@ import typer
 from erniekit_adapter.errors import AdapterError, Problem, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from erniekit_adapter.backends.settings import RunFacts, Settings
@@ -45,11 +47,15 @@ def check(
     files: Annotated[list[Path], typer.Argument(help="project files", show_default=False)], overrides: Overrides = []
 ) -> None:
     """Say everything that is wrong with project files, before anything runs."""
+    from erniekit_adapter.training.warmup_note import warmup_note
+
     problems: list[Problem] = []
     for file in files:
         try:
-            _translated(file, overrides)
+            found = _translated(file, overrides)
             typer.echo(f"✓ {file}")
+            if note := warmup_note(found.project, found.facts):
+                typer.echo(f"  {note}")
         except AdapterError as error:
             typer.echo(f"✗ {file}")
             problems += error.problems
@@ -76,7 +82,7 @@ def translate(
     facts = ours.facts
     typer.echo(f"# {TOOLKIT_NAMES[ours.project.backend]} {facts.version} ({ours.why}), stage {facts.stage}")
     derived = derived_by_toolkit(ours.project, facts, ours.settings)
-    typer.echo(settings_text(ours.settings, derived, ours.places), nl=False)
+    typer.echo(settings_text(ours.settings, derived, ours.places, ours.left_open), nl=False)
 
 
 @app.command()
@@ -257,25 +263,28 @@ def tiny_model(
 
 
 class _Translated(NamedTuple):
-    """A project with its settings, where its keys stand, and why they are for this version of the toolkit."""
+    """A project with its settings, where its keys stand, what is not known yet, and why they are for this version."""
 
     project: Project
     places: Places
     facts: RunFacts
     settings: Settings
+    left_open: Mapping[str, str]
     why: str
 
 
 def _translated(file: Path, overrides: list[str]) -> _Translated:
     from erniekit_adapter.backends.installed import toolkit_version
-    from erniekit_adapter.backends.translation import facts_before_training, settings_of
+    from erniekit_adapter.backends.translation import settings_of
     from erniekit_adapter.project.loading import load_project_with_places, placed
+    from erniekit_adapter.training.expected import expected_run
 
     project, places = load_project_with_places(file, overrides)
     try:
         version, why = toolkit_version(project)
-        facts = facts_before_training(project, version)
-        return _Translated(project, places, facts, settings_of(project, facts), why)
+        expected = expected_run(project, version)
+        settings = settings_of(project, expected.facts)
+        return _Translated(project, places, expected.facts, settings, expected.left_open, why)
     except UsageError as error:
         raise UsageError(placed(error.problems, file, places)) from error
 

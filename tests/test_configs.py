@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,14 +128,17 @@ def test_a_project_file_of_ours_takes_no_fewer_gpus_than_erniekit_s_table(path: 
     [
         ("ernie-21b-lora", {"compute_type": "bf16", "tensor_parallel_degree": 1, "lora_rank": 32, "lora_alpha": 64}),
         ("ernie-21b-lora-wint4", {"compute_type": "wint4/8", "learning_rate": 3.0e-4, "adam_beta2": 0.95}),
-        ("ernie-21b-sft", {"fine_tuning": "Full", "tensor_parallel_degree": 4, "pipeline_parallel_degree": 2}),
+        ("ernie-21b-sft", {"fine_tuning": "Full", "tensor_parallel_degree": 2, "sharding_parallel_degree": 4}),
         ("ernie-21b-dpo-lora", {"stage": "DPO", "rslora": True, "lora_plus_scale": 12.0, "learning_rate": 5.0e-7}),
         ("ernie-300b-lora-wint4", {"compute_type": "wint4/8", "tensor_parallel_degree": 4, "sequence_parallel": True}),
         (
             "ernie-vl-28b-lora",
             {"stage": "VL-SFT", "pipeline_parallel_degree": 2, "pp_need_data": True, "from_scratch": 0},
         ),
-        ("paddleocr-vl-erniekit", {"stage": "OCR-VL-SFT", "packing_size": 8, "batch_size": 1}),
+        (
+            "paddleocr-vl-erniekit",
+            {"stage": "OCR-VL-SFT", "fine_tuning": "Full", "learning_rate": 5.0e-6, "packing_size": 8, "batch_size": 1},
+        ),
         ("paddleocr-vl-paddleformers", {"stage": "VL-SFT", "padding_free": True, "do_eval": False, "lora_rank": 8}),
     ],
 )
@@ -145,7 +149,7 @@ def test_a_published_example_s_values_arrive(name: str, expected: dict[str, obje
 
 @pytest.mark.parametrize("name", ["ernie-vl-28b-lora", "paddleocr-vl-erniekit"])
 def test_erniekit_is_never_asked_to_evaluate_where_that_fails(name: str) -> None:
-    assert config(name).training.val_split_ratio == 0
+    assert config(name).eval_ratio == 0
     assert translated(config(name)).get("do_eval") is None
 
 
@@ -186,3 +190,21 @@ def test_every_run_of_a_sweep_file_of_ours_translates(path: Path) -> None:
 def test_the_sweep_files_of_ours_write_into_different_folders() -> None:
     folders = [yaml.safe_load(path.read_text())["output_dir"] for path in SWEEPS]
     assert len({*folders}) == len(folders) >= 3
+
+
+@every_config
+def test_a_project_file_names_its_published_example(path: Path) -> None:
+    head = " ".join(line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# "))
+    if path.stem == "demo-cpu":
+        return
+    assert re.search(r"Follows (ERNIEKit's|PaddleFormers') examples/[\w/.-]+\.yaml", head), head
+    assert re.search(r"[Dd]epart|without its", head), head
+
+
+@every_config
+def test_the_warm_up_ends_within_few_documents(path: Path) -> None:
+    """With 300 documents, of which a fifth is not trained on."""
+    project = load_project(path)
+    facts = replace(facts_before_training(project), train_lines=240, eval_lines=30 if project.eval_ratio else 0)
+    assert problems_of_project(project, facts) == []
+    assert project.training.warmup_steps == 0 or project.training.max_steps

@@ -7,7 +7,7 @@ and B is zero where a row meets another's columns: the rank grows, the product s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,8 @@ from erniekit_adapter.adapters.layouts import PARTS, QKV, ModelShape, join_colum
 from erniekit_adapter.adapters.layouts_experts import Toolkit
 from erniekit_adapter.adapters.layouts_lora import PEFT_PREFIX, Array, Sizes, mismatches, shapes_of
 from erniekit_adapter.adapters.layouts_paddleformers import apart_linears, join_groups
-from erniekit_adapter.errors import AdapterError, Problem, fail
-
-# Settings of PEFT that plain LoRA in a toolkit has no word for.
-_NOT_PLAIN = (
-    *("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save", "target_parameters"),
-    *("fan_in_fan_out", "trainable_token_indices", "layer_replication", "alora_invocation_tokens", "megatron_config"),
-)
-# Ways to begin that change the base model's weights as well, which the adapter alone does not say.
-_CHANGED_BASE = ("pissa", "olora", "corda", "loftq")
+from erniekit_adapter.adapters.peft_fields import config_problems
+from erniekit_adapter.errors import AdapterError, fail
 
 
 def lora_from_peft(
@@ -50,7 +43,7 @@ def lora_from_peft(
         AdapterError: the adapter is not plain LoRA, or a tensor is missing, has another shape or has no place in the
             result; all problems at once.
     """
-    if problems := list(_config_problems(adapter_config)):
+    if problems := list(config_problems(adapter_config)):
         raise AdapterError(problems)
     rank = adapter_config["r"]
     if not tensors:
@@ -126,25 +119,6 @@ def _expected(names: Mapping[str, Array], shape: ModelShape, rank: int) -> Sizes
             expected[f"{PEFT_PREFIX}{stem}.lora_A.weight"] = (rank, linear.size[0])
             expected[f"{PEFT_PREFIX}{stem}.lora_B.weight"] = (linear.size[1], rank)
     return expected
-
-
-def _config_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
-    if config.get("peft_type") != "LORA":
-        yield Problem("adapter_config.json peft_type", f"{config.get('peft_type')!r} is not LORA")
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-        yield Problem("adapter_config.json r", f"{rank!r} is not a positive whole number")
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
-        yield Problem("adapter_config.json lora_alpha", f"{alpha!r} is not a number")
-    if config.get("bias", "none") != "none":
-        yield Problem("adapter_config.json bias", f"{config['bias']!r}: a toolkit's adapter has none")
-    for key in _NOT_PLAIN:
-        if config.get(key):
-            yield Problem(f"adapter_config.json {key}", f"{config[key]!r} has no counterpart in a toolkit's LoRA")
-    start = config.get("init_lora_weights")
-    if isinstance(start, str) and start.startswith(_CHANGED_BASE):
-        what = f"{start!r} changed the base model's weights as well, and this base is not that one"
-        yield Problem("adapter_config.json init_lora_weights", what, "convert it to plain LoRA with PEFT first")
 
 
 def _lora_config(

@@ -72,6 +72,30 @@ def _images_in_parallel(project: Project, facts: RunFacts) -> Iterator[Problem]:
             yield Problem(f"{key}.gpus", what, f"use {parallel.model_parallel}, or larger degrees")
 
 
+def _images_with_lora(project: Project, facts: RunFacts) -> Iterator[Problem]:
+    """What LoRA on a model with images cannot do.
+
+    The trainers of both stages override `save_model(output_dir)`, and PaddleFormers calls it with a second argument
+    unless the model is quantized or in a pipeline (read in 1.3.0; ERNIE issues 1397 and 1430).
+    """
+    if not facts.sees_pages or not project.lora.enabled:
+        return
+    key, parallel = f"{PROJECT} lora.enabled", project.parallel
+    if facts.stage == "OCR-VL-SFT":
+        what = "with LoRA stage OCR-VL-SFT of ERNIEKit stops at its first checkpoint (TypeError in save_model)"
+        remedy = "set backend: paddleformers (configs/paddleocr-vl-paddleformers.yaml), or lora.enabled: false"
+        yield Problem(key, what, remedy)
+    elif facts.stage == "VL-SFT" and parallel.pipeline == 1 and project.training.quantization is None:
+        what = "with LoRA and no pipeline stage VL-SFT stops at its first checkpoint (TypeError in save_model)"
+        yield Problem(key, what, "set parallel.pipeline to 2 or more, or lora.enabled: false")
+    if not project.training.freeze_vision:
+        what = (
+            "is false, and with LoRA ERNIEKit adapts no layer of the vision tower: it would train these weights and "
+            "save none of them, as an adapter does not contain them"
+        )
+        yield Problem(f"{PROJECT} training.freeze_vision", what, "remove it, or set lora.enabled: false")
+
+
 def _lora(project: Project, facts: RunFacts) -> Iterator[Problem]:
     if facts.sees_pages and needs_initial_adapter(project, facts.kind):
         what = (
@@ -122,4 +146,4 @@ def _sharding(project: Project, facts: RunFacts) -> Iterator[Problem]:
         yield Problem(f"{PROJECT} parallel.sharding_stage", what, "take stage1 or stage2")
 
 
-LIMITS = (_sharding, _batch, _schedule, _stage, _images_in_parallel, _lora, _quantization, _offload)
+LIMITS = (_sharding, _batch, _schedule, _stage, _images_in_parallel, _images_with_lora, _lora, _quantization, _offload)

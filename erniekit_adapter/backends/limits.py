@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from erniekit_adapter.backends import erniekit_limits, paddleformers_limits
+from erniekit_adapter.backends import erniekit_limits, paddleformers_limits, schedule_limits, unused_keys
 from erniekit_adapter.backends.keytable import TOOLKIT_NAMES
 from erniekit_adapter.backends.lora_modules import needs_initial_adapter, target_problems
 from erniekit_adapter.backends.settings import RunFacts
@@ -20,7 +20,8 @@ Limit = Callable[[Project, RunFacts], Iterator[Problem]]
 def limit_problems(project: Project, facts: RunFacts) -> list[Problem]:
     """Everything in the project that its toolkit cannot do, at this version; empty when it can do all of it."""
     own = erniekit_limits.LIMITS if project.backend == "erniekit" else paddleformers_limits.LIMITS
-    return [problem for limit in (*_LIMITS, *own) for problem in limit(project, facts)]
+    limits = (*_LIMITS, *schedule_limits.LIMITS, *unused_keys.LIMITS, *own)
+    return [problem for limit in limits for problem in limit(project, facts)]
 
 
 def _model(project: Project, facts: RunFacts) -> Iterator[Problem]:
@@ -49,11 +50,6 @@ def _stage(project: Project, facts: RunFacts) -> Iterator[Problem]:
         yield Problem(key, f"{stage} is for models that take images, and {facts.kind} is none", "leave it out, for SFT")
     elif facts.sees_pages and not for_pages:
         yield Problem(key, f"{stage} is for text models, and this one takes images", "leave it out: the model decides")
-    if stage != "DPO" and project.dpo.model_fields_set:
-        given = ", ".join(sorted(project.dpo.model_fields_set))
-        yield Problem(f"{PROJECT} dpo", f"{given}: not used in stage {stage}", "remove it, or set training.stage: DPO")
-    if not facts.sees_pages and "freeze_vision" in project.training.model_fields_set:
-        yield Problem(f"{PROJECT} training.freeze_vision", "a text model has no vision tower", "remove it")
 
 
 def _lines(project: Project, facts: RunFacts) -> Iterator[Problem]:

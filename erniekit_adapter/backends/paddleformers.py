@@ -41,7 +41,7 @@ def train_settings(project: Project, facts: RunFacts) -> Settings:
         **model_settings(project, facts),
         **training_settings(project, facts),
         **_own_settings(project),
-        **_parallel_settings(project),
+        **_parallel_settings(project, facts),
         **schedule_settings(project, facts),
         **(dpo_settings(project, facts) if facts.stage == "DPO" else {}),
     }
@@ -94,7 +94,7 @@ def _own_settings(project: Project) -> Settings:
     return settings
 
 
-def _parallel_settings(project: Project) -> Settings:
+def _parallel_settings(project: Project, facts: RunFacts) -> Settings:
     parallel = project.parallel
     settings = {
         "tensor_model_parallel_size": asked(parallel.tensor, "parallel.tensor"),
@@ -109,6 +109,10 @@ def _parallel_settings(project: Project) -> Settings:
         }
     if parallel.sequence:
         settings["sequence_parallel"] = asked(True, "parallel.sequence")
+    if facts.stage == "DPO" and parallel.pipeline > 1:
+        settings["clear_every_step_cache"] = ruled(True, "its workflow stops without it")
+        if parallel.sequence:
+            settings["partial_send_recv"] = ruled(False, "its workflow stops with it")
     return settings
 
 

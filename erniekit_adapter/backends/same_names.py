@@ -28,7 +28,7 @@ def data_settings(project: Project, facts: RunFacts, line_type: str) -> Settings
 
 def evaluation_settings(project: Project, facts: RunFacts, line_type: str) -> Settings:
     """The lines whose loss is followed, and how often."""
-    follows = facts.eval_lines != 0
+    follows = project.eval_ratio > 0 if facts.eval_lines is None else facts.eval_lines > 0
     return {
         "eval_dataset_type": ruled(line_type, "the form of the data stage's lines"),
         "eval_dataset_path": ruled(facts.eval_path, "the data stage's lines"),
@@ -101,6 +101,7 @@ def schedule_settings(project: Project, facts: RunFacts) -> Settings:
         "learning_rate": asked(training.learning_rate, "training.learning_rate"),
         "lr_scheduler_type": asked(training.lr_scheduler_type, "training.lr_scheduler_type"),
         "warmup_steps": asked(0 if facts.goes_on else training.warmup_steps, "training.warmup_steps"),
+        "warmup_ratio": asked(0.0 if facts.goes_on else training.warmup_ratio, "training.warmup_ratio"),
         "logging_steps": asked(training.logging_steps, "training.logging_steps"),
         "logging_dir": asked(board, "training.use_tensorboard"),
         "report_to": asked([board], "training.use_tensorboard"),
@@ -127,6 +128,16 @@ def steps_of(project: Project, lines: int, lines_in_pack: int = 1) -> int:
     training = project.training
     packs = training.per_device_train_batch_size * training.gradient_accumulation_steps * project.parallel.data
     return math.ceil(lines * training.num_train_epochs / (packs * lines_in_pack))
+
+
+def most_steps(project: Project, facts: RunFacts) -> int | None:
+    """Return the optimizer steps of a run; text lines that share a pack make fewer.
+
+    None if neither the project nor the lines tell.
+    """
+    if project.training.max_steps is not None:
+        return project.training.max_steps
+    return None if facts.train_lines is None else steps_of(project, facts.train_lines, _lines_in_pack(facts))
 
 
 def dpo_settings(project: Project, facts: RunFacts) -> Settings:

@@ -9,6 +9,7 @@ from erniekit_adapter.backends import erniekit, paddleformers
 from erniekit_adapter.backends.keytable import DEFAULT_VERSIONS, check_settings, table_version
 from erniekit_adapter.backends.limits import limit_problems
 from erniekit_adapter.backends.lora_modules import needs_initial_adapter
+from erniekit_adapter.backends.lora_path import named_adapter_problems
 from erniekit_adapter.backends.raw_keys import raw_key_problems
 from erniekit_adapter.backends.settings import RawKey, RunFacts, Setting, Settings, values
 from erniekit_adapter.backends.stages import line_files, stage_of
@@ -73,6 +74,7 @@ def problems_of_project(project: Project, facts: RunFacts | None = None) -> list
     own = _own_settings(project, facts)
     return [
         *limit_problems(project, facts),
+        *named_adapter_problems(project, facts),
         *raw_key_problems(facts.raw_keys, own, replaced, project.backend, facts.version),
         *_references(own, facts),
     ]
@@ -105,6 +107,25 @@ def settings_of(project: Project, facts: RunFacts) -> Settings:
     if problems := check_settings(values(settings), facts.version, "train", "settings", project.backend):
         raise UsageError(problems)
     return settings
+
+
+def settings_left_open(project: Project, facts: RunFacts) -> set[str]:
+    """Return the keys whose value, or presence, depends on how many lines the data stage writes.
+
+    Found by trying different numbers of lines, so that no setting can be forgotten; empty if the numbers are known.
+    """
+    if facts.train_lines is not None:
+        return set()
+    few, many = 1, 1_000_003
+    evaluated = (0, 7) if project.eval_ratio else (0,)
+    tried = [
+        _own_settings(project, replace(facts, train_lines=train, eval_lines=evaluation))
+        for train in (few, many)
+        for evaluation in evaluated
+    ]
+    shown = [_own_settings(project, facts), *tried]
+    keys = {key for settings in shown for key in settings}
+    return {key for key in keys if len({repr(values(settings).get(key, "absent")) for settings in shown}) > 1}
 
 
 def held_by_toolkit(project: Project, facts: RunFacts, settings: Settings, world_size: int = 1) -> dict[str, Any]:

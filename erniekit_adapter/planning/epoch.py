@@ -76,6 +76,13 @@ def flops_per_token(project: Project, shape: ModelShape) -> int:
     return multiple * (shape.active_parameters - looked_up)
 
 
+def epoch_packs(read: LinesRead, max_seq_length: int) -> tuple[int, int] | None:
+    """Return the packs of an epoch, at least (full ones) and at most (a line in each); None without lengths."""
+    if read.tokens_per_line is None:
+        return None
+    return math.ceil(round(read.lines * read.tokens_per_line) / max_seq_length), read.lines
+
+
 def epoch(project: Project, shape: ModelShape, read: LinesRead | None) -> Epoch:
     """An epoch of a project; without a manifest only what the project itself says."""
     training = project.training
@@ -86,7 +93,7 @@ def epoch(project: Project, shape: ModelShape, read: LinesRead | None) -> Epoch:
     tokens, packs, hours = None, None, None
     if read is not None and read.tokens_per_line is not None:
         tokens = round(read.lines * read.tokens_per_line)
-        packs = (math.ceil(tokens / training.max_seq_length), read.lines)
+        packs = epoch_packs(read, training.max_seq_length)
     if tokens is not None and training.device == "gpu":
         speed = CARD_FLOPS * UTILIZATION * project.parallel.world_size
         hours = tokens * flops_per_token(project, shape) / speed / 3600

@@ -63,7 +63,7 @@ def _steps(project: Project, shape: ModelShape, longest: int | None, model: Cata
         steps = batch * training.gradient_accumulation_steps
         keys = f"training.per_device_train_batch_size: 1, gradient_accumulation_steps: {steps}"
         smaller = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": steps}
-        yield keys, "some speed; the same result", changed(project, training=smaller), None
+        yield keys, "some speed; nearly the same steps", changed(project, training=smaller), None
     if longest is not None and longest < training.max_seq_length:
         cost = "nothing: no line is longer; packs hold less"
         shorter = changed(project, training={"max_seq_length": longest})
@@ -114,9 +114,17 @@ def _less_trained(project: Project, shape: ModelShape) -> Iterator[Step]:
     if shape.vision and not project.training.freeze_vision:
         frozen = changed(project, training={"freeze_vision": True})
         yield "training.freeze_vision: true", "pages are read as before", frozen, None
-    if project.training.quantization is None:
+    if project.training.quantization is None and _saves_lora(project, shape):
         lora = changed(project, lora={"enabled": True})
         yield "lora.enabled: true", "every weight but the adapter's stays as it is", lora, None
+
+
+def _saves_lora(project: Project, shape: ModelShape) -> bool:
+    """Whether the toolkit can save an adapter of this model: ERNIEKit cannot for PaddleOCR-VL, nor without a pipeline
+    for ERNIE-VL."""
+    if project.backend != "erniekit" or not shape.vision:
+        return True
+    return shape.experts is not None and project.parallel.pipeline > 1 and project.training.freeze_vision
 
 
 def _quantized(project: Project, shape: ModelShape) -> Iterator[Step]:

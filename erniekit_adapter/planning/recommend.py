@@ -10,7 +10,7 @@ from erniekit_adapter.planning.memory import GIB, MemoryUse, memory_use
 from erniekit_adapter.planning.shape import ModelShape
 from erniekit_adapter.project.catalogue import CatalogueModel, Method, MinimumGpus, minimum_gpus
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.project.toolkit_sections import LINEAR_MODULES, Quantization
+from erniekit_adapter.project.toolkit_sections import LINEAR_MODULES, ParallelSection, Quantization
 
 # ERNIEKit's table is of cards of 80 GB; tensor parallelism stays within a machine of 8.
 TABLE_GIB, _MACHINE_GPUS = 80, 8
@@ -48,6 +48,7 @@ class Recommendation:
             "parallel.sequence": parallel.sequence,
             "training.per_device_train_batch_size": training.per_device_train_batch_size,
             "training.gradient_accumulation_steps": training.gradient_accumulation_steps,
+            **({"parallel.sharding_stage": parallel.sharding_stage} if _gives_sharding_stage(parallel) else {}),
         }
 
 
@@ -66,6 +67,10 @@ class Shortfall:
     memory: MemoryUse
     gpus_needed: int | None
     remarks: tuple[str, ...]
+
+
+def _gives_sharding_stage(parallel: ParallelSection) -> bool:
+    return "sharding_stage" in parallel.model_fields_set
 
 
 def room_bytes(memory_gib: float) -> float:
@@ -121,21 +126,28 @@ def _candidates(project: Project, shape: ModelShape, gpus: int) -> Iterator[Proj
         # A pipeline with fewer packs than stages leaves GPUs idle, and with pages it divides them among its stages.
         own = max(1, -(-packs // groups))
         own = -(-own // pipeline) * pipeline
-        stage = "stage1" if pipeline > 1 else project.parallel.sharding_stage
-        parallel = {
-            "gpus": gpus,
-            "tensor": tensor,
-            "pipeline": pipeline,
-            "sharding": groups,
-            "sharding_stage": stage,
-            "sequence": tensor > 1,
-        }
+        parallel = ParallelSection(
+            gpus=gpus,
+            tensor=tensor,
+            pipeline=pipeline,
+            sharding=groups,
+            sequence=tensor > 1,
+            **_sharding_stage(project, groups, pipeline),
+        )
         batch = 1 << (own.bit_length() - 1)
         while batch:
             if own % batch == 0 and own // batch % pipeline == 0:
                 steps = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": own // batch}
-                yield changed(project, parallel=parallel, training=steps)
+                yield changed(project, training=steps).model_copy(update={"parallel": parallel})
             batch //= 2
+
+
+def _sharding_stage(project: Project, groups: int, pipeline: int) -> dict[str, Any]:
+    """Return the stage that a project gives, as far as it can be used: nothing is sharded in one group, and pipelines
+    go with stage1 alone."""
+    if groups == 1 or not _gives_sharding_stage(project.parallel):
+        return {}
+    return {"sharding_stage": "stage1" if pipeline > 1 else project.parallel.sharding_stage}
 
 
 def fitting(project: Project, shape: ModelShape, gpus: int, limit_bytes: float) -> Project | None:

@@ -180,7 +180,7 @@ def _print_recommendation(found: Recommendation | Shortfall, hours: float | None
     if isinstance(found, Recommendation):
         table = Table(title="Recommended, cheapest first of what fits", title_justify="left", show_header=False)
         for key, value in found.settings().items():
-            table.add_row(key, str(value).lower() if isinstance(value, bool) else f"{value:,}")
+            table.add_row(key, f"{value:,}" if type(value) is int else str(value).lower())
         table.add_row("bytes on each GPU", _size(found.memory.total))
         if hours is not None:
             table.add_row(f"hours an epoch on {CARD}s (assumed speed)", f"about {hours:,.2g}")

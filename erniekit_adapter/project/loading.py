@@ -84,8 +84,7 @@ def load_project_with_places(path: Path, overrides: Sequence[str] = ()) -> tuple
     document = read_yaml(path)
     if isinstance(document.data, dict) and isinstance(document.data.get("preset"), str):
         _lay_over_preset(document, path.parent / Path(document.data["preset"]).expanduser())
-    for override in overrides:
-        _apply_override(document, override)
+    _apply_overrides(document, overrides)
     project = _validated(document, Project, "project file: expected sections such as model, training")
     return project, {dotted(key): place for key, place in document.lines.items()}
 
@@ -109,8 +108,7 @@ def load_file(path: Path, kind: type[Loaded], expected: str, overrides: Sequence
         UsageError: every unknown key, wrong value, duplicate key and impossible override, each with its line.
     """
     document = read_yaml(path)
-    for override in overrides:
-        _apply_override(document, override)
+    _apply_overrides(document, overrides)
     return _validated(document, kind, expected)
 
 
@@ -203,6 +201,8 @@ def _lay_over_preset(document: _Document, path: Path) -> None:
         document.problems.append(Problem(where, f"{path} {what}", "name a project file without one"))
         return
     document.problems += preset.problems
+    if _section(document.data, "lora").get("enabled") is False:
+        _drop_lora_keys(preset, keep=())
     document.data = _merged(preset.data, document.data)
     # Laid over once: a project that is written down again holds the preset's keys themselves.
     del document.data["preset"]
@@ -226,18 +226,72 @@ def _is_mapping(data: Any, key: Key) -> bool:
     return isinstance(data, dict)
 
 
-def _apply_override(document: _Document, override: str) -> None:
+def _section(data: Any, name: str) -> dict[Any, Any]:
+    section = data.get(name) if isinstance(data, dict) else None
+    return section if isinstance(section, dict) else {}
+
+
+def _drop_lora_keys(document: _Document, keep: Iterable[Key]) -> None:
+    """Drop a lower layer's LoRA keys because a preset's user, or `--set`, switches LoRA off.
+
+    Otherwise no project with LoRA could be run without it but by editing a copy.
+    """
+    section = _section(document.data, "lora")
+    for name in [name for name in section if name != "enabled" and ("lora", name) not in set(keep)]:
+        del section[name]
+        document.lines = {key: place for key, place in document.lines.items() if key[:2] != ("lora", name)}
+
+
+def _apply_overrides(document: _Document, overrides: Sequence[str]) -> None:
+    """Apply overrides of the form `section.key=value`; one that would undo another is a problem."""
+    given: dict[Key, str] = {}
+    for override in overrides:
+        parsed = _parsed_override(document, override)
+        if parsed is None:
+            continue
+        key, value = parsed
+        leaves = [*_leaves(key, value)]
+        clashes = [
+            other for other in given if any(_overlap(other, leaf) for leaf in leaves) or key == other[: len(key)]
+        ]
+        if clashes:
+            what = f"given twice: --set {given[clashes[0]]} is there as well"
+            document.problems.append(Problem(f"--set {override}", what, "keep one of them"))
+        given |= dict.fromkeys(leaves, override)
+        _apply_override(document, key, value)
+    if ("lora", "enabled") in given and _section(document.data, "lora").get("enabled") is False:
+        _drop_lora_keys(document, keep=given)
+
+
+def _leaves(key: Key, value: Any) -> Iterator[Key]:
+    """Yield the keys that a value sets, mappings entered."""
+    if isinstance(value, dict) and value:
+        for name, part in value.items():
+            yield from _leaves((*key, str(name)), part)
+    else:
+        yield key
+
+
+def _overlap(one: Key, other: Key) -> bool:
+    size = min(len(one), len(other))
+    return one[:size] == other[:size]
+
+
+def _parsed_override(document: _Document, override: str) -> tuple[Key, Any] | None:
+    """Return an override's key and value; None, with a problem noted, if it has none."""
     name, equals, text = override.partition("=")
     key = tuple(name.strip().split("."))
     if not equals or not all(key):
         document.problems.append(Problem(f"--set {override}", "expected section.key=value"))
-        return
+        return None
     try:
-        loader = _Loader(text)
-        value = loader.get_single_data()
+        return key, _Loader(text).get_single_data()
     except (yaml.YAMLError, RecursionError):
         document.problems.append(Problem(f"--set {override}", "the value is not YAML"))
-        return
+        return None
+
+
+def _apply_override(document: _Document, key: Key, value: Any) -> None:
     target = document.data if isinstance(document.data, dict) else {}
     document.data = target
     for part in key[:-1]:

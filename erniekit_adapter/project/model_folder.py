@@ -95,10 +95,8 @@ def usable_model_dir(model_dir: Path, copy: Path, device: str, backend: Backend 
     """The model folder itself, or a folder of links beside its config.json: completed with what the kernels of a CPU
     need, or because PaddleFormers writes into the folder that it reads."""
     config = read_json(model_dir / "config.json")
-    wanted = _ON_CPU[backend] if device == "cpu" else {}
-    # A model of ours may say it already, and then with its own number.
-    missing = {key: value for key, value in wanted.items() if key not in config or (value is False and config[key])}
-    if backend == "erniekit" and not missing:
+    missing = _missing(config, device, backend)
+    if not needs_copy(config, device, backend):
         return model_dir
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(parents=True)
@@ -107,6 +105,17 @@ def usable_model_dir(model_dir: Path, copy: Path, device: str, backend: Backend 
             (copy / file.name).symlink_to(file.resolve())
     write_json(copy / "config.json", {**config, **missing})
     return copy.resolve()
+
+
+def needs_copy(config: dict[str, Any], device: str, backend: Backend) -> bool:
+    """Whether the toolkit reads a folder of links instead of the model folder with this config.json."""
+    return backend == "paddleformers" or bool(_missing(config, device, backend))
+
+
+def _missing(config: dict[str, Any], device: str, backend: Backend) -> dict[str, Any]:
+    wanted = _ON_CPU[backend] if device == "cpu" else {}
+    # A model of ours may say it already, and then with its own number.
+    return {key: value for key, value in wanted.items() if key not in config or (value is False and config[key])}
 
 
 def model_fingerprint(model_dir: Path) -> str:

@@ -35,6 +35,7 @@ def _off(value: object) -> object:
 
 Level = Annotated[Literal["error", "warn", "off"], BeforeValidator(_off)]
 DEFAULT_TEST_RATIO = 0.1
+DEFAULT_EVAL_RATIO = 0.1
 # Gates that no project can set.
 ALWAYS_ON = ("source", "reviewed", "canonical", "page_mismatch", "verdict", "toolkit", "length")
 # Wordings of each request that invoice.prompts knows.
@@ -230,9 +231,21 @@ class Project(Section):
 
     @model_validator(mode="after")
     def _splits_leave_something(self) -> Project:
-        if self.training.val_split_ratio + self.data.test_ratio >= 1:
+        if self.eval_ratio + self.data.test_ratio >= 1:
             raise ValueError("training.val_split_ratio + data.test_split_ratio leave nothing to train on")
         return self
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether the toolkit measures a loss on held-out documents during training."""
+        return evaluates(self, takes_images=self.data.format != "erniekit")
+
+    @property
+    def eval_ratio(self) -> float:
+        """The share of documents in force whose loss is followed; nothing is withheld that the toolkit never reads."""
+        if self.training.val_split_ratio is not None:
+            return self.training.val_split_ratio
+        return DEFAULT_EVAL_RATIO if self.evaluates else 0.0
 
     @property
     def named_version(self) -> str | None:
@@ -274,3 +287,14 @@ class Project(Section):
     def evaluation_dir(self) -> Path:
         """Answers and results."""
         return self.output_dir / "evaluation"
+
+
+def evaluates(project: Project, *, takes_images: bool) -> bool:
+    """Return whether a project's toolkit evaluates while it trains, which depends on its method.
+
+    ERNIEKit fails when it evaluates a model that takes images; PaddleFormers needs a package for LoRA and DPO that is
+    not published.
+    """
+    if project.backend == "erniekit":
+        return not takes_images
+    return not project.lora.enabled and project.training.stage != "DPO"

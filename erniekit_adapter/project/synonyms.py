@@ -63,6 +63,7 @@ PROJECT_KEY_OF: Mapping[str, str] = {
     "lr_scheduler_type": "training.lr_scheduler_type",
     "warmup": "training.warmup_steps",
     "warmup_steps": "training.warmup_steps",
+    "warmup_ratio": "training.warmup_ratio",
     "gradient_clipping": "training.max_grad_norm",
     "max_grad_norm": "training.max_grad_norm",
     "weight_decay": "training.weight_decay",

@@ -69,13 +69,17 @@ class TrainingSection(Section):
     learning_rate: float = Field(2.0e-4, gt=0, lt=1)
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
     warmup_steps: int = Field(0, ge=0)
+    warmup_ratio: Ratio = Field(0.0, description="share of the run's steps, instead of warmup_steps")
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     logging_steps: int = Field(10, ge=1)
     save_steps: int = Field(500, ge=1)
     eval_steps: int = Field(500, ge=1)
     save_total_limit: int | None = Field(None, ge=1)
-    val_split_ratio: Ratio = Field(0.1, description="share of documents whose loss is followed during training")
+    val_split_ratio: Ratio | None = Field(
+        None,
+        description="share of documents whose loss is followed during training; 0.1, or 0 where none is followed",
+    )
     fp16: bool = False
     bf16: bool | None = Field(None, description="true on a GPU where neither fp16 nor bf16 is given")
     quantization: Quantization | None = Field(None, description="of the base model's weights")
@@ -84,6 +88,12 @@ class TrainingSection(Section):
     use_tensorboard: bool = Field(False, description="false: VisualDL, the toolkit's own")
     seed: int = Field(42, ge=0, lt=2**31)
     device: Literal["gpu", "cpu"] = "gpu"
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> TrainingSection:
+        if self.warmup_steps and self.warmup_ratio:
+            raise ValueError("warmup_steps and warmup_ratio are both over 0: set one of them to 0, or remove it")
+        return self
 
     @model_validator(mode="after")
     def _one_precision(self) -> TrainingSection:

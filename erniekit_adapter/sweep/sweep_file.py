@@ -81,7 +81,7 @@ def load_sweep(path: Path) -> tuple[SweepFile, list[Run]]:
     for run in sweep.runs:
         own = [f"output_dir={_quoted(str(sweep.output_dir / run.name))}", f"run_name={_quoted(run.name)}"]
         try:
-            project = load_project(sweep.project, [*sweep.changes, *run.changes, *own])
+            project = load_project(sweep.project, [*_replaced(sweep.changes, run.changes), *run.changes, *own])
         except AdapterError as error:
             problems += list(_of_run(run.name, error))
         else:
@@ -89,6 +89,12 @@ def load_sweep(path: Path) -> tuple[SweepFile, list[Run]]:
     if problems:
         raise UsageError(dict.fromkeys(problems))
     return sweep, runs
+
+
+def _replaced(common: list[str], own: list[str]) -> list[str]:
+    """Return the changes of all runs without those whose key a run gives itself."""
+    keys = {change.partition("=")[0].strip() for change in own}
+    return [change for change in common if change.partition("=")[0].strip() not in keys]
 
 
 def _quoted(text: str) -> str:

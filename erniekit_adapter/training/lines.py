@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,44 @@ from erniekit_adapter.files import read_json, sha256
 from erniekit_adapter.project.model_folder import local_model_dir, model_kind
 from erniekit_adapter.project.schema import Project
 
+# What decides which lines are written: the manifest's name of a setting, its project key and its value in a project.
+_MADE_BY: Mapping[str, tuple[str, Callable[[Project], Any]]] = {
+    "eval_ratio": ("training.val_split_ratio", lambda project: project.eval_ratio),
+    "test_ratio": ("data.test_split_ratio", lambda project: project.data.test_ratio),
+    "seed": ("data.seed", lambda project: project.data.seed),
+    "group_by": ("data.group_by", lambda project: project.data.group_by),
+    "gates": ("data.gates", lambda project: project.data.gates.model_dump()),
+    "min_visible_share": ("data.min_visible_share", lambda project: project.data.min_visible_share),
+    "tasks": ("data.tasks", lambda project: project.data.tasks.model_dump()),
+    "wordings": ("data.wordings", lambda project: project.data.wordings),
+    "fault_share": ("data.fault_share", lambda project: project.data.fault_share),
+    "preference": ("data.preference", lambda project: project.data.preference),
+    "ocr": ("data.ocr", lambda project: project.data.ocr),
+    "date_order": ("data.date_order", lambda project: project.data.date_order),
+    "max_samples": ("dataset.max_samples", lambda project: project.dataset.max_samples),
+}
+
+
+def stale_settings(project: Project, made_with: Mapping[str, Any]) -> list[str]:
+    """Return the project keys whose value is another than the one that the lines were made with, both values named.
+
+    Args:
+        project: the project that is about to train.
+        made_with: the settings in the data stage's manifest.
+    """
+    return [
+        f"{key} ({made_with[name]!r}, now {value(project)!r})"
+        for name, (key, value) in _MADE_BY.items()
+        if name in made_with and made_with[name] != value(project)
+    ]
+
 
 def read_data_manifest(project: Project) -> dict[str, Any]:
     """The manifest of the data stage, its lines held against it.
 
     Raises:
         UsageError: the stage has not been run, its lines are not the ones it wrote or are made for another toolkit,
-            length or tokenizer, or none is for training.
+            length or tokenizer, or with other settings than the project's, or none is for training.
     """
     path = project.data_dir / "manifest.json"
     if not path.is_file():
@@ -37,6 +69,8 @@ def read_data_manifest(project: Project) -> dict[str, Any]:
     if form != (wanted := line_format(project.backend, stage)):
         what = f"lines of data.format {form}, and stage {stage} of {project.backend} reads {wanted}"
         raise misuse(path, what, f"set data.format: {wanted} and run make data again")
+    if stale := stale_settings(project, manifest["settings"]):
+        raise misuse(path, f"lines were made with other settings: {', '.join(stale)}", "run make data again")
     _check_lengths(project, manifest["settings"], path)
     return manifest
 

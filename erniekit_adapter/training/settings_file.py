@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
@@ -19,7 +19,12 @@ def write_settings(path: Path, settings: Settings, derived: Derived = ()) -> Non
     write_text(path, settings_text(settings, derived))
 
 
-def settings_text(settings: Settings, derived: Derived = (), places: Places | None = None) -> str:
+def settings_text(
+    settings: Settings,
+    derived: Derived = (),
+    places: Places | None = None,
+    left_open: Mapping[str, str] | None = None,
+) -> str:
     """The YAML text: one `key: value  # origin` a line.
 
     PyYAML writes floats as the toolkits need them: `1.0e-05` is a number to their parser, `1e-05` would be text.
@@ -28,10 +33,17 @@ def settings_text(settings: Settings, derived: Derived = (), places: Places | No
         settings: what the toolkit is given.
         derived: what it overwrites or works out by itself: (key, value, why).
         places: where each project key was given, for provenance by line; None where that is not known.
+        left_open: keys whose value is not known yet, each with what it depends on; they are no settings, but comments.
     """
     lines = ["# Made by erniekit-adapter from the project file; edit that, not this."]
+    unknown = dict(left_open or {})
     for key, setting in settings.items():
-        lines.append(f"{key}: {_yaml(setting.value)}  # {provenance(setting, places)}")
+        if key not in unknown:
+            lines.append(f"{key}: {_yaml(setting.value)}  # {provenance(setting, places)}")
+    if unknown:
+        lines += ["", "# Not known yet:"]
+        guesses = {key: f"{_yaml(settings[key].value)}?" if key in settings else "?" for key in unknown}
+        lines += [f"#   {key:<28} {guesses[key]:<34} depends on {what}" for key, what in unknown.items()]
     rows = list(derived)
     if rows:
         lines += ["", "# What the toolkit overwrites or works out by itself:"]

@@ -59,6 +59,7 @@ from erniekit_adapter.training.resume import (
     newest_checkpoint,
 )
 from erniekit_adapter.training.settings_file import write_settings
+from erniekit_adapter.training.warmup_note import warmup_note
 
 DEFAULT_STALL_MINUTES = 30.0
 # Written before anything else: it says what run a folder holds, and that the folder is ours.
@@ -223,6 +224,8 @@ def _say_start(run: _Run, console: Console) -> None:
     toolkit, start = run.toolkit, run.start
     name = f"{TOOLKIT_NAMES[toolkit.backend]} {toolkit.version} ({toolkit.found_by})"
     console.print(f"{name}, stage {run.facts.stage}, log: {run.folder / 'train.log'}")
+    if note := warmup_note(run.project, run.facts):
+        console.print(note)
     if start.kind == "resume":
         console.print(f"resuming from {start.checkpoint}")
     if start.kind == "go_on":

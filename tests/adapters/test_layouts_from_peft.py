@@ -113,11 +113,33 @@ def test_what_came_from_a_toolkit_goes_back_unchanged(shape: ModelShape) -> None
         {"modules_to_save": ["lm_head"]},
         {"target_parameters": ["mlp.experts.down_proj"]},
         {"init_lora_weights": "pissa_niter_4"},
+        {"init_lora_weights": "lora_ga"},
+        {"use_qalora": True},
+        {"layers_to_transform": [0]},
+        {"layers_to_transform": 0},
+        {"use_bdlora": {"nblocks": 2}},
+        {"kasa_config": {"beta": 1e-4}},
+        {"a_field_of_tomorrow": 1},
     ],
 )
 def test_what_a_toolkit_cannot_say_is_refused_by_name(change: dict[str, Any]) -> None:
     with pytest.raises(AdapterError, match=f"adapter_config.json {next(iter(change))}"):
         lora_from_peft(peft_adapter(GROUPED), GROUPED, PEFT_CONFIG | change, "erniekit")
+
+
+def test_what_is_off_or_only_training_s_is_accepted() -> None:
+    idle = {"use_qalora": False, "qalora_group_size": 16, "layers_to_transform": None, "rank_pattern": {}}
+    told = {"target_modules": ["q_proj"], "init_lora_weights": "orthogonal", "eva_config": {"rho": 2}, "tomorrow": []}
+    assert lora_from_peft(peft_adapter(GROUPED), GROUPED, PEFT_CONFIG | idle | told, "erniekit")[1]["r"] == 6
+
+
+def test_layers_that_are_left_out_are_named_before_their_tensors() -> None:
+    """Not blamed on a folder that lacks them."""
+    peft = {name: array for name, array in peft_adapter(GROUPED).items() if ".layers.0." in name}
+    with pytest.raises(AdapterError) as error:
+        lora_from_peft(peft, GROUPED, PEFT_CONFIG | {"layers_to_transform": [0]}, "erniekit")
+    assert "layers_to_transform: [0]: some layers alone are adapted" in problems_of(error)
+    assert "missing" not in problems_of(error)
 
 
 def test_missing_and_strange_tensors_come_at_once() -> None:

@@ -33,8 +33,9 @@ def image_project(**sections: Any) -> Project:
 
 
 def ocr_project(**sections: Any) -> Project:
-    """PaddleOCR-VL as ERNIEKit 1.5 trains it."""
-    return project(OCR_VL, **{"data": {"format": "erniekit-vl"}, "erniekit": {"version": "1.5"}, **sections})
+    """PaddleOCR-VL, every weight, as ERNIEKit 1.5 trains it."""
+    usual = {"lora": {"enabled": False}, "data": {"format": "erniekit-vl"}, "erniekit": {"version": "1.5"}}
+    return project(OCR_VL, **{**usual, **sections})
 
 
 def dpo_project(model: str = DENSE, **sections: Any) -> Project:

@@ -69,3 +69,10 @@ def test_dpo_without_preference_lines_is_refused() -> None:
 
 def test_a_loss_of_dpo_in_another_stage_is_refused_since_nothing_would_come_of_it() -> None:
     assert "dpo: beta, loss_type: not used in stage SFT" in refusal(project(dpo={"beta": 0.3, "loss_type": "ipo"}))
+
+
+def test_a_pipeline_of_paddleformers_clears_its_cache_too() -> None:
+    asked = dpo_on_paddleformers(parallel={"tensor": 2, "pipeline": 2, "sequence": True}, training={"stage": "DPO"})
+    found = settings(asked)
+    assert (found["clear_every_step_cache"], found["partial_send_recv"]) == (True, False)
+    assert "clear_every_step_cache" not in settings(dpo_on_paddleformers())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,12 @@ from settings_examples import image_project, ocr_project, project, settings
 
 from erniekit_adapter.backends.keytable import accepted_keys
 from erniekit_adapter.backends.same_names import steps_of
-from erniekit_adapter.backends.translation import derived_by_toolkit, facts_before_training, settings_of
+from erniekit_adapter.backends.translation import (
+    derived_by_toolkit,
+    facts_before_training,
+    settings_left_open,
+    settings_of,
+)
 
 
 def test_the_model_decides_the_stage() -> None:
@@ -32,7 +38,7 @@ def test_vl_sft_is_told_that_it_is_multimodal_and_how_its_modalities_are_weighed
 def test_the_vision_tower_is_frozen_unless_the_project_says_otherwise() -> None:
     assert settings(image_project())["freeze_config"] == "freeze_vision"
     trained = {"gradient_accumulation_steps": 4, "freeze_vision": False}
-    assert settings(image_project(training=trained))["freeze_config"] == ""
+    assert settings(image_project(training=trained, lora={"enabled": False}))["freeze_config"] == ""
 
 
 @pytest.mark.parametrize("version", ["1.1.0", "1.2.0", "1.3.0", "1.4", "1.5", "develop"])
@@ -74,6 +80,13 @@ def test_before_there_are_lines_the_steps_are_open_and_said_to_be() -> None:
     assert rows["max_steps"] == "lines × epochs / global batch"
 
 
+def test_settings_that_depend_on_the_lines_are_known_by_name() -> None:
+    asked = image_project()
+    facts = facts_before_training(asked)
+    assert settings_left_open(asked, facts) == {"max_steps", "num_samples_each_epoch"}
+    assert settings_left_open(asked, replace(facts, train_lines=7, eval_lines=0)) == set()
+
+
 @given(
     lines=st.integers(1, 10**6),
     epochs=st.integers(1, 10),
@@ -97,7 +110,7 @@ def test_the_steps_see_every_line_in_every_epoch_and_less_than_a_batch_more(
 def test_in_a_pipeline_images_go_to_every_stage() -> None:
     found = settings(image_project())
     assert (found["pp_need_data"], found["pp_need_data_degree"]) == (True, 2)
-    alone = settings(image_project(parallel={"tensor": 2}))
+    alone = settings(image_project(parallel={"tensor": 2}, lora={"enabled": False}))
     assert not {"pp_need_data", "pp_need_data_degree"} & set(alone)
 
 

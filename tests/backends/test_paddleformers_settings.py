@@ -27,10 +27,10 @@ def test_every_setting_is_a_key_of_the_version(version: str, sections: dict[str,
 
 def test_batches_and_degrees_go_by_its_own_names() -> None:
     training = {"per_device_train_batch_size": 2, "per_device_eval_batch_size": 4}
-    parallel = {"tensor": 2, "pipeline": 2, "sharding": 2}
-    found = settings(paddleformers_project(training=training, parallel=parallel))
+    parallel = {"tensor": 2, "sharding": 2}
+    found = settings(paddleformers_project(training=training, parallel=parallel, lora={"enabled": False}))
     assert (found["per_device_train_batch_size"], found["per_device_eval_batch_size"]) == (2, 4)
-    assert (found["tensor_model_parallel_size"], found["pipeline_model_parallel_size"]) == (2, 2)
+    assert (found["tensor_model_parallel_size"], found["pipeline_model_parallel_size"]) == (2, 1)
     assert (found["sharding"], found["sharding_parallel_size"]) == ("stage1", 2)
     assert not {"batch_size", "tensor_parallel_degree", "pipeline_parallel_degree"} & set(found)
 

@@ -13,11 +13,12 @@ from data_examples import OCR, answer, correction, ground_truth, numbered, write
 from einvoice_examples import UBL, text_pdf, without_charge
 from PIL import Image
 
-from data_tools.build_settings import BuildSettings, EngineSettings
+from data_tools.build_settings import BuildSettings, EngineSettings, settings_of
 from data_tools.lines.formats import read_training_line
 from data_tools.lines.preference_lines import read_preference_line
 from data_tools.stage.data_manifest import DataManifest
 from data_tools.stage.pipeline import build
+from erniekit_adapter.errors import UsageError
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.project.schema import (
     ActiveLearningSource,
@@ -26,6 +27,7 @@ from erniekit_adapter.project.schema import (
     EInvoiceSource,
     GatesSection,
     ManifestSource,
+    Project,
     TasksSection,
 )
 
@@ -271,3 +273,27 @@ def test_workers_change_no_byte(tmp_path: Path) -> None:
         build([source], tmp_path / "out", settings, engine=EngineSettings(workers=workers))
         contents.append({path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()})
     assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize(
+    ("sections", "share"),
+    [
+        ({}, 0.1),
+        ({"training": {"val_split_ratio": 0.3}}, 0.3),
+        ({"data": {"format": "erniekit-vl"}}, 0.0),
+        ({"backend": "paddleformers"}, 0.0),
+        ({"backend": "paddleformers", "lora": {"enabled": False}}, 0.1),
+    ],
+)
+def test_documents_are_withheld_where_something_reads_them(sections: dict[str, Any], share: float) -> None:
+    assert settings_of(project(**sections)).eval_ratio == share
+
+
+def test_documents_that_nothing_would_read_are_refused() -> None:
+    sections = {"data": {"format": "erniekit-vl"}, "training": {"val_split_ratio": 0.1}}
+    with pytest.raises(UsageError, match=r"training.val_split_ratio: found 0.1; the toolkit evaluates nothing"):
+        settings_of(project(**sections))
+
+
+def project(**sections: Any) -> Project:
+    return Project.model_validate({"model": {"model_name_or_path": "./m"}, "output_dir": "./o", **sections})

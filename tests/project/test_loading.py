@@ -183,10 +183,56 @@ def test_reading_numbers_our_way_leaves_pyyaml_itself_as_it_is() -> None:
         ("{fp16: false, bf16: false}", "both false"),
         ("{device: cpu, fp16: true}", "device cpu"),
         ("{val_split_ratio: 0.9}", "leave nothing to train on"),
+        ("{warmup_steps: 1, warmup_ratio: 0.1}", "warmup_steps and warmup_ratio are both over 0"),
+        ("{warmup_ratio: 1.0}", "less than 1"),
     ],
 )
 def test_values_that_cannot_go_together_are_refused(tmp_path: Path, training: str, said: str) -> None:
     assert said in problems(tmp_path, f"{LEAST}training: {training}\n")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["training.seed=1", "training.seed=2"],
+        ["training.seed=1", "training.seed=1"],
+        ["lora.r=8", "lora={lora_alpha: 16}"],
+        ["lora={r: 8}", "lora.r=9"],
+        ["data.sources=[]", "data.sources=[]"],
+    ],
+)
+def test_an_override_of_the_same_key_twice_is_refused(tmp_path: Path, overrides: list[str]) -> None:
+    first, second = overrides
+    said = problems(tmp_path, LEAST, *overrides)
+    assert f"--set {second}: given twice: --set {first} is there as well" in said
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["training.seed=1", "data.seed=1"], ["lora={r: 8}", "lora.lora_alpha=16"], ["lora.r=8", "lora.rslora=true"]],
+)
+def test_overrides_of_different_keys_go_together(tmp_path: Path, overrides: list[str]) -> None:
+    load_project(written(tmp_path, LEAST), overrides)
+
+
+LORA = LEAST + "lora: {r: 8, lora_alpha: 4}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "given"),
+    [
+        (LORA, ["lora.enabled=false"], {"enabled"}),
+        (LORA, ["lora.enabled=false", "lora.r=4"], {"enabled", "r"}),
+        (LORA, ["lora.enabled=true"], {"enabled", "r", "lora_alpha"}),
+        (LEAST + "lora: {enabled: false, r: 8}\n", [], {"enabled", "r"}),
+        (LEAST + "lora: {enabled: false, r: 8}\n", ["lora.lora_alpha=4"], {"enabled", "r", "lora_alpha"}),
+    ],
+)
+def test_switching_lora_off_from_above_takes_its_keys_along(
+    tmp_path: Path, text: str, overrides: list[str], given: set[str]
+) -> None:
+    """Keys beside the switch stay, for check to refuse."""
+    assert load_project(written(tmp_path, text), overrides).lora.model_fields_set == given
 
 
 def test_a_key_given_twice_is_refused_with_both_lines(tmp_path: Path) -> None:

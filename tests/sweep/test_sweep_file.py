@@ -93,3 +93,15 @@ def test_what_is_wrong_with_the_runs_is_told_at_once_with_their_names(tmp_path: 
 def test_a_file_that_is_no_sweep_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no sweep file: expected project, output_dir and runs"):
         load_sweep(write(tmp_path, "- a list\n"))
+
+
+def test_a_key_of_a_run_replaces_that_of_all_runs(tmp_path: Path) -> None:
+    sweep = SWEEP.replace("[training.max_steps=5]", "[training.max_steps=5, lora.r=8]")
+    _, (plain, small) = load_sweep(write(tmp_path, sweep))
+    assert (plain.project.lora.r, small.project.lora.r) == (8, 4)
+
+
+def test_a_run_without_lora_takes_none_of_its_keys(tmp_path: Path) -> None:
+    sweep = SWEEP.replace("[lora.r=4, lora.lora_alpha=8]", "[lora.enabled=false]")
+    _, (_, full) = load_sweep(write(tmp_path, sweep))
+    assert full.project.lora.model_fields_set == {"enabled"}

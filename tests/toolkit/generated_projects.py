@@ -101,6 +101,9 @@ def generated_project(backend: Backend, version: str, seed: int) -> Project:
     models = [model.id if backend == "erniekit" else model.torch_id for model in MODELS if model.kind == kind]
     extra = {**EXTRA, **EXTRA_OF[version]}
     image_lines = "erniekit-vl" if backend == "erniekit" else "paddleformers"
+    _without_idle_keys(training, parallel, backend, sees_pages, bool(lora.get("enabled", True)))
+    evaluated = _evaluates(training, backend, sees_pages, bool(lora.get("enabled", True)))
+    extra = {key: value for key, value in extra.items() if evaluated or key != "max_evaluate_steps"}
     return Project.model_validate(
         {
             "backend": backend,
@@ -122,10 +125,35 @@ def generated_facts(project: Project, version: str, seed: int) -> RunFacts:
     draw = Random(seed)  # noqa: S311 - examples, no secrets
     facts = facts_before_training(project, version)
     if seed % 3:
-        facts = replace(facts, train_lines=draw.randint(1, 10**6), eval_lines=draw.choice([0, 7]), model_dir="/m/ü 1")
+        facts = replace(
+            facts, train_lines=draw.randint(10**6, 10**7), eval_lines=draw.choice([0, 7]), model_dir="/m/ü 1"
+        )
     if seed % 3 == 2 and project.lora.enabled:
         facts = replace(facts, remaining_steps=draw.randint(1, 999), initial_adapter_dir="earlier")
     return facts
+
+
+def _evaluates(training: Mapping[str, Any], backend: Backend, sees_pages: bool, lora: bool) -> bool:
+    can = not sees_pages if backend == "erniekit" else not lora and training.get("stage") != "DPO"
+    return can and training.get("val_split_ratio") != 0
+
+
+def _without_idle_keys(
+    training: dict[str, Any], parallel: dict[str, Any], backend: Backend, sees_pages: bool, lora: bool
+) -> None:
+    """Remove the keys that nothing would read, which a project is refused for."""
+    if not _evaluates(training, backend, sees_pages, lora):
+        idle = [key for key in ("val_split_ratio", "eval_steps", "per_device_eval_batch_size") if training.get(key)]
+        for key in idle:
+            del training[key]
+    if training.get("lr_scheduler_type") == "constant" or training.get("max_steps") == 1:
+        training.pop("warmup_steps", None)
+    elif not training.get("warmup_steps") and training.get("seed") == 7:
+        training["warmup_ratio"] = 0.25
+    if parallel.get("sharding", 1) == 1:
+        parallel.pop("sharding_stage", None)
+    if backend == "erniekit" and sees_pages and lora:
+        training.pop("freeze_vision", None)
 
 
 def _degrees(parallel: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -241,7 +269,8 @@ def _quantization(draw: Random, version: str, kind: Kind, lora: LoraSection, par
 
 
 def _dpo(draw: Random, max_seq_length: int) -> dict[str, Any]:
-    return some(
+    """Keys of the loss; those that its type does not read are left out, as a project is refused for them."""
+    given = some(
         draw,
         beta=[0.1, 1, 0.05],
         loss_type=LOSSES,
@@ -252,3 +281,12 @@ def _dpo(draw: Random, max_seq_length: int) -> dict[str, Any]:
         reference_free=[True, False],
         max_prompt_length=[16, max_seq_length - 10],
     )
+    loss = given.get("loss_type", "sigmoid")
+    idle = {
+        *([] if loss in ("sigmoid", "simpo") else ["label_smoothing"]),
+        *([] if loss == "simpo" else ["simpo_gamma"]),
+        *(["beta"] if loss in ("or", "orpo") else []),
+        *(["sft_loss_ratio"] if loss == "orpo" else []),
+        *(["reference_free"] if loss in ("or", "orpo", "simpo") else []),
+    }
+    return {key: value for key, value in given.items() if key not in idle}

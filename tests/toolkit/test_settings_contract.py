@@ -73,7 +73,7 @@ TEXT = (
 ERNIEKIT, PADDLEFORMERS = "erniekit.hparams.parser", "paddleformers.cli.hparams.parser"
 OF_IMAGES = frozenset({"training.freeze_vision", "data.format"})
 TOOLKITS = (
-    Toolkit("erniekit", "1.0.1", "erniekit", ERNIEKIT, TEXT, (32_000, 170), OF_IMAGES),
+    Toolkit("erniekit", "1.0.1", "erniekit", ERNIEKIT, TEXT, (32_000, 169), OF_IMAGES),
     Toolkit("erniekit", "1.3.0", "erniekit13", ERNIEKIT, (*TEXT, "ernie-vl-28b-lora"), (32_000, 260)),
     Toolkit(
         *("paddleformers", "1.2.0", "paddleformers", PADDLEFORMERS, ("paddleocr-vl-paddleformers",), (32_000, 370)),

@@ -41,7 +41,7 @@ OWN_LORA_PARAMETERS = 4 * (4 * (192 + 320) + 4 * (192 + 192))
 
 TEXT = """
 training:
-  {device: cpu, max_seq_length: 1400, max_steps: 2, logging_steps: 1, learning_rate: 1.0e-3, val_split_ratio: 0.1}
+  {device: cpu, max_seq_length: 1400, max_steps: 2, logging_steps: 1, learning_rate: 1.0e-3}
 data: {sources: [{kind: active_learning, path: texts/active_learning.jsonl}]}
 """
 PAGES = """
