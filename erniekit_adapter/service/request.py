@@ -46,11 +46,13 @@ def chat_body(settings: ServiceSettings, ocr: object | None, image: bytes | None
     if image is not None:
         url = f"data:{media_type};base64,{base64.b64encode(image).decode()}"
         content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": content}]
+    kwargs = settings.chat_template_kwargs
     return {
         "messages": [{"role": "user", "content": content}],
         "max_tokens": settings.max_tokens,
         "temperature": settings.temperature,
         "stream": False,
+        **({"chat_template_kwargs": kwargs} if kwargs else {}),
     }
 
 
