@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,21 +78,31 @@ class StandIn:
         if route == "unload_lora_adapter":
             self.loaded.discard(name)
             return 200, {}
+        started = time.perf_counter()
         number = _number_in(str(body["messages"][0]["content"]))
         await asyncio.sleep(self.latency_s * (0.5 + random.Random(number).random()))  # noqa: S311
         if name != "base" and name not in self.loaded:
             return 404, {"message": f"The model `{name}` does not exist."}
-        choice = {"index": 0, "message": {"role": "assistant", "content": answer_to(number)}, "finish_reason": "stop"}
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": answer_to(number, time.perf_counter() - started)},
+            "finish_reason": "stop",
+        }
         return 200, {"choices": [choice], "usage": {"prompt_tokens": 300, "completion_tokens": 90}}
 
 
-def answer_to(number: int) -> str:
-    """The answer to the request of this number: three lines that add up, and the number as the invoice's."""
+def answer_to(number: int, server_s: float) -> str:
+    """The answer to the request of this number: three lines that add up, its number, and the server's time in notes."""
     lines = [
         {"description": f"Item {n} of {number}", "quantity": n, "unit_price": 5, "total": 5 * n} for n in (1, 2, 3)
     ]
     summary = {"subtotal": 30, "grand_total": 30, "currency": "EUR"}
-    data = {"client_info": {"invoice_number": f"N{number}"}, "line_items": lines, "financial_summary": summary}
+    data: dict[str, Any] = {
+        "client_info": {"invoice_number": f"N{number}"},
+        "line_items": lines,
+        "financial_summary": summary,
+    }
+    data["payment_terms"] = {"notes": f"{server_s:.6f}"}
     said = {"is_valid": True, "math_verified": True, "issues": []}
     return json.dumps({"structured_data": data, "validation_summary": said}, separators=(",", ":"))
 
@@ -145,15 +155,17 @@ def new_service(server: Server, **more: Any) -> Any:
     return ErnieVLMService({"ernie_vl": given})
 
 
-async def from_all_callers(total: int, ask: Callable[[int], Awaitable[None]], callers: int = CALLERS) -> None:
-    """Make requests 1 to `total`, each caller one after the other."""
-    numbers = iter(range(1, total + 1))
+async def from_all_callers(
+    numbers: Iterator[int], ask: Callable[[int], Awaitable[None]], callers: int = CALLERS, over_s: float = 0.0
+) -> None:
+    """Make the requests of these numbers, each caller one after the other; callers begin within `over_s` seconds."""
 
-    async def caller() -> None:
+    async def caller(wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
         for number in numbers:
             await ask(number)
 
-    await asyncio.gather(*(caller() for _ in range(callers)))
+    await asyncio.gather(*(caller(over_s * place / callers) for place in range(callers)))
 
 
 def is_own(result: Any, number: int) -> bool:
@@ -164,7 +176,7 @@ def is_own(result: Any, number: int) -> bool:
 
 async def measure_faults(total: int) -> dict[str, Any]:
     """200 callers while the server is killed five times and the bundle switched fifty times."""
-    server, folder = Server(0.3), Path(tempfile.mkdtemp(prefix="service-benchmark-"))
+    server, folder = Server(0.5), Path(tempfile.mkdtemp(prefix="service-benchmark-"))
     bundles = [write_bundle(folder / name, value) for name, value in (("a", 1.0), ("b", 2.0))]
     more = {"fine_tuned_model_path": str(bundles[0]), "lora": "load", "max_attempts": 12}
     service = new_service(server, **more)
@@ -199,7 +211,7 @@ async def measure_faults(total: int) -> dict[str, Any]:
             kills += 1
 
     started = time.monotonic()
-    await asyncio.gather(from_all_callers(total, ask), swap(), kill())
+    await asyncio.gather(from_all_callers(iter(range(1, total + 1)), ask), swap(), kill())
     await asyncio.to_thread(service.close)
     server.kill()
     return {
@@ -213,7 +225,10 @@ async def measure_faults(total: int) -> dict[str, Any]:
 
 
 async def measure_overhead(total: int, latency_s: float) -> dict[str, Any]:
-    """Each request by the bare client and by the service, from the same callers in the same run, in turns."""
+    """Each request by the bare client and by the service, from the same callers in the same run, in turns of 1,000.
+
+    What is measured is the time that the caller waits, less the server's own time for this request.
+    """
     from erniekit_adapter.service.request import chat_body
 
     server = Server(latency_s)
@@ -227,31 +242,27 @@ async def measure_overhead(total: int, latency_s: float) -> dict[str, Any]:
             body = {"model": "base", **chat_body(service.settings, page(number), None)}
             started = time.perf_counter()
             reply = await client.post(f"{server.url}/chat/completions", json=body)
-            reply.json()
-            bare_s[number] = time.perf_counter() - started
+            answer = json.loads(reply.json()["choices"][0]["message"]["content"])
+            server_s = float(answer["structured_data"]["payment_terms"]["notes"])
+            bare_s[number] = time.perf_counter() - started - server_s
 
         async def ask_service(number: int) -> None:
             started = time.perf_counter()
             result = await service.parse_async(page(number))
-            service_s[number] = time.perf_counter() - started
             assert is_own(result, number)
+            server_s = float(result.answer.structured_data.payment_terms.notes)
+            service_s[number] = time.perf_counter() - started - server_s
 
-        async def ask(number: int) -> None:
-            for way in (ask_bare, ask_service) if number % 2 else (ask_service, ask_bare):
-                await way(number)
-
-        # Callers do not begin at the same moment, as they would not in use.
-        await from_all_callers(CALLERS, ask)
-        bare_s.clear()
-        service_s.clear()
-        await from_all_callers(total, ask)
+        # Callers that begin together would wait for each other; the first round also makes the connections.
+        for first in range(0, total + 1000, 1000):
+            for ask in (ask_bare, ask_service):
+                numbers = iter(range(first + 1, first + 1001))
+                await from_all_callers(numbers, ask, over_s=latency_s)
     await asyncio.to_thread(service.close)
     server.kill()
-    more_s = [service_s[number] - bare_s[number] for number in service_s]
+    counted = range(1001, total + 1001)
     figures = {
-        "bare": [*bare_s.values()],
-        "service": [*service_s.values()],
-        "service - bare, request by request": more_s,
+        name: [taken[number] for number in counted] for name, taken in (("bare", bare_s), ("service", service_s))
     }
     milliseconds = {
         name: {"median": _ms(statistics.median(values)), "p99": _ms(statistics.quantiles(values, n=100)[98])}
@@ -275,7 +286,7 @@ async def measure_memory(total: int) -> dict[str, Any]:
             seen.append(resident_mib())
 
     before = resident_mib()
-    await from_all_callers(total, ask)
+    await from_all_callers(iter(range(1, total + 1)), ask)
     await asyncio.to_thread(service.close)
     server.kill()
     rate = round(total / (time.monotonic() - started))
@@ -309,7 +320,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=["faults", "overhead", "memory", []], help="all if none is named")
     parser.add_argument("--requests", type=int, default=10_000, help="for faults and overhead")
     parser.add_argument("--memory-requests", type=int, default=100_000)
-    parser.add_argument("--latency", type=float, default=2.0, help="mean seconds of an answer, for overhead")
+    parser.add_argument("--latency", type=float, default=4.0, help="mean seconds of an answer, for overhead")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

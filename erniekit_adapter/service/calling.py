@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import email.utils
+import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ MAX_REPLY_BYTES = 8 * 1024 * 1024
 _MISSING = 404
 _PASSING: Mapping[int, Reason] = {408: "timeout", 425: "overloaded", 429: "overloaded"}
 _CONNECT_S = 10
+_POOL_SIZE = 8
 _MAX_DETAIL = 500
 
 
@@ -49,25 +51,39 @@ class Connections:
             await self.proxied.aclose()
 
 
+class _Pools(httpx.AsyncBaseTransport):
+    """Small pools of connections that take turns: the work of one pool grows with the square of its connections."""
+
+    def __init__(self, pools: Sequence[httpx.AsyncBaseTransport]) -> None:
+        self._pools, self._turns = pools, itertools.cycle(pools)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await next(self._turns).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for pool in self._pools:
+            await pool.aclose()
+
+
 def connect(settings: ServiceSettings, transport: httpx.AsyncBaseTransport | None = None) -> Connections:
     """Make the clients, with the settings' limits; they follow no redirect: requests carry documents and a key."""
     # The certificates of SSL_CERT_FILE and SSL_CERT_DIR are trusted whether or not the environment's proxies are used.
     verify = httpx.create_ssl_context(trust_env=True)
-
-    def client(*, trust_env: bool) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            verify=verify,
-            timeout=httpx.Timeout(settings.timeout, connect=min(_CONNECT_S, settings.timeout)),
-            limits=httpx.Limits(
-                max_connections=settings.max_concurrency + 4, max_keepalive_connections=settings.max_concurrency + 4
-            ),
-            transport=transport,
-            trust_env=trust_env,
-        )
-
-    proxied = client(trust_env=True) if settings.proxy == "environment" else None
-    keys = Keys((settings.api_key, settings.fallback_api_key))
-    return Connections(client(trust_env=False), proxied, keys, settings.require_finish_reason)
+    timeout = httpx.Timeout(settings.timeout, connect=min(_CONNECT_S, settings.timeout))
+    # No pool needs a bound: the service bounds the requests of all together.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * _POOL_SIZE)
+    pools = -(-settings.max_concurrency // _POOL_SIZE)
+    transport = transport or _Pools(
+        [httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False) for _ in range(pools)]
+    )
+    direct = httpx.AsyncClient(timeout=timeout, transport=transport, trust_env=False)
+    proxied = None
+    if settings.proxy == "environment":
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=settings.max_concurrency)
+        proxied = httpx.AsyncClient(verify=verify, timeout=timeout, limits=limits)
+    return Connections(
+        direct, proxied, Keys((settings.api_key, settings.fallback_api_key)), settings.require_finish_reason
+    )
 
 
 async def complete(connections: Connections, target: Target, body: dict[str, Any]) -> Reply:

@@ -21,12 +21,14 @@ from erniekit_adapter.service.calling import complete, connect, load_adapter, un
 from erniekit_adapter.service.chat_reply import CallFailed, Reply
 from erniekit_adapter.service.local import LocalWorkers, text_of
 from erniekit_adapter.service.loop import LoopThread, Value
-from erniekit_adapter.service.request import chat_body
+from erniekit_adapter.service.request import chat_body, is_small
 from erniekit_adapter.service.result import ParseResult, Reason, result_of_text
 from erniekit_adapter.service.settings import ServiceSettings
 from erniekit_adapter.service.target import Target, first_target, logger, swapped_target
 
 _PROBE = {"messages": [{"role": "user", "content": "1"}], "max_tokens": 1, "temperature": 0, "stream": False}
+
+_SHORT = 4096  # characters of an answer that is read in less than a millisecond
 
 
 @dataclass
@@ -183,17 +185,13 @@ class ErnieVLMService:
     async def _parse(self, ocr: object | None, image: bytes | None, started: float) -> ParseResult:
         asked = _Asked()
         try:
-            body = await asyncio.to_thread(self._body, ocr, image)
+            # What takes longer than the change to another thread is done in one, so that other requests go on.
+            quick = image is None and is_small(ocr)
+            body = self._body(ocr, image) if quick else await asyncio.to_thread(self._body, ocr, image)
             remaining = self.settings.timeout - (time.monotonic() - started)
             reply = await asyncio.wait_for(self._in_turn(body, asked), max(remaining, 0))
-            result = await asyncio.to_thread(
-                result_of_text,
-                reply.text,
-                stopped=reply.stopped,
-                max_raw_text=self.settings.max_raw_text,
-                reasoning=reply.reasoning,
-                finish_reason=reply.finish_reason,
-            )
+            quick = len(reply.text) <= _SHORT
+            result = self._result(reply) if quick else await asyncio.to_thread(self._result, reply)
             result = replace(result, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
         except CallFailed as failed:
             result = _failed(failed.reason, failed.detail)
@@ -227,6 +225,15 @@ class ErnieVLMService:
         if self._target.local:
             text_of(body)  # for its refusal, before anybody waits for a turn
         return body
+
+    def _result(self, reply: Reply) -> ParseResult:
+        return result_of_text(
+            reply.text,
+            stopped=reply.stopped,
+            max_raw_text=self.settings.max_raw_text,
+            reasoning=reply.reasoning,
+            finish_reason=reply.finish_reason,
+        )
 
     async def _in_turn(self, body: dict[str, Any], asked: _Asked) -> Reply:
         """Wait for a place, then ask whatever is in use at that time."""
