@@ -72,14 +72,23 @@ def _end_of_reasoning(text: str, ends: list[int], outside: list[re.Match[str]]) 
     # An answer may have texts with `</think>` in them, but nothing that begins inside of such a text is a whole object.
     tried = ends if len(ends) <= _MAX_ENDS else [*ends[: _MAX_ENDS // 2], *ends[-_MAX_ENDS // 2 :]]
     for end in tried:
-        first, last = text.find("{", end), text.rfind("}") + 1
-        if 0 <= first < last and _is_object(text[first:last]):
+        if (first := _whole_object(text, end)) is not None:
             return max(other for other in ends if other <= first)
-    for end in reversed(ends):
+    if ends and text.rfind("}") > ends[-1] and _whole_object(text, 0) is not None:
+        return 0
+    # The answer was cut: its end cannot show where it begins.
+    outer = [tag.end() for tag in outside if _closes(tag)]
+    for end in reversed(outer or ends):
         if _ANSWER_BEGINS.match(text, end):
             return end
-    last = max((tag.end() for tag in outside if _closes(tag)), default=0)
+    last = outer[-1] if outer else 0
     return last if "{" in text[last:] else 0
+
+
+def _whole_object(text: str, begin: int) -> int | None:
+    """Where an object begins that goes from the first to the last brace of a text; None if it is not whole."""
+    first, last = text.find("{", begin), text.rfind("}") + 1
+    return first if 0 <= first < last and _is_object(text[first:last]) else None
 
 
 def _is_object(text: str) -> bool:

@@ -67,23 +67,23 @@ class _Pools(httpx.AsyncBaseTransport):
 
 def connect(settings: ServiceSettings, transport: httpx.AsyncBaseTransport | None = None) -> Connections:
     """Make the clients, with the settings' limits; they follow no redirect: requests carry documents and a key."""
-    # The certificates of SSL_CERT_FILE and SSL_CERT_DIR are trusted whether or not the environment's proxies are used.
-    verify = httpx.create_ssl_context(trust_env=True)
     timeout = httpx.Timeout(settings.timeout, connect=min(_CONNECT_S, settings.timeout))
-    # No pool needs a bound: the service bounds the requests of all together.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * _POOL_SIZE)
-    pools = -(-settings.max_concurrency // _POOL_SIZE)
-    transport = transport or _Pools(
-        [httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False) for _ in range(pools)]
-    )
-    direct = httpx.AsyncClient(timeout=timeout, transport=transport, trust_env=False)
+    direct = httpx.AsyncClient(timeout=timeout, transport=transport or _pools(settings), trust_env=False)
     proxied = None
     if settings.proxy == "environment":
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=settings.max_concurrency)
-        proxied = httpx.AsyncClient(verify=verify, timeout=timeout, limits=limits)
-    return Connections(
-        direct, proxied, Keys((settings.api_key, settings.fallback_api_key)), settings.require_finish_reason
-    )
+        proxied = httpx.AsyncClient(timeout=timeout, limits=limits)
+    keys = Keys((settings.api_key, settings.fallback_api_key))
+    return Connections(direct, proxied, keys, settings.require_finish_reason)
+
+
+def _pools(settings: ServiceSettings) -> _Pools:
+    # No pool needs a bound, since the service bounds the requests of all together. SSL_CERT_FILE and SSL_CERT_DIR are
+    # heeded, whether or not the environment's proxies are.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * _POOL_SIZE)
+    verify = httpx.create_ssl_context(trust_env=True)
+    count = -(-settings.max_concurrency // _POOL_SIZE)
+    return _Pools([httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False) for _ in range(count)])
 
 
 async def complete(connections: Connections, target: Target, body: dict[str, Any]) -> Reply:
