@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 CALLERS = 200
 _PAGE_LINES = 20
+_TURN = 500
+_PLAIN, _POOLED, _SERVICE = "httpx.AsyncClient", "the same with the service's pools", "service"
 
 
 # --- the stand-in for vLLM ---
@@ -225,51 +228,66 @@ async def measure_faults(total: int) -> dict[str, Any]:
 
 
 async def measure_overhead(total: int, latency_s: float) -> dict[str, Any]:
-    """Each request by the bare client and by the service, from the same callers in the same run, in turns of 1,000.
+    """Requests by the bare client and by the service, from the same callers in the same run, in turns.
 
     What is measured is the time that the caller waits, less the server's own time for this request.
     """
+    from erniekit_adapter.service.calling import connect
     from erniekit_adapter.service.request import chat_body
 
     server = Server(latency_s)
     service = new_service(server)
     limits = httpx.Limits(max_connections=CALLERS, max_keepalive_connections=CALLERS)
-    bare_s: dict[int, float] = {}
-    service_s: dict[int, float] = {}
-    async with httpx.AsyncClient(limits=limits, timeout=120, trust_env=False) as client:
+    plain = httpx.AsyncClient(limits=limits, timeout=120, trust_env=False)
+    pooled = connect(service.settings).direct
+    taken_s: dict[str, list[float]] = {_PLAIN: [], _POOLED: [], _SERVICE: []}
+    numbers = itertools.count(1)
 
-        async def ask_bare(number: int) -> None:
-            body = {"model": "base", **chat_body(service.settings, page(number), None)}
-            started = time.perf_counter()
-            reply = await client.post(f"{server.url}/chat/completions", json=body)
-            answer = json.loads(reply.json()["choices"][0]["message"]["content"])
-            server_s = float(answer["structured_data"]["payment_terms"]["notes"])
-            bare_s[number] = time.perf_counter() - started - server_s
+    async def ask_bare(client: httpx.AsyncClient, number: int) -> float:
+        body = {"model": "base", **chat_body(service.settings, page(number), None)}
+        reply = await client.post(f"{server.url}/chat/completions", json=body)
+        answer = json.loads(reply.json()["choices"][0]["message"]["content"])
+        return float(answer["structured_data"]["payment_terms"]["notes"])
 
-        async def ask_service(number: int) -> None:
-            started = time.perf_counter()
-            result = await service.parse_async(page(number))
-            assert is_own(result, number)
-            server_s = float(result.answer.structured_data.payment_terms.notes)
-            service_s[number] = time.perf_counter() - started - server_s
+    async def ask_service(number: int) -> float:
+        result = await service.parse_async(page(number))
+        assert is_own(result, number)
+        return float(result.answer.structured_data.payment_terms.notes)
 
-        # Callers that begin together would wait for each other; the first round also makes the connections.
-        for first in range(0, total + 1000, 1000):
-            for ask in (ask_bare, ask_service):
-                numbers = iter(range(first + 1, first + 1001))
-                await from_all_callers(numbers, ask, over_s=latency_s)
-    await asyncio.to_thread(service.close)
-    server.kill()
-    counted = range(1001, total + 1001)
-    figures = {
-        name: [taken[number] for number in counted] for name, taken in (("bare", bare_s), ("service", service_s))
+    ways: dict[str, Callable[[int], Awaitable[float]]] = {
+        _POOLED: partial(ask_bare, pooled),
+        _SERVICE: ask_service,
+        _PLAIN: partial(ask_bare, plain),
     }
+    # Callers that begin together would wait for each other; the first round also makes the connections.
+    for turn in range(total // _TURN + 1):
+        for name, way in ways.items():
+
+            async def ask(number: int, name: str = name, way: Callable[[int], Awaitable[float]] = way) -> None:
+                started = time.perf_counter()
+                server_s = await way(number)
+                taken_s[name].append(time.perf_counter() - started - server_s)
+
+            await from_all_callers(itertools.islice(numbers, _TURN), ask, over_s=latency_s)
+            if not turn:
+                taken_s[name].clear()
+    await asyncio.gather(plain.aclose(), pooled.aclose(), asyncio.to_thread(service.close))
+    server.kill()
     milliseconds = {
         name: {"median": _ms(statistics.median(values)), "p99": _ms(statistics.quantiles(values, n=100)[98])}
-        for name, values in figures.items()
+        for name, values in taken_s.items()
     }
-    over = round(milliseconds["service"]["p99"] - milliseconds["bare"]["p99"], 2)
-    return {"requests": total, "mean latency of the server, s": latency_s, "ms": milliseconds, "p99 over p99, ms": over}
+    over = {name: _ms_over(milliseconds, name) for name in (_PLAIN, _POOLED)}
+    return {
+        "requests each": total,
+        "mean latency of the server, s": latency_s,
+        "ms": milliseconds,
+        "p99 more than": over,
+    }
+
+
+def _ms_over(milliseconds: dict[str, dict[str, float]], name: str) -> float:
+    return round(milliseconds[_SERVICE]["p99"] - milliseconds[name]["p99"], 2)
 
 
 async def measure_memory(total: int) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -26,6 +28,7 @@ _PASSING: Mapping[int, Reason] = {408: "timeout", 425: "overloaded", 429: "overl
 _CONNECT_S = 10
 _POOL_SIZE = 8
 _MAX_DETAIL = 500
+_LARGE_BYTES = 64 * 1024  # a longer reply is read in a thread, so that other requests go on
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ async def complete(connections: Connections, target: Target, body: dict[str, Any
         CallFailed: there is no usable reply.
     """
     content = await post(connections, target, "chat/completions", {"model": target.model, **body})
-    return read_reply(content, connections.keys, require_finish_reason=connections.require_finish_reason)
+    read = partial(read_reply, content, connections.keys, require_finish_reason=connections.require_finish_reason)
+    return read() if len(content) <= _LARGE_BYTES else await asyncio.to_thread(read)
 
 
 async def load_adapter(connections: Connections, target: Target) -> None:
@@ -147,11 +151,16 @@ async def _sent(connections: Connections, target: Target, where: str, body: byte
                     return CallFailed("bad_answer", f"{where}: a reply of more than {MAX_REPLY_BYTES:,} bytes")
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         return _no_reply(where, error, connections.keys)
+    judge = partial(_judged, where, response, bytes(content), connections.keys)
+    return judge() if len(content) <= _LARGE_BYTES else await asyncio.to_thread(judge)
+
+
+def _judged(where: str, response: httpx.Response, content: bytes, keys: Keys) -> bytes | CallFailed:
     if not response.is_success:
-        return _refusal(where, response, bytes(content), connections.keys)
-    if connections.keys.are_in(content.decode(errors="replace")):
+        return _refusal(where, response, content, keys)
+    if keys.are_in(content.decode(errors="replace")):
         return CallFailed("bad_answer", f"{where}: the reply contains the key that was sent with the request")
-    return bytes(content)
+    return content
 
 
 def _no_reply(where: str, error: Exception, keys: Keys) -> CallFailed:

@@ -71,7 +71,7 @@ class Reply:
         prompt_tokens: as the server counts them; None where it does not say.
         completion_tokens: the same of the answer.
         reasoning: what the server separated from the text.
-        finish_reason: as the server wrote it; empty if it wrote none.
+        finish_reason: as the server wrote it, in lower case; empty if it wrote none.
     """
 
     text: str
@@ -119,7 +119,7 @@ def _found(content: bytes) -> tuple[dict[str, Any], str, dict[str, Any]] | None:
         return None
     if not isinstance(message, dict):
         return None
-    return message, "" if finish is None else str(finish), usage if isinstance(usage, dict) else {}
+    return message, "" if finish is None else str(finish).strip().lower(), usage if isinstance(usage, dict) else {}
 
 
 def _text(content: object) -> str | None:

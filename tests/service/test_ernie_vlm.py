@@ -23,6 +23,7 @@ from service_examples import ANSWER, PNG, completion, in_turn, service
 
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.service.request import is_small
 from erniekit_adapter.service.result import result_of_text
 
 OCR = {"lines": ["Desk 2 x 50.00", "Total 119.00"]}
@@ -312,3 +313,20 @@ def test_a_value_as_deep_as_can_be_read_can_be_written() -> None:
     for depth in (100, 500, 900, 2000, 100_000):
         result = result_of_text('{"a":' * depth + "1" + "}" * depth, stopped=None, max_raw_text=0)
         assert result.as_json()
+
+
+@pytest.mark.parametrize(
+    ("ocr", "expected"),
+    [
+        (OCR, True),
+        (None, True),
+        (["x"] * 900, True),
+        (["x"] * 2000, False),
+        ([[["x"] * 600] * 2], False),
+        ("x" * 30_000, False),
+        ({"x" * 30_000: 1}, False),
+        ([{}] * 10_000_000, False),
+    ],
+)
+def test_only_small_data_is_written_without_a_thread(ocr: object, *, expected: bool) -> None:
+    assert is_small(ocr) is expected
