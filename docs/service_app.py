@@ -29,7 +29,9 @@ CONFIG: dict[str, Any] = {"ernie_vl": {"timeout": 60, "max_concurrency": 16}}
 BUNDLES = Path(os.environ.get("ERNIE_BUNDLES", "bundles"))
 MAX_BODY_BYTES = 16 * 1024 * 1024
 # Whose fault it was; what passes by itself is 503, so that clients try again later.
-STATUS_CODES = {"bad_input": 422, "bad_answer": 502, "cut": 502, "refused": 502}
+STATUS_CODES = {"bad_input": 422} | dict.fromkeys(
+    ("bad_answer", "cut", "refused", "content_filter", "tool_calls", "no_finish_reason", "other_finish_reason"), 502
+)
 
 
 @asynccontextmanager

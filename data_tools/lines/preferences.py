@@ -13,6 +13,7 @@ from data_tools.records import DocumentRecord
 from data_tools.sources.logged_answers import read_logged_answer
 from erniekit_adapter.invoice import jsontext, rules
 from erniekit_adapter.invoice.answer import as_json
+from erniekit_adapter.invoice.control_tokens import neutralised
 
 
 def make_preference(
@@ -49,6 +50,6 @@ def make_preference(
         group=record.group,
         request=chosen.request,
         chosen=chosen.answer_text,
-        rejected=jsontext.compose(value),
+        rejected=neutralised(jsontext.compose(value)),
         images=tuple(images),
     )

@@ -18,6 +18,7 @@ from data_tools.pairs.personal import mask_value
 from data_tools.records import DocumentRecord, Reading, Rejection
 from erniekit_adapter.invoice import jsontext, rules
 from erniekit_adapter.invoice.answer import as_json, read_answer
+from erniekit_adapter.invoice.control_tokens import neutralised
 from erniekit_adapter.invoice.prompts import (
     TASKS,
     Task,
@@ -173,8 +174,9 @@ def _pair(
     return Pair(
         document_id=record.document_id,
         group=record.group,
-        request=request,
-        answer_text=jsontext.compose_parsed(answer),
+        # A ready-made request has not been through `invoice.prompts`.
+        request=neutralised(request),
+        answer_text=neutralised(jsontext.compose_parsed(answer)),
         images=tuple(images),
         left_out=shown.left_out,
         task=task,
@@ -208,7 +210,7 @@ def _validation_pair(record: DocumentRecord, shown: Shown, wording: int, setting
         document_id=record.document_id,
         group=record.group,
         request=validation_request(data, wording=wording),
-        answer_text=jsontext.compose_parsed({"validation_summary": summary}),
+        answer_text=neutralised(jsontext.compose_parsed({"validation_summary": summary})),
         left_out=shown.left_out,
         task="validation",
         faults=faults,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.invoice.answer import Answer, read_answer
+from erniekit_adapter.invoice.reasoning import cut_off
 
 # Longer than any answer; it bounds what a repair may cost.
 MAX_ANSWER_CHARACTERS = 200_000
@@ -20,23 +21,35 @@ class ParsedAnswer:
     """What became of a model's text.
 
     Attributes:
-        form: strict when the text is JSON as it is, repaired when it became JSON with help, none otherwise.
+        form: strict when the text is JSON as it is, repaired when it became JSON with help, as without its reasoning,
+            none otherwise.
         value: the JSON object; None when there is none.
         answer: the canonical answer; None when `value` is not of that shape.
         problem: why there is no value or no answer; empty when there is one.
+        text: what was read: the model's text without its reasoning.
+        reasoning: what was cut off before it.
     """
 
     form: Literal["strict", "repaired", "none"]
     value: dict[str, Any] | None
     answer: Answer | None
     problem: str = ""
+    text: str = ""
+    reasoning: str = ""
 
 
 def parse_answer(text: str) -> ParsedAnswer:
-    """Read a model's text as a canonical answer; never raises."""
+    """Read a model's text as a canonical answer, without its reasoning; never raises."""
+    answer, reasoning = cut_off(text)
+    return replace(_parse(answer, was_cut=answer != text), text=answer, reasoning=reasoning)
+
+
+def _parse(text: str, *, was_cut: bool) -> ParsedAnswer:
     if len(text) > MAX_ANSWER_CHARACTERS:
         return ParsedAnswer("none", None, None, f"longer than {MAX_ANSWER_CHARACTERS:,} characters")
-    form: Literal["strict", "repaired"] = "strict"
+    if was_cut and not text.strip():
+        return ParsedAnswer("none", None, None, "reasoning without an answer behind it")
+    form: Literal["strict", "repaired"] = "repaired" if was_cut else "strict"
     try:
         value, reason = jsontext.parse(text), ""
     except ValueError as error:
@@ -50,7 +63,7 @@ def parse_answer(text: str) -> ParsedAnswer:
 
 
 def repaired(text: str) -> dict[str, Any] | None:
-    """The longest JSON object in a text: out of prose, thoughts or a code fence, without trailing commas, ended if cut.
+    """The longest JSON object in a text: out of prose or a code fence, without trailing commas, ended if cut.
 
     Numbers and texts stay as they were written; whatever was cut in half is dropped, never completed.
     """

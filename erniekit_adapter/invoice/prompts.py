@@ -1,7 +1,8 @@
 """The request, word for word: the one place that makes it, for training, evaluation and service alike.
 
 Three tasks, each in four wordings. The service sends wording 0; training may mix in the others, so that a model learns
-what is asked and not how. A request ends with what it is about, as JSON behind a mark; all before is constant.
+what is asked and not how. A request ends with what it is about, as JSON without control tokens, behind a mark; all
+before is constant.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from erniekit_adapter.invoice import jsontext
+from erniekit_adapter.invoice.control_tokens import neutralised
 from erniekit_adapter.invoice.ocr_values import has_text
 
 Task = Literal["analysis", "extraction", "validation"]
@@ -245,7 +247,7 @@ def validation_request(data: object, *, wording: int = 0) -> str:
         found = ", ".join(map(str, data))[:200] if isinstance(data, dict) else type(data).__name__
         raise ValueError(f"data to validate is an object with the key structured_data alone, found: {found}")
     _check_wording(wording)
-    return f"{_VALIDATION_TEXTS[wording]}\n{DATA_MARK} {jsontext.compose(data)}"
+    return f"{_VALIDATION_TEXTS[wording]}\n{DATA_MARK} {neutralised(jsontext.compose(data))}"
 
 
 def constant_part(request: str) -> str:
@@ -270,7 +272,7 @@ def _about_a_page(
         # A request that goes with an image mentions OCR data only if it carries some.
         return texts[wording][False, with_image]
     written = jsontext.compose(ocr) if written_ocr is None else written_ocr
-    return f"{texts[wording][True, with_image]}\n{OCR_MARK} {written}"
+    return f"{texts[wording][True, with_image]}\n{OCR_MARK} {neutralised(written)}"
 
 
 def _check_wording(wording: int) -> None:

@@ -2,90 +2,105 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
+import itertools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
 import orjson
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from erniekit_adapter.service.addresses import is_loopback
+from erniekit_adapter.service.chat_reply import CallFailed, Reply, read_reply
 from erniekit_adapter.service.result import Reason
+from erniekit_adapter.service.secrecy import Keys
 from erniekit_adapter.service.settings import ServiceSettings
 from erniekit_adapter.service.target import Target
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
-_TOO_MANY = 429
 _MISSING = 404
+_PASSING: Mapping[int, Reason] = {408: "timeout", 425: "overloaded", 429: "overloaded"}
 _CONNECT_S = 10
-
-
-class CallFailed(Exception):  # noqa: N818  it is a result that travels, not an error that anybody sees
-    """A call without a usable reply.
-
-    Attributes:
-        reason: the kind of failure.
-        detail: what happened.
-        passing: whether the same call may succeed later.
-        retry_after: seconds that the server asks to wait; None where it does not say.
-        missing: whether the server says that there is no such thing, as of a model that it does not hold.
-    """
-
-    def __init__(
-        self,
-        reason: Reason,
-        detail: str,
-        *,
-        passing: bool = False,
-        retry_after: float | None = None,
-        missing: bool = False,
-    ) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-        self.passing = passing
-        self.retry_after = retry_after
-        self.missing = missing
+_POOL_SIZE = 8
+_MAX_DETAIL = 500
+_LARGE_BYTES = 64 * 1024  # a longer reply is read in a thread, so that other requests go on
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What a chat completion says.
+class Connections:
+    """The HTTP clients of one service, and what they never show.
 
     Attributes:
-        text: the model's text.
-        cut: whether it stopped at the limit of tokens.
-        prompt_tokens: as the server counts them; None where it does not say.
-        completion_tokens: the same of the answer.
+        direct: asks servers without a proxy.
+        proxied: asks servers elsewhere through the environment's proxies; None to ask them directly.
+        keys: the keys of the settings, searched in everything that a server sends.
+        require_finish_reason: as in the settings.
     """
 
-    text: str
-    cut: bool
-    prompt_tokens: int | None
-    completion_tokens: int | None
+    direct: httpx.AsyncClient
+    proxied: httpx.AsyncClient | None
+    keys: Keys
+    require_finish_reason: bool
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.direct.aclose()
+        if self.proxied:
+            await self.proxied.aclose()
 
 
-def new_client(settings: ServiceSettings, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
-    """A client with the settings' limits; it follows no redirect, since requests carry documents and a key."""
-    return httpx.AsyncClient(
-        timeout=httpx.Timeout(settings.timeout, connect=min(_CONNECT_S, settings.timeout)),
-        limits=httpx.Limits(max_connections=settings.max_concurrency + 4),
-        transport=transport,
-    )
+class _Pools(httpx.AsyncBaseTransport):
+    """Small pools of connections that take turns: the work of one pool grows with the square of its connections."""
+
+    def __init__(self, pools: Sequence[httpx.AsyncBaseTransport]) -> None:
+        self._pools, self._turns = pools, itertools.cycle(pools)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await next(self._turns).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for pool in self._pools:
+            await pool.aclose()
 
 
-async def complete(client: httpx.AsyncClient, target: Target, body: dict[str, Any]) -> Reply:
+def connect(settings: ServiceSettings, transport: httpx.AsyncBaseTransport | None = None) -> Connections:
+    """Make the clients, with the settings' limits; they follow no redirect: requests carry documents and a key."""
+    timeout = httpx.Timeout(settings.timeout, connect=min(_CONNECT_S, settings.timeout))
+    direct = httpx.AsyncClient(timeout=timeout, transport=transport or _pools(settings), trust_env=False)
+    proxied = None
+    if settings.proxy == "environment":
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=settings.max_concurrency)
+        proxied = httpx.AsyncClient(timeout=timeout, limits=limits)
+    keys = Keys((settings.api_key, settings.fallback_api_key))
+    return Connections(direct, proxied, keys, settings.require_finish_reason)
+
+
+def _pools(settings: ServiceSettings) -> _Pools:
+    # No pool needs a bound, since the service bounds the requests of all together. SSL_CERT_FILE and SSL_CERT_DIR are
+    # heeded, whether or not the environment's proxies are.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * _POOL_SIZE)
+    verify = httpx.create_ssl_context(trust_env=True)
+    count = -(-settings.max_concurrency // _POOL_SIZE)
+    return _Pools([httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False) for _ in range(count)])
+
+
+async def complete(connections: Connections, target: Target, body: dict[str, Any]) -> Reply:
     """Ask for a chat completion, once.
 
     Raises:
         CallFailed: there is no usable reply.
     """
-    return read_reply(await post(client, target, "chat/completions", {"model": target.model, **body}))
+    content = await post(connections, target, "chat/completions", {"model": target.model, **body})
+    read = partial(read_reply, content, connections.keys, require_finish_reason=connections.require_finish_reason)
+    return read() if len(content) <= _LARGE_BYTES else await asyncio.to_thread(read)
 
 
-async def load_adapter(client: httpx.AsyncClient, target: Target) -> None:
+async def load_adapter(connections: Connections, target: Target) -> None:
     """Have the server load the target's adapter; one that it has already is fine, since the name holds its hash.
 
     Raises:
@@ -93,56 +108,80 @@ async def load_adapter(client: httpx.AsyncClient, target: Target) -> None:
     """
     try:
         content = {"lora_name": target.model, "lora_path": target.lora_path}
-        await post(client, target, "load_lora_adapter", content)
+        await post(connections, target, "load_lora_adapter", content)
     except CallFailed as failed:
         if "already been loaded" not in failed.detail:
             raise
 
 
-async def unload_adapter(client: httpx.AsyncClient, target: Target) -> None:
+async def unload_adapter(connections: Connections, target: Target) -> None:
     """Have the server forget the target's adapter.
 
     Raises:
         CallFailed: the server does not.
     """
-    await post(client, target, "unload_lora_adapter", {"lora_name": target.model})
+    await post(connections, target, "unload_lora_adapter", {"lora_name": target.model})
 
 
-async def post(client: httpx.AsyncClient, target: Target, route: str, body: dict[str, Any]) -> bytes:
-    """Send JSON to a route of the target's server and give the reply's bytes.
+async def post(connections: Connections, target: Target, route: str, body: dict[str, Any]) -> bytes:
+    """Send JSON to a route of the target's server and return the reply's bytes.
 
     Raises:
-        CallFailed: no connection, no reply in time, a status other than 2xx, or a reply that is too long.
+        CallFailed: no connection, no reply in time, a status other than 2xx, a reply that is too long, or one that
+            contains a key.
     """
+    # Raised here, the failure keeps neither the HTTP client's error nor its frames, which hold headers.
+    outcome = await _sent(connections, target, f"{target.url}/{route}", orjson.dumps(body))
+    if isinstance(outcome, CallFailed):
+        raise outcome
+    return outcome
+
+
+async def _sent(connections: Connections, target: Target, where: str, body: bytes) -> bytes | CallFailed:
     headers = {"Content-Type": "application/json"}
     if target.api_key:
         headers["Authorization"] = f"Bearer {target.api_key.get_secret_value()}"
-    where = f"{target.url}/{route}"
+    client = connections.direct if is_loopback(where) else connections.proxied or connections.direct
+    content = bytearray()
     try:
-        async with client.stream("POST", where, content=orjson.dumps(body), headers=headers) as response:
-            content = b""
+        async with client.stream("POST", where, content=body, headers=headers) as response:
             async for piece in response.aiter_bytes():
                 content += piece
                 if len(content) > MAX_REPLY_BYTES:
-                    raise CallFailed("bad_answer", f"{where}: a reply of more than {MAX_REPLY_BYTES:,} bytes")
-    except (httpx.ConnectTimeout, httpx.ConnectError) as error:
-        raise CallFailed("unreachable", f"{where}: no connection: {error}", passing=True) from error
-    except httpx.TimeoutException as error:
-        raise CallFailed("timeout", f"{where}: no reply in time") from error
-    except httpx.TransportError as error:
-        raise CallFailed("unreachable", f"{where}: {error or type(error).__name__}", passing=True) from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise CallFailed("bad_answer", f"{where}: {error or type(error).__name__}") from error
+                    return CallFailed("bad_answer", f"{where}: a reply of more than {MAX_REPLY_BYTES:,} bytes")
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        return _no_reply(where, error, connections.keys)
+    judge = partial(_judged, where, response, bytes(content), connections.keys)
+    return judge() if len(content) <= _LARGE_BYTES else await asyncio.to_thread(judge)
+
+
+def _judged(where: str, response: httpx.Response, content: bytes, keys: Keys) -> bytes | CallFailed:
     if not response.is_success:
-        raise _refusal(where, response, content)
+        return _refusal(where, response, content, keys)
+    if keys.are_in(content.decode(errors="replace")):
+        return CallFailed("bad_answer", f"{where}: the reply contains the key that was sent with the request")
     return content
 
 
-def _refusal(where: str, response: httpx.Response, content: bytes) -> CallFailed:
-    detail = f"{where}: status {response.status_code}: {content[:500].decode(errors='replace')}"
+def _no_reply(where: str, error: Exception, keys: Keys) -> CallFailed:
+    # What broke the protocol may be quoted in the error's text.
+    what = keys.hidden(str(error)) or type(error).__name__
+    if isinstance(error, (httpx.ConnectTimeout, httpx.ConnectError)):
+        return CallFailed("unreachable", f"{where}: no connection: {what}", passing=True)
+    if isinstance(error, httpx.TimeoutException):
+        return CallFailed("timeout", f"{where}: no reply in time")
+    if isinstance(error, httpx.TransportError):
+        return CallFailed("unreachable", f"{where}: {what}", passing=True)
+    return CallFailed("bad_answer", f"{where}: {what}")
+
+
+def _refusal(where: str, response: httpx.Response, content: bytes, keys: Keys) -> CallFailed:
+    # Searched before it is cut: half a key is too much as well.
+    said = keys.hidden(content.decode(errors="replace"))[:_MAX_DETAIL]
+    detail = f"{where}: status {response.status_code}: {said}"
     wait = _retry_after(response.headers.get("Retry-After", ""))
-    if response.status_code == _TOO_MANY:
-        return CallFailed("overloaded", detail, passing=True, retry_after=wait)
+    if reason := _PASSING.get(response.status_code):
+        return CallFailed(reason, detail, passing=True, retry_after=wait)
     if response.is_server_error:
         return CallFailed("server_error", detail, passing=True, retry_after=wait)
     return CallFailed("refused", detail, missing=response.status_code == _MISSING)
@@ -156,30 +195,6 @@ def _retry_after(text: str) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return None
-
-
-def read_reply(content: bytes) -> Reply:
-    """Read a chat completion.
-
-    Raises:
-        CallFailed: it is none.
-    """
-    try:
-        value = orjson.loads(content)
-        choice = value["choices"][0]
-        text = choice["message"]["content"]
-        finish = choice.get("finish_reason")
-        usage = value.get("usage") or {}
-        counted = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
-    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
-        begin = content[:200].decode(errors="replace")
-        raise CallFailed("bad_answer", f"the reply is no chat completion: {begin}") from error
-    if isinstance(text, list):
-        text = "".join(str(part.get("text", "")) for part in text if isinstance(part, dict))
-    if not isinstance(text, str):
-        raise CallFailed("bad_answer", "the reply holds no text")
-    prompt, completion = (count if isinstance(count, int) else None for count in counted)
-    return Reply(text, finish == "length", prompt, completion)
 
 
 async def with_retries(settings: ServiceSettings, call: Callable[[int], Awaitable[Reply]]) -> Reply:

@@ -6,9 +6,9 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -16,35 +16,37 @@ from typing import Any, NoReturn
 
 import httpx
 
-from erniekit_adapter.errors import AdapterError, fail
-from erniekit_adapter.service.calling import (
-    CallFailed,
-    Reply,
-    complete,
-    load_adapter,
-    new_client,
-    unload_adapter,
-    with_retries,
-)
+from erniekit_adapter.errors import fail
+from erniekit_adapter.service.calling import complete, connect, load_adapter, unload_adapter, with_retries
+from erniekit_adapter.service.chat_reply import CallFailed, Reply
 from erniekit_adapter.service.local import LocalWorkers, text_of
 from erniekit_adapter.service.loop import LoopThread, Value
-from erniekit_adapter.service.request import chat_body
+from erniekit_adapter.service.request import chat_body, is_small
 from erniekit_adapter.service.result import ParseResult, Reason, result_of_text
 from erniekit_adapter.service.settings import ServiceSettings
 from erniekit_adapter.service.target import Target, first_target, logger, swapped_target
 
 _PROBE = {"messages": [{"role": "user", "content": "1"}], "max_tokens": 1, "temperature": 0, "stream": False}
 
+_SHORT = 4096  # characters of an answer that is read in less than a millisecond
+
 
 @dataclass
-class _InUse:
-    """A target with the requests that are under way to it; touched by the service's own loop alone."""
+class _Model:
+    """A model on a server, or in a worker, by its name there; touched by the service's own loop alone.
 
-    target: Target
+    Two targets of one model, such as the same bundle that is replaced and put back, share one of these: only so is it
+    known whether an adapter is still needed.
+
+    Attributes:
+        requests: under way to it.
+        loaded: whether the server was told to load its adapter, and not to unload it since.
+        changing: held while the server loads or unloads the adapter.
+    """
+
     requests: int = 0
-    retired: bool = False
     loaded: bool = False
-    loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class ErnieVLMService:
@@ -67,7 +69,7 @@ class ErnieVLMService:
             AdapterError: the bundle is bad and no fallback is configured; the error names the files.
         """
         self.settings = config if isinstance(config, ServiceSettings) else ServiceSettings.read(config)
-        self._current = _InUse(first_target(self.settings))
+        self._target = first_target(self.settings)
         self._transport = transport
         self._starting = threading.Lock()
         self._closed = False
@@ -76,7 +78,7 @@ class ErnieVLMService:
     @property
     def target(self) -> Target:
         """The model that the next request goes to."""
-        return self._current.target
+        return self._target
 
     def parse(self, ocr_payload: object | None, image_bytes: bytes | None = None) -> ParseResult:
         """Analyse one invoice; waits for the result, and never raises for what a server or a model did.
@@ -157,11 +159,11 @@ class ErnieVLMService:
             # A server that forks after making the service has no thread of ours in its children.
             if self._process != os.getpid():
                 self._loop = LoopThread("ernie-vlm-service")
-                self._client = new_client(self.settings, self._transport)
+                self._connections = connect(self.settings, self._transport)
                 self._local = LocalWorkers()
                 self._places = asyncio.Semaphore(self.settings.max_concurrency)
                 self._swapping = asyncio.Lock()
-                self._current = _InUse(self._current.target)
+                self._models: dict[tuple[str, str, object], _Model] = {}
                 self._tasks: set[asyncio.Task[Any]] = set()
                 self._process = os.getpid()
             return self._loop.start(self._kept(work))
@@ -178,17 +180,18 @@ class ErnieVLMService:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._local.end()
-        await self._client.aclose()
+        await self._connections.close()
 
     async def _parse(self, ocr: object | None, image: bytes | None, started: float) -> ParseResult:
         asked = _Asked()
         try:
-            body = await asyncio.to_thread(self._body, ocr, image)
+            # What takes longer than the change to another thread is done in one, so that other requests go on.
+            quick = image is None and is_small(ocr)
+            body = self._body(ocr, image) if quick else await asyncio.to_thread(self._body, ocr, image)
             remaining = self.settings.timeout - (time.monotonic() - started)
             reply = await asyncio.wait_for(self._in_turn(body, asked), max(remaining, 0))
-            result = await asyncio.to_thread(
-                result_of_text, reply.text, cut=reply.cut, max_raw_text=self.settings.max_raw_text
-            )
+            quick = len(reply.text) <= _SHORT
+            result = self._result(reply) if quick else await asyncio.to_thread(self._result, reply)
             result = replace(result, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
         except CallFailed as failed:
             result = _failed(failed.reason, failed.detail)
@@ -199,7 +202,7 @@ class ErnieVLMService:
             if not self._closed:
                 raise
             result = _failed("closed", "the service was closed")
-        target = asked.target or self._current.target
+        target = asked.target or self._target
         result = replace(
             result,
             model=target.model,
@@ -219,89 +222,119 @@ class ErnieVLMService:
             body = chat_body(self.settings, ocr, image)
         except ValueError as error:
             raise CallFailed("bad_input", str(error)) from error
-        if self._current.target.local:
+        if self._target.local:
             text_of(body)  # for its refusal, before anybody waits for a turn
         return body
+
+    def _result(self, reply: Reply) -> ParseResult:
+        return result_of_text(
+            reply.text,
+            stopped=reply.stopped,
+            max_raw_text=self.settings.max_raw_text,
+            reasoning=reply.reasoning,
+            finish_reason=reply.finish_reason,
+        )
 
     async def _in_turn(self, body: dict[str, Any], asked: _Asked) -> Reply:
         """Wait for a place, then ask whatever is in use at that time."""
         async with self._places:
-            used = self._current
-            used.requests += 1
-            asked.target = used.target
-            try:
-                return await self._ask(used, body, asked)
-            finally:
-                used.requests -= 1
-                if used.retired and not used.requests:
-                    self._later(self._forget(used))
+            asked.target = target = self._target
+            return await self._ask(target, body, asked)
 
-    async def _ask(self, used: _InUse, body: dict[str, Any], asked: _Asked) -> Reply:
+    async def _ask(self, target: Target, body: dict[str, Any], asked: _Asked) -> Reply:
         async def call(attempt: int) -> Reply:
             asked.attempts = attempt
-            if used.target.local:
-                return await self._local.complete(used.target, used.target.local, body)
-            await self._load(used)
+            if target.local:
+                return await self._local.complete(target, target.local, body)
+            await self._load(target, model)
             try:
-                return await complete(self._client, used.target, body)
+                return await complete(self._connections, target, body)
             except CallFailed as failed:
-                if not (failed.missing and used.target.lora_path):
+                if not (failed.missing and target.lora_path):
                     raise
                 # A server that was started again has forgotten what it was told to load.
-                used.loaded = False
-                await self._load(used)
-                return await complete(self._client, used.target, body)
+                model.loaded = False
+                await self._load(target, model)
+                return await complete(self._connections, target, body)
 
-        return await with_retries(self.settings, call)
+        with self._needing(target) as model:
+            return await with_retries(self.settings, call)
 
-    async def _load(self, used: _InUse) -> None:
-        if used.target.lora_path is None or used.loaded:
+    async def _load(self, target: Target, model: _Model) -> None:
+        if target.lora_path is None or model.loaded:
             return
-        async with used.loading:
-            if not used.loaded:
-                await load_adapter(self._client, used.target)
-                used.loaded = True
+        async with model.changing:
+            if not model.loaded:
+                await load_adapter(self._connections, target)
+                model.loaded = True
 
     async def _use(self, bundle: Path, url: str | None, model: str | None) -> Target:
         async with self._swapping:
             target = await asyncio.to_thread(swapped_target, self.settings, bundle, url, model)
-            old = self._current
-            if target == old.target:
+            old = self._target
+            if target == old:
                 return target
-            new = _InUse(target)
             try:
-                await asyncio.wait_for(self._ask(new, _PROBE, _Asked()), self.settings.timeout)
+                with self._needing(target):
+                    await asyncio.wait_for(self._ask(target, _PROBE, _Asked()), self.settings.timeout)
+                    # If the counter cannot be kept, the switch is refused.
+                    await asyncio.to_thread(target.remember)
+                    self._target = target
             except (CallFailed, asyncio.TimeoutError, TimeoutError) as error:
-                await self._forget(new)
+                await self._forget(target)
                 who = "the worker" if target.local else "the server"
                 what = f"{who} does not answer with it, the old one stays in use: {error or 'no reply in time'}"
                 raise fail(bundle, what) from error
-            try:
-                await asyncio.to_thread(target.remember)
-            except AdapterError:
-                await self._forget(new)
-                raise
-            self._current, old.retired = new, True
-            logger.info("switched from %s to %s, bundle %s", old.target.model, target.model, target.bundle)
-            if not old.requests:
-                self._later(self._forget(old))
+            logger.info("switched from %s to %s, bundle %s", old.model, target.model, target.bundle)
+            self._forget_later(old)
             return target
+
+    @contextmanager
+    def _needing(self, target: Target) -> Iterator[_Model]:
+        """Count a request to a model; the last one has the model forgotten if it is no longer in use."""
+        model = self._models.setdefault(_name_of(target), _Model())
+        model.requests += 1
+        try:
+            yield model
+        finally:
+            model.requests -= 1
+            self._forget_later(target)
+
+    def _is_needed(self, target: Target) -> bool:
+        name = _name_of(target)
+        model = self._models.get(name)
+        return name == _name_of(self._target) or bool(model and model.requests)
+
+    def _forget_later(self, target: Target) -> None:
+        """Have a model forgotten once nothing needs it."""
+        if not self._is_needed(target):
+            self._later(self._forget(target))
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _forget(self, used: _InUse) -> None:
-        if used.target.local and used.target != self._current.target:
-            await self._local.forget(used.target)
-            logger.info("ended the worker of %s, bundle %s", used.target.model, used.target.bundle)
-        if not used.loaded or used.target.model == self._current.target.model:
+    async def _forget(self, target: Target) -> None:
+        model = self._models.get(_name_of(target))
+        if model is None:
             return
-        used.loaded = False
-        with suppress(CallFailed):
-            await unload_adapter(self._client, used.target)
-            logger.info("unloaded %s", used.target.model)
+        # A request that begins meanwhile waits for the lock, finds that the adapter is not loaded, and has it loaded.
+        async with model.changing:
+            if self._is_needed(target) or self._models.get(_name_of(target)) is not model:
+                return
+            if target.local:
+                del self._models[_name_of(target)]
+                await self._local.forget(target)
+                logger.info("ended the worker of %s, bundle %s", target.model, target.bundle)
+                return
+            if model.loaded:
+                model.loaded = False
+                with suppress(CallFailed):
+                    await unload_adapter(self._connections, target)
+                    logger.info("unloaded %s", target.model)
+            if not self._is_needed(target):
+                del self._models[_name_of(target)]
 
 
 @dataclass
@@ -310,6 +343,11 @@ class _Asked:
 
     attempts: int = 0
     target: Target | None = None
+
+
+def _name_of(target: Target) -> tuple[str, str, object]:
+    """What tells models apart: their names on a server, and what a worker loads."""
+    return target.url, target.model, target.local
 
 
 def _failed(reason: Reason, detail: str) -> ParseResult:

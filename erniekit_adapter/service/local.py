@@ -12,7 +12,7 @@ from typing import Any
 
 from erniekit_adapter.answering.local import LocalModel, RefusedError, Worker, WorkerError, start_worker
 from erniekit_adapter.errors import AdapterError
-from erniekit_adapter.service.calling import CallFailed, Reply
+from erniekit_adapter.service.chat_reply import CallFailed, Reply
 from erniekit_adapter.service.target import Target, logger
 from erniekit_adapter.service.worker_folder import make_folder, remove, remove_abandoned
 
@@ -63,7 +63,7 @@ class LocalWorkers:
                 raise CallFailed("refused", str(error)) from error
             except WorkerError as error:
                 raise CallFailed("unreachable", str(error), passing=True) from error
-        return Reply(reply.text, not reply.finished, prompt_tokens, reply.answer_tokens)
+        return Reply(reply.text, None if reply.finished else "cut", prompt_tokens, reply.answer_tokens)
 
     async def _running(self, slot: _Slot, model: LocalModel) -> Worker:
         if slot.worker and slot.worker.done() and not slot.worker.exception() and not slot.worker.result().running:

@@ -16,6 +16,30 @@ _IMAGE_STARTS = (
 )
 
 
+# What is written as JSON in less than a millisecond.
+_SMALL_VALUES, _SMALL_CHARACTERS = 1000, 20_000
+
+
+def is_small(ocr: object) -> bool:
+    """Whether OCR data is written as JSON quickly; looks at no more of it than that takes."""
+    waiting, values, characters = [ocr], 0, 0
+    while waiting:
+        value = waiting.pop()
+        values += 1
+        if isinstance(value, (dict, list, tuple)) and values + len(waiting) + len(value) > _SMALL_VALUES:
+            return False
+        if isinstance(value, str):
+            characters += len(value)
+        elif isinstance(value, dict):
+            characters += sum(len(name) for name in value if isinstance(name, str))
+            waiting += value.values()
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+        if characters > _SMALL_CHARACTERS:
+            return False
+    return True
+
+
 def image_type(image: bytes) -> str | None:
     """The media type of a JPEG, PNG or WebP by its first bytes; None for anything else."""
     return next((name for start, name in _IMAGE_STARTS if start.match(image)), None)
@@ -46,11 +70,13 @@ def chat_body(settings: ServiceSettings, ocr: object | None, image: bytes | None
     if image is not None:
         url = f"data:{media_type};base64,{base64.b64encode(image).decode()}"
         content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": content}]
+    kwargs = settings.chat_template_kwargs
     return {
         "messages": [{"role": "user", "content": content}],
         "max_tokens": settings.max_tokens,
         "temperature": settings.temperature,
         "stream": False,
+        **({"chat_template_kwargs": kwargs} if kwargs else {}),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,14 +16,29 @@ Reason = Literal[
     "bad_input",  # the image or the OCR data cannot be sent
     "timeout",  # no answer within the time limit
     "unreachable",  # no connection, or one that broke, in every attempt
-    "overloaded",  # 429 in every attempt, or asked to wait longer than allowed
+    "overloaded",  # 429 or 425 in every attempt, or asked to wait longer than allowed
     "server_error",  # 5xx in every attempt
     "refused",  # the server does not take the request: any other status
-    "bad_answer",  # the reply is no chat completion, or the model's text holds no JSON object
+    "bad_answer",  # the reply is no chat completion, contains the key, or the model's text holds no JSON object
     "bad_shape",  # JSON, but not of the structure that was asked for
     "cut",  # the answer was cut, or mended, and may lack its end
+    "content_filter",  # the server's filter ended or replaced the answer
+    "tool_calls",  # the model called a tool
+    "aborted",  # the server gave the answer up, in every attempt
+    "generation_error",  # the server failed while it answered, in every attempt
+    "no_finish_reason",  # the server does not say why the model stopped
+    "other_finish_reason",  # the server gives a reason that is not known here
     "closed",  # the service was closed meanwhile
 ]
+_STOPPED: dict[Reason, str] = {
+    "cut": "the answer reached the limit of tokens",
+    "content_filter": "the server's content filter ended the answer",
+    "tool_calls": "the model called a tool: start the server without tools, or with tool_choice none",
+    "no_finish_reason": "the reply has no finish_reason, so the answer may lack its end; if the server never gives "
+    "one, set require_finish_reason: false",
+    "other_finish_reason": "the reply's finish_reason is not known, so the answer may lack its end",
+}
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,8 @@ class ParseResult:
         claimed: what the model said of its own answer; None where it said nothing.
         findings: every rule with what it found.
         form: strict, the text was JSON as it is; repaired, it became JSON with help; none.
-        raw_text: the beginning of the model's text.
+        raw_text: the beginning of the model's text, with the reasoning that it holds.
+        reasoning: the beginning of what the model thought, out of its text or as the server separated it.
         model: the name under which the model was asked.
         bundle: the SHA-256 of the bundle's manifest; None for a model without a bundle.
         attempts: how often the request was sent.
@@ -58,6 +75,7 @@ class ParseResult:
     findings: tuple[Finding, ...] = ()
     form: Literal["strict", "repaired", "none"] = "none"
     raw_text: str = ""
+    reasoning: str = ""
     model: str = ""
     bundle: str | None = None
     attempts: int = 0
@@ -76,24 +94,42 @@ class ParseResult:
             found = {"value": self.value}
         plain = ("status", "reason", "detail", "model", "bundle", "attempts", "prompt_tokens", "completion_tokens")
         about = {name: getattr(self, name) for name in plain} | {"latency_s": round(self.latency_s, 3)}
-        return jsontext.compose(about | found)
+        return _writable(jsontext.compose(about | found))
 
 
-def result_of_text(text: str, *, cut: bool, max_raw_text: int) -> ParseResult:
+def result_of_text(
+    text: str, *, stopped: Reason | None, max_raw_text: int, reasoning: str = "", finish_reason: str = ""
+) -> ParseResult:
     """Read a model's text, apply the rules, and judge whether it is whole; never raises.
 
     Args:
         text: what the model wrote.
-        cut: whether the server says that it stopped at its limit of tokens.
-        max_raw_text: characters of the text that the result keeps.
+        stopped: why the text may lack its end; None if the model ended it.
+        max_raw_text: characters of the text, and of the reasoning, that the result keeps.
+        reasoning: what the server separated from the text.
+        finish_reason: as the server wrote it, for the detail.
     """
     parsed = parse_answer(text)
-    raw = ParseResult("failed", form=parsed.form, value=parsed.value, raw_text=text[:max_raw_text])
+    raw = ParseResult(
+        "failed",
+        form=parsed.form,
+        value=parsed.value,
+        raw_text=_writable(text[:max_raw_text]),
+        reasoning=_writable((reasoning or parsed.reasoning)[:max_raw_text]),
+    )
+    why = _STOPPED[stopped] if stopped else ""
+    if stopped == "other_finish_reason":
+        why = f"{why}: {finish_reason!a}"
     if parsed.value is None:
-        detail = f"the text holds no JSON object: {parsed.problem}"
-        return replace(raw, reason="cut" if cut else "bad_answer", detail=detail)
+        detail = _no_object(parsed.problem, thought=bool(reasoning) and not parsed.text.strip())
+        return replace(raw, reason=stopped or "bad_answer", detail=_writable(f"{why}; {detail}" if why else detail))
     if parsed.answer is None:
-        return replace(raw, status="partial", reason="bad_shape", detail=parsed.problem)
+        return replace(
+            raw,
+            status="partial",
+            reason=stopped or "bad_shape",
+            detail=_writable(f"{why}; {parsed.problem}" if why else parsed.problem),
+        )
     findings = check(parsed.answer)
     read = replace(
         raw,
@@ -103,11 +139,25 @@ def result_of_text(text: str, *, cut: bool, max_raw_text: int) -> ParseResult:
         validation=summarize(findings),
         claimed=parsed.answer.validation_summary,
     )
-    if cut:
-        return replace(read, status="partial", reason="cut", detail="the answer reached the limit of tokens")
-    if parsed.form == "repaired" and not _holds_whole_object(text):
+    if stopped:
+        return replace(read, status="partial", reason=stopped, detail=why)
+    if parsed.form == "repaired" and not _holds_whole_object(parsed.text):
         return replace(read, status="partial", reason="cut", detail="the answer's JSON had to be mended")
     return read
+
+
+def _no_object(problem: str, *, thought: bool) -> str:
+    if thought:
+        return (
+            "the reply holds reasoning and no answer: raise max_tokens, set chat_template_kwargs to "
+            '{"enable_thinking": false}, or start the server without its reasoning parser'
+        )
+    return f"the text holds no JSON object: {problem}"
+
+
+def _writable(text: str) -> str:
+    """A text with U+FFFD in the place of each half surrogate pair, which no encoding can write."""
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def _holds_whole_object(text: str) -> bool:

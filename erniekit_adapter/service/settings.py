@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -20,6 +20,8 @@ from pydantic import (
 )
 
 from erniekit_adapter.errors import Problem, UsageError
+from erniekit_adapter.service.addresses import checked_url
+from erniekit_adapter.service.secrecy import checked_key
 
 _FROM_ENVIRONMENT = {
     "fine_tuned_model_path": "ERNIE_FINETUNED_PATH",
@@ -61,6 +63,10 @@ class ServiceSettings(BaseModel):
         max_concurrency: requests under way at once; the others wait.
         max_tokens: tokens of an answer at most.
         temperature: 0 always takes the likeliest token.
+        chat_template_kwargs: values for the server's chat template, such as `{"enable_thinking": False}`.
+        require_finish_reason: whether an answer without a `finish_reason` may lack its end, and is no success.
+        proxy: no, or environment: servers elsewhere are asked through HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
+            NO_PROXY; a server on this machine never is.
         max_image_bytes: how long an image may be.
         max_ocr_characters: how long OCR data may be, as JSON.
         max_raw_text: characters of the model's own text that a result keeps.
@@ -92,6 +98,9 @@ class ServiceSettings(BaseModel):
     max_concurrency: int = Field(16, ge=1, le=1024)
     max_tokens: int = Field(1024, ge=1, le=32768)
     temperature: float = Field(0, ge=0, le=2)
+    chat_template_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    require_finish_reason: bool = True
+    proxy: Literal["no", "environment"] = "no"
     max_image_bytes: int = Field(10 * 1024 * 1024, ge=1)
     max_ocr_characters: int = Field(400_000, ge=1)
     max_raw_text: int = Field(20_000, ge=0)
@@ -108,14 +117,12 @@ class ServiceSettings(BaseModel):
     @field_validator("vllm_server_url", "fallback_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
-        if not url:
-            return url
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("expected a URL like http://127.0.0.1:8000/v1")
-        if parts.username or parts.password:
-            raise ValueError("holds a user or password: a secret comes from the environment, as ERNIE_API_KEY")
-        return url.rstrip("/")
+        return checked_url(url) if url else url
+
+    @field_validator("api_key", "fallback_api_key")
+    @classmethod
+    def _is_key(cls, key: SecretStr | None) -> SecretStr | None:
+        return checked_key(key) if key else key
 
     @model_validator(mode="after")
     def _go_together(self) -> ServiceSettings:
@@ -136,7 +143,7 @@ class ServiceSettings(BaseModel):
     def _go_with_local(self) -> None:
         if not self.base_model_dir:
             raise ValueError(f"local: {self.local} needs base_model_dir, the base model that answers")
-        of_servers = ["vllm_server_url", "adapter_name", "server_bundle_path"]
+        of_servers = ["vllm_server_url", "adapter_name", "server_bundle_path", "chat_template_kwargs"]
         of_servers += ["adapter_form"] if self.local == "erniekit" else []
         wrong = [f"lora: {self.lora}"] if self.lora != "no" else []
         wrong += [key for key in of_servers if key in self.model_fields_set and getattr(self, key)]
@@ -151,7 +158,8 @@ class ServiceSettings(BaseModel):
 
         Args:
             config: the application's configuration; only its `ernie_vl` is read.
-            environment: variables; None for the process's own. One that is empty counts as not set.
+            environment: variables; None for the process's own. White space around a value is left out, and one that
+                is empty counts as not set.
 
         Raises:
             UsageError: a key that does not exist, a value that cannot be, or a secret in `config`; all at once.
@@ -166,15 +174,16 @@ class ServiceSettings(BaseModel):
             if values.pop(key, None) is not None
         ]
         named = _FROM_ENVIRONMENT | _SECRETS
-        values |= {key: variables[variable] for key, variable in named.items() if variables.get(variable)}
+        values |= {key: found for key, name in named.items() if (found := variables.get(name, "").strip())}
+        settings = None
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
-            places = {key: f"ernie_vl.{key} or {variable}" for key, variable in _FROM_ENVIRONMENT.items()}
-            for item in error.errors(include_input=False, include_url=False):
+            places = {key: f"ernie_vl.{key} or {variable}" for key, variable in _FROM_ENVIRONMENT.items()} | _SECRETS
+            for item in error.errors(include_input=False, include_url=False, include_context=False):
                 key = ".".join(map(str, item["loc"]))
                 problems.append(Problem(places.get(key, f"ernie_vl.{key}".rstrip(".")), item["msg"]))
-            raise UsageError(problems) from None
-        if problems:
+        # Outside of the block above: pydantic's error keeps the values, and an error raised there would keep it.
+        if problems or settings is None:
             raise UsageError(problems)
         return settings

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from erniekit_adapter.adapters.counters import remember
 from erniekit_adapter.answering.local import LocalModel, command_line
 from erniekit_adapter.errors import AdapterError, fail, misuse
+from erniekit_adapter.service.addresses import checked_url
 from erniekit_adapter.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -154,13 +155,15 @@ def swapped_target(settings: ServiceSettings, bundle: Path, url: str | None, mod
     Raises:
         AdapterError: as `target_of_bundle` does.
         UsageError: the server cannot load it, and nobody said where it is served; or there is no server, and somebody
-            did.
+            did; or `url` is no URL of a server.
     """
     if settings.local != "no":
         if url or model:
             what = f"local is {settings.local}: no server is asked, and url and model say where one holds the bundle"
             raise misuse(bundle, what, "leave them out")
         return target_of_bundle(settings, bundle)
+    if url:
+        url = _checked(url)
     if settings.lora != "load":
         if not (url or model):
             what = f"lora is {settings.lora}: the service cannot make the server hold another bundle"
@@ -169,6 +172,13 @@ def swapped_target(settings: ServiceSettings, bundle: Path, url: str | None, mod
     # A fixed name would be taken on the server; one with the bundle's hash is free.
     anew = settings.model_copy(update={"adapter_name": None})
     return target_of_bundle(anew, bundle, url=url, model=model)
+
+
+def _checked(url: str) -> str:
+    try:
+        return checked_url(url)
+    except ValueError as error:
+        raise misuse("url", str(error)) from None
 
 
 def _local_model(settings: ServiceSettings, adapter: Path | None) -> LocalModel | None:

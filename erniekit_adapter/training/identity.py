@@ -69,8 +69,9 @@ _REMEDY = "train again from the start with --restart, or set another output_dir"
 def _changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     changed = [part.replace("_", " ") for part in ("data", "base_model") if was.get(part) != now[part]]
     before, after = was.get("settings", {}), now["settings"]
-    # A run.json of an earlier version has every setting in one place.
-    keys = sorted(key for key in {*before, *after} - _RECORDS - {*_LENGTH} if before.get(key) != after.get(key))
+    # A run.json of an earlier version has every setting in one place, and lacks keys that were added since.
+    compared = {*before, *after} - _RECORDS - {*_LENGTH}
+    keys = sorted(key for key in compared if (before.get(key) or None) != (after.get(key) or None))
     return changed + [f"{key} ({before.get(key)!r}, now {after.get(key)!r})" for key in keys]
 
 

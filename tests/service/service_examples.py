@@ -56,9 +56,9 @@ def write_manifest(folder: Path, **more: Any) -> None:
     write_json(folder / "manifest.json", manifest)
 
 
-def completion(text: str, finish: str = "stop") -> httpx.Response:
+def completion(text: str | None, finish: str | None = "stop", **message: Any) -> httpx.Response:
     """What an OpenAI-compatible server answers."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+    choice = {"index": 0, "message": {"role": "assistant", "content": text, **message}, "finish_reason": finish}
     return httpx.Response(200, json={"choices": [choice], "usage": {"prompt_tokens": 300, "completion_tokens": 90}})
 
 

@@ -23,6 +23,8 @@ from service_examples import ANSWER, PNG, completion, in_turn, service
 
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.service.request import is_small
+from erniekit_adapter.service.result import result_of_text
 
 OCR = {"lines": ["Desk 2 x 50.00", "Total 119.00"]}
 
@@ -96,6 +98,8 @@ def test_the_request_is_the_one_of_training(image: bytes | None) -> None:
         (httpx.Response(200, content=b"x" * (9 * 1024 * 1024)), "failed", "bad_answer"),
         (httpx.Response(400, json={"error": "too long"}), "failed", "refused"),
         (httpx.Response(302, headers={"Location": "http://elsewhere.example"}), "failed", "refused"),
+        (httpx.Response(408), "failed", "timeout"),
+        (httpx.Response(425), "failed", "overloaded"),
         (httpx.Response(429), "failed", "overloaded"),
         (httpx.Response(500), "failed", "server_error"),
         (httpx.ConnectError("refused"), "failed", "unreachable"),
@@ -112,11 +116,15 @@ def test_every_reply_has_its_kind(reply: httpx.Response | Exception, status: str
 
 def test_text_in_parts_is_joined() -> None:
     parts = [{"type": "text", "text": ANSWER[:50]}, {"type": "text", "text": ANSWER[50:]}]
-    with service(in_turn(httpx.Response(200, json={"choices": [{"message": {"content": parts}}]}))) as vlm:
+    with service(
+        in_turn(httpx.Response(200, json={"choices": [{"message": {"content": parts}, "finish_reason": "stop"}]}))
+    ) as vlm:
         assert vlm.parse(OCR).status == "success"
 
 
-@pytest.mark.parametrize("first", [httpx.Response(429), httpx.Response(503), httpx.ConnectError("refused")])
+@pytest.mark.parametrize(
+    "first", [*map(httpx.Response, (408, 425, 429, 500, 503)), httpx.ConnectError("refused"), completion("", "abort")]
+)
 def test_what_passes_is_tried_again(first: httpx.Response | Exception) -> None:
     with service(in_turn(first, first, completion(ANSWER))) as vlm:
         result = vlm.parse(OCR)
@@ -274,3 +282,51 @@ def test_no_reply_makes_the_service_raise(content: bytes, status: int) -> None:
         result = vlm.parse(OCR)
     assert result.status in ("failed", "partial")
     assert result.reason
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [*map(str, '{}[]",:'), "\\ud800", "\\udc12", "\\ud83d\\ude00", "\ud800", "é", "\\", "1e999", "9" * 5000]
+        ),
+        max_size=4,
+    ),
+    st.integers(0, len(ANSWER)),
+    st.sampled_from([None, "cut", "other_finish_reason"]),
+)
+@settings(max_examples=300, deadline=None)
+def test_every_result_can_be_written(parts: list[str], place: int, stopped: Any) -> None:
+    text = ANSWER[:place] + "".join(parts) + ANSWER[place:]
+    result = result_of_text(text, stopped=stopped, max_raw_text=1000, reasoning="\ud800", finish_reason="\ud800")
+    for written in (result.as_json(), result.raw_text, result.reasoning, result.detail):
+        written.encode()
+    assert jsontext.parse(result.as_json())["status"] == result.status
+
+
+def test_half_a_surrogate_pair_is_shown_as_unknown() -> None:
+    result = result_of_text(ANSWER.replace("Desk", "Desk \\ud83d"), stopped=None, max_raw_text=0)
+    assert (result.status, result.reason) == ("partial", "bad_shape")
+    assert '"Desk \ufffd"' in result.as_json()
+
+
+def test_a_value_as_deep_as_can_be_read_can_be_written() -> None:
+    for depth in (100, 500, 900, 2000, 100_000):
+        result = result_of_text('{"a":' * depth + "1" + "}" * depth, stopped=None, max_raw_text=0)
+        assert result.as_json()
+
+
+@pytest.mark.parametrize(
+    ("ocr", "expected"),
+    [
+        (OCR, True),
+        (None, True),
+        (["x"] * 900, True),
+        (["x"] * 2000, False),
+        ([[["x"] * 600] * 2], False),
+        ("x" * 30_000, False),
+        ({"x" * 30_000: 1}, False),
+        ([{}] * 10_000_000, False),
+    ],
+)
+def test_only_small_data_is_written_without_a_thread(ocr: object, *, expected: bool) -> None:
+    assert is_small(ocr) is expected

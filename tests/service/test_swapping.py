@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import threading
 from pathlib import Path
 from typing import Any
@@ -310,3 +311,84 @@ def test_an_adapter_that_loads_and_does_not_answer_is_forgotten_again(tmp_path: 
         with pytest.raises(AdapterError, match="does not answer with it"):
             vlm.use(write_bundle(tmp_path / "b", value=2.0))
         assert list(server.loaded) == [vlm.target.model]
+
+
+class BusyServer:
+    """A fake vLLM that takes its time, and counts the requests for an adapter that it was told to unload."""
+
+    def __init__(self) -> None:
+        self.loaded: set[str] = set()
+        self.missed = self.unloads = 0
+        self._random = random.Random(0)  # noqa: S311
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        content = examples.body(request)
+        name = str(content.get("lora_name") or content.get("model"))
+        await asyncio.sleep(self._random.random() * 0.003)
+        if request.url.path.endswith("/unload_lora_adapter"):
+            self.unloads += 1
+            self.loaded.discard(name)
+            return httpx.Response(200)
+        if request.url.path.endswith("/load_lora_adapter"):
+            self.loaded.add(name)
+            return httpx.Response(200)
+        # vLLM looks an adapter up when a request begins, and needs it until the request ends.
+        before = name in self.loaded
+        await asyncio.sleep(self._random.random() * 0.005)
+        if before and name in self.loaded:
+            return completion(ANSWER)
+        self.missed += 1
+        return httpx.Response(404, json={"message": f"The model `{name}` does not exist."})
+
+
+def test_swapping_back_at_once_unloads_nothing_in_use(tmp_path: Path) -> None:
+    server = BusyServer()
+    bundles = [write_bundle(tmp_path / name, value=value) for name, value in (("a", 1.0), ("b", 2.0), ("c", 3.0))]
+    with loading(server, bundles[0], max_concurrency=20, timeout=60) as vlm:
+
+        async def ask(switching: asyncio.Task[None]) -> list[Any]:
+            results = []
+            while not switching.done():
+                results.append(await vlm.parse_async(OCR))
+            return results
+
+        async def switch() -> None:
+            for place in range(200):
+                # There and back within a millisecond, and now and then to a third one.
+                await vlm.use_async(bundles[2 if place % 7 == 6 else place % 2])
+                await asyncio.sleep(0.002 * (place % 3))
+
+        async def all_at_once() -> list[Any]:
+            switching = asyncio.create_task(switch())
+            found = await asyncio.gather(*(ask(switching) for _ in range(20)))
+            await switching
+            return [result for results in found for result in results]
+
+        results = asyncio.run(all_at_once())
+        wait_until(lambda: server.loaded == {vlm.target.model})
+    assert len(results) > 200
+    assert {(result.status, result.attempts) for result in results} == {("success", 1)}
+    assert server.missed == 0
+    assert server.unloads > 20
+
+
+def test_an_adapter_that_is_used_again_while_it_is_unloaded_is_loaded_again(tmp_path: Path) -> None:
+    server, unloading, go_on = AdapterServer(), threading.Event(), threading.Event()
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/unload_lora_adapter") and not go_on.is_set():
+            unloading.set()
+            await asyncio.to_thread(go_on.wait, 5)
+        return await server(request)
+
+    first, second = write_bundle(tmp_path / "a"), write_bundle(tmp_path / "b", value=2.0)
+    with loading(handler, first) as vlm:
+        vlm.parse(OCR)
+        vlm.use(second)
+        assert unloading.wait(5)
+        back = threading.Thread(target=vlm.use, args=(first,))
+        back.start()
+        go_on.set()
+        back.join(5)
+        assert vlm.parse(OCR).status == "success"
+        assert vlm.target.model in server.loaded

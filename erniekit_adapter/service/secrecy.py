@@ -1,0 +1,144 @@
+"""Keys that never leave the service: checked when they are read, and searched in everything that a server sent."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+import re
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, unquote
+
+from pydantic import SecretStr
+
+# Shorter ones, such as EMPTY, are searched as whole words, since an invoice may contain them by chance.
+_LONG = 8
+_VISIBLE = re.compile(r"[!-~]+")
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_NO_TEXT = re.compile(r"[\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2060\ufeff\ufffd]+")
+_LOGGERS = ("httpx", "httpcore", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
+_LOGGERS += ("erniekit_adapter.service",)
+
+HIDDEN = "(left out: it contained the service's key)"
+
+
+def checked_key(key: SecretStr) -> SecretStr:
+    """A key without the white space around it, such as the line break at the end of a file.
+
+    Raises:
+        ValueError: it is empty, or no header can carry it; the message does not contain it.
+    """
+    text = key.get_secret_value().strip()
+    if not text:
+        raise ValueError("the key is empty")
+    if not _VISIBLE.fullmatch(text):
+        raise ValueError("a key consists of visible ASCII characters: it holds a blank, a line break or another letter")
+    return SecretStr(text)
+
+
+class Keys:
+    """The keys of one service, to be searched in text; while it exists, the HTTP client's log is searched too."""
+
+    def __init__(self, keys: Iterable[SecretStr | None]) -> None:
+        plain = {key.get_secret_value() for key in keys if key}
+        self._forms = {form for key in plain if len(key) >= _LONG for form in _forms(key)}
+        short = sorted(re.escape(key) for key in plain if len(key) < _LONG)
+        self._words = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(short)})(?![A-Za-z0-9])", re.IGNORECASE)
+        self._any_words = bool(short)
+        if plain:
+            _watch(self)
+
+    def __bool__(self) -> bool:
+        return bool(self._forms) or self._any_words
+
+    def __repr__(self) -> str:
+        return "Keys()"
+
+    def are_in(self, text: str) -> bool:
+        """Whether a text contains a key: as it is, or as HTML, JSON, a URL, Base64 or hexadecimal digits write it."""
+        return bool(self) and any(self._are_plainly_in(view) for view in _views(text))
+
+    def hidden(self, text: str) -> str:
+        """The text, or a remark in its place if it contains a key."""
+        return HIDDEN if self.are_in(text) else text
+
+    def _are_plainly_in(self, text: str) -> bool:
+        folded = text.casefold()
+        return any(form in folded for form in self._forms) or (self._any_words and bool(self._words.search(text)))
+
+
+def _forms(key: str) -> Iterator[str]:
+    yield from (key.casefold(), quote(key, safe="").casefold(), html.escape(key).casefold())
+    yield json.dumps(key)[1:-1].casefold()
+    yield key.encode().hex()
+    for shift in range(3):
+        # The characters at both ends also depend on what the key is encoded together with.
+        encoded = base64.b64encode(b"\0" * shift + key.encode()).rstrip(b"=").decode()
+        inner = encoded[0 if not shift else 4 : len(encoded) if not (shift + len(key)) % 3 else -1]
+        yield inner.casefold()
+        yield inner.translate(str.maketrans("+/", "-_")).casefold()
+
+
+def _views(text: str) -> Iterator[str]:
+    """A text, and what is left of it when one escape after the other is undone."""
+    seen = set()
+    for _ in range(3):
+        if text in seen:
+            return
+        seen.add(text)
+        yield text
+        if (bare := _NO_TEXT.sub("", text)) != text:
+            yield bare
+        if "%" in text:
+            yield unquote(text, errors="replace")
+        if "&" in text:
+            yield html.unescape(text)
+        text = html.unescape(unquote(_ESCAPED.sub(_unescaped, text), errors="replace"))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    digits = found[1] or found[2]
+    return chr(int(digits, 16)) if digits else found[3]
+
+
+class _KeyFilter(logging.Filter):
+    """Empties the records of the HTTP client that contain a key of a service, such as a header that came back."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        with _lock:
+            all_keys = list(_watched)
+        if not all_keys:
+            return True
+        try:
+            text = record.getMessage()
+        except Exception:  # a message that cannot be formatted is the handler's to report
+            text = f"{record.msg} {record.args}"
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if any(keys.are_in(text) or (error and keys.are_in(_chained(error))) for keys in all_keys):
+            record.msg, record.args, record.exc_info, record.exc_text = HIDDEN, (), None, None
+        return True
+
+
+def _chained(error: BaseException) -> str:
+    texts: list[str] = []
+    left: BaseException | None = error
+    while left and len(texts) < _MAX_CHAIN:
+        texts.append(f"{left} {left!r}")
+        left = left.__cause__ or left.__context__
+    return "\n".join(texts)
+
+
+def _watch(keys: Keys) -> None:
+    with _lock:
+        _watched.add(keys)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_filter)  # a filter that is there already is not added again
+
+
+_MAX_CHAIN = 10
+_watched: weakref.WeakSet[Keys] = weakref.WeakSet()
+_lock = threading.Lock()
+_filter = _KeyFilter()

@@ -1,0 +1,112 @@
+"""A model's reasoning is cut off before its answer is read, with every draft in it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from erniekit_adapter.evaluation.scoring import score_sample
+from erniekit_adapter.invoice.answer import read_answer
+from erniekit_adapter.invoice.parsing import parse_answer
+from erniekit_adapter.invoice.reasoning import cut_off
+
+ANSWER = '{"structured_data":{"financial_summary":{"grand_total":1179.51}}}'
+DRAFT = ANSWER.replace("1179.51", "9999.99")
+PRINTED = json.dumps(f"a </think>{DRAFT} <think> b </think> {{")
+SHOWN = f'{{"structured_data":{{"payment_terms":{{"notes":{PRINTED}}},"financial_summary":{{"grand_total":1179.51}}}}}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<think>perhaps {DRAFT}</think>{ANSWER}",
+        f"<think>\n\n</think>\n\n{ANSWER}",
+        f"{DRAFT} wait\n</think>\n{ANSWER}",
+        f"perhaps {DRAFT}\n</think>\n\n<response>\n{ANSWER}\n</response>\n",
+        f"<THINK>{DRAFT}</Think>\n{ANSWER}",
+        f"< think >{DRAFT}< / think >{ANSWER}",
+        f"<thinking>{DRAFT}</thinking>{ANSWER}",
+        f"<|thinking|>{DRAFT}<|/thinking|>{ANSWER}",
+        f"<|begin_of_thinking|>{DRAFT}<|end_of_thinking|>{ANSWER}",
+        f"<|think_start|>{DRAFT}<|think_end|>{ANSWER}",
+        f"<reasoning>{DRAFT}</reasoning>{ANSWER}",
+        f"◁think▷{DRAFT}◁/think▷{ANSWER}",
+        f"[THINK]{DRAFT}[/THINK]{ANSWER}",
+        f"<think>a <think>{DRAFT}</think> {DRAFT}</think>{ANSWER}",
+        f"<think>I said <think>: {DRAFT}</think>{ANSWER}",
+        f"<think>a</think>{DRAFT} no</think>{ANSWER}",
+        f'<think>a 5" tube {{</think>{ANSWER}',
+        f"<think>{DRAFT}</think>```json\n{ANSWER}\n```",
+        f"<think>{DRAFT}</think>Here it is: {ANSWER}",
+        f"{ANSWER}\n<think>that was {DRAFT}</think>",
+        f"{ANSWER}\n<think>that was {DRAFT}",
+        f"<think>{DRAFT}</think>{SHOWN}",
+        SHOWN,
+        f"Here: {SHOWN}",
+        "</think>" * 20_000 + ANSWER,
+    ],
+)
+def test_the_answer_is_read_and_not_the_draft(text: str) -> None:
+    answer = parse_answer(text).answer
+    assert answer is not None
+    assert str(answer.summary.grand_total) == "1179.51"
+
+
+@pytest.mark.parametrize(
+    "text", [f"<think>{DRAFT}", f"<think>{DRAFT}</think>", f"{DRAFT}</think>", f"a {DRAFT}</think> b"]
+)
+def test_a_draft_without_an_answer_behind_it_is_none(text: str) -> None:
+    parsed = parse_answer(text)
+    assert (parsed.form, parsed.value) == ("none", None)
+    assert "9999.99" in parsed.reasoning
+
+
+def test_an_answer_that_is_cut_begins_behind_the_reasoning() -> None:
+    parsed = parse_answer(f"<think>{DRAFT}</think>{SHOWN[:80]}")
+    assert parsed.value is not None
+    assert "9999.99" not in str(parsed.value.get("financial_summary"))
+
+
+def test_a_printed_tag_does_not_cut_an_answer_short() -> None:
+    parsed = parse_answer(SHOWN)
+    assert (parsed.form, parsed.reasoning) == ("strict", "")
+    assert parsed.answer is not None
+    assert parsed.answer.structured_data.payment_terms is not None
+    assert parsed.answer.structured_data.payment_terms.notes == json.loads(PRINTED)
+
+
+@given(st.text().filter(lambda text: not any(mark in text for mark in "<◁[")))
+def test_a_text_without_tags_stays_as_it_is(text: str) -> None:
+    assert cut_off(text) == (text, "")
+
+
+@given(st.lists(st.sampled_from(["<think>", "</think>", "<response>", "{", "}", '"', "\\", "a", DRAFT]), max_size=12))
+def test_nothing_is_lost_and_nothing_raises(parts: list[str]) -> None:
+    text = "".join(parts)
+    found = cut_off(text)
+    assert found.answer in text
+    assert found.reasoning in text
+    parse_answer(text)
+
+
+@given(st.text(alphabet=st.sampled_from('{}"[]:,\\ ab<>/'), max_size=40))
+def test_any_thoughts_are_cut_off(thoughts: str) -> None:
+    answer = parse_answer(f"<think>{thoughts}</think>{ANSWER}").answer
+    assert answer is not None
+    assert str(answer.summary.grand_total) == "1179.51"
+
+
+def test_evaluation_scores_the_answer_behind_the_reasoning() -> None:
+    expected = read_answer(json.loads(ANSWER, parse_float=str))
+    assert score_sample(expected, f"<think>{DRAFT}</think>{ANSWER}").document_exact
+
+
+def test_a_hostile_text_takes_no_longer_than_a_long_one() -> None:
+    started = time.monotonic()
+    for text in (("{" + "</think>") * 20_000, '{"</think>' * 20_000, "<think>" * 30_000, "<" * 200_000):
+        cut_off(text)
+    assert time.monotonic() - started < 30
