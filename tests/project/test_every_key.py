@@ -129,6 +129,7 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "preset": ("project/test_preset.py", "test_what_the_project_says_wins_and_what_it_leaves_out_is_the_preset_s"),
     "output_dir": ("training/test_train_stage.py", "test_a_run_leaves_settings_log_metrics_and_a_manifest"),
     "parallel.gpus": ("training/test_cards.py", "test_it_takes_as_many_as_the_project_asks"),
+    "training.max_hours": ("training/test_train_stage.py", "test_a_run_ends_after_its_hours_and_continues_with_others"),
     "erniekit.erniekit_config_path": (
         "backends/test_raw_keys.py",
         "test_a_right_key_reaches_the_toolkit_with_its_place_as_its_origin",
