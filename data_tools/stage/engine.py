@@ -15,6 +15,7 @@ from data_tools.build_settings import EngineSettings
 from data_tools.stage.judging import Bench, judge_shard
 from data_tools.stage.rows import JudgedShard
 from data_tools.stage.shards import Shard
+from erniekit_adapter import locks
 from erniekit_adapter.errors import fail
 
 # Shards, each with what became of it.
@@ -59,7 +60,7 @@ def _in_processes(shards: Iterable[Shard], bench: Bench, workers: int) -> Iterat
     from concurrent.futures.process import BrokenProcessPool
 
     # A fork is ready at once; of a process that has threads it can leave locks held for ever.
-    start = "fork" if active_count() == 1 else "spawn"
+    start = "fork" if active_count() == 1 + locks.threads() else "spawn"
     pool = ProcessPoolExecutor(workers, mp_context=get_context(start), initializer=_end_with_parent)
 
     def result(shard: Shard, future: Any) -> JudgedShard:

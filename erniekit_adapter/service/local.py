@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
-import shutil
 import tempfile
 import threading
 from contextlib import suppress
@@ -17,6 +16,7 @@ from erniekit_adapter.answering.local import LocalModel, RefusedError, Worker, W
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.service.calling import CallFailed, Reply
 from erniekit_adapter.service.target import Target, logger
+from erniekit_adapter.temporary import make_temporary_folder, remove_temporary_folder
 
 
 def text_of(body: dict[str, Any]) -> str:
@@ -87,7 +87,7 @@ class LocalWorkers:
 
     async def _start(self, model: LocalModel) -> Worker:
         if not self._folder:
-            self._folder = Path(tempfile.mkdtemp(prefix="ernie-vlm-service-"))
+            self._folder = make_temporary_folder(Path(tempfile.gettempdir()), "ernie-vlm-service")
             atexit.register(_remove, self._folder, os.getpid())
         self._started += 1
         usable = await asyncio.to_thread(self._usable, model, self._folder / "base")
@@ -135,4 +135,4 @@ async def _end(slot: _Slot) -> None:
 def _remove(folder: Path, process: int) -> None:
     """Remove a folder in the process that made it alone: one forked off it ends too."""
     if os.getpid() == process:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_temporary_folder(folder)
