@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from erniekit_adapter import locks
+from erniekit_adapter import lock_files, locks
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.locks import using
 from erniekit_adapter.processes import Process, this_process
@@ -161,7 +161,7 @@ def test_a_process_that_gives_signs_of_life_keeps_its_lock(tmp_path: Path, monke
 
 
 def test_a_held_lock_is_refreshed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "BEAT_S", 0.05)
+    monkeypatch.setattr(lock_files, "BEAT_S", 0.05)
     with using("train", writes=[tmp_path / "run"], reads=[tmp_path / "data"]):
         for path in tmp_path.iterdir():
             os.utime(path, (0, 0))
@@ -173,7 +173,7 @@ def test_a_held_lock_is_refreshed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_run_that_lost_its_folder_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "BEAT_S", 0.05)
+    monkeypatch.setattr(lock_files, "BEAT_S", 0.05)
 
     def run() -> None:
         with using("train", writes=[tmp_path / "run"]):
@@ -202,13 +202,13 @@ def test_of_many_takers_of_one_lock_one_wins(tmp_path: Path, links: str) -> None
     body = [
         "import sys, os, time, pathlib, errno",
         "from dataclasses import replace",
-        "from erniekit_adapter import locks",
+        "from erniekit_adapter import lock_files, locks",
         "from erniekit_adapter.errors import AdapterError",
         "from erniekit_adapter.processes import this_process",
         "folder = pathlib.Path(sys.argv[1])",
         "def no_links(*a, **k): raise OSError(errno.EOPNOTSUPP, 'no links')",
-        {"unnamed files": "", "links": "locks.open_unnamed = lambda f: None"}.get(
-            links, "locks.open_unnamed = lambda f: None; os.link = no_links"
+        {"unnamed files": "", "links": "lock_files.open_unnamed = lambda f: None"}.get(
+            links, "lock_files.open_unnamed = lambda f: None; os.link = no_links"
         ),
         "won, until = 0, time.monotonic() + 4",
         "while time.monotonic() < until:",
@@ -283,7 +283,7 @@ def read_only(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def refuse(*arguments: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(locks, "open_unnamed", refuse)
+    monkeypatch.setattr(lock_files, "open_unnamed", refuse)
 
 
 def test_a_folder_that_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
