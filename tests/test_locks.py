@@ -116,7 +116,7 @@ def test_a_lock_of_a_killed_process_is_taken_over_with_a_note(tmp_path: Path) ->
     ("process", "age_s", "is_refused"),
     [
         (ENDED, 0, False),
-        (replace(this_process("train"), pid=os.getppid()), 0, False),
+        (replace(this_process("train"), pid=1), 0, False),
         (this_process("train"), OLD_S, True),
         (ELSEWHERE, 0, True),
         (ELSEWHERE, OLD_S, False),
