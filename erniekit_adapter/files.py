@@ -15,13 +15,13 @@ from typing import IO, Any
 import orjson
 
 from erniekit_adapter.errors import AdapterError, fail, misuse
-from erniekit_adapter.temporary import is_temporary, replacing_file, temporary_folder
+from erniekit_adapter.temporary import folder_beside, is_temporary, replacing_file, temporary_folder
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 4 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
-# Inside a temporary folder: what is being written, and what it replaces.
-_CONTENT, _RETIRED = "content", "retired"
+# Inside a temporary folder: what is replaced by what is written.
+_RETIRED = "retired"
 _SHOWN_CHARACTERS = 120
 
 
@@ -99,7 +99,7 @@ def writing_folder(folder: Path, *, alone: bool = False) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(target.parent, target.name, alone=alone, rescue=put_back) as work:
-            partial = work / _CONTENT
+            partial = folder_beside(work)
             partial.mkdir()
             yield partial
             try:

@@ -1,9 +1,10 @@
 """Temporary files and folders that a killed process does not leave for ever.
 
-A temporary folder is named `.NAME.TOKEN.partial` and holds a file that says which process made it, with the same
-token. What an earlier process left is removed by the next that uses the same name; a folder without that file was made
-by somebody else and is left alone. Temporary files have no name where the file system allows it, so they end with the
-process. Only the standard library is used: workers in a toolkit's environment import this as well.
+A temporary folder is named `.NAME.TOKEN.partial` and holds a file that says which process made it, with the same token;
+the folder that will be called NAME is written beside it as `.NAME.TOKEN.new`, where relative paths are the same. What
+an earlier process left is removed by the next that uses the same name; a folder without that file was made by somebody
+else and is left alone. Temporary files have no name where the file system allows it, so they end with the process.
+Only the standard library is used: workers in a toolkit's environment import this as well.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from erniekit_adapter.processes import MAX_RECORD_BYTES, Process, read_process, 
 
 MARK = "made-by-erniekit-adapter.json"
 SUFFIX = ".partial"
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.partial", re.DOTALL)
+_NEW = ".new"
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.(partial|new)", re.DOTALL)
 # A file system allows 255 bytes for a name.
 _MAX_NAME_BYTES = 180
 # Errors of a file system without unnamed files.
@@ -96,6 +98,11 @@ def short_name(name: str) -> str:
     return name if len(raw) <= _MAX_NAME_BYTES else hashlib.sha256(raw).hexdigest()[:32]
 
 
+def folder_beside(temporary: Path) -> Path:
+    """The folder beside a temporary one that is removed with it, if it still exists then."""
+    return temporary.with_suffix(_NEW)
+
+
 def is_temporary(name: str) -> bool:
     """Whether a file or folder has the name of a temporary one; it may still be somebody else's."""
     return bool(_TEMPORARY.fullmatch(name))
@@ -117,15 +124,15 @@ def _maker(folder: Path) -> Process | None:
 def remove_temporary_folder(folder: Path) -> None:
     """Remove a temporary folder, its mark last: what is left by a process killed meanwhile is still known as ours."""
     with suppress(OSError):
-        for path in list(folder.iterdir()):
-            if path.name == MARK:
+        for path in [folder_beside(folder), *folder.iterdir()]:
+            if path.name == MARK or not os.path.lexists(path):
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink()
         # Not if something could not be removed.
-        if all(path.name == MARK for path in folder.iterdir()):
+        if not folder_beside(folder).exists() and all(path.name == MARK for path in folder.iterdir()):
             (folder / MARK).unlink(missing_ok=True)
             folder.rmdir()
 

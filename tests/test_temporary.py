@@ -45,12 +45,13 @@ def left_by(parent: Path, process: Process, name: str = "bundle") -> Path:
     folder = parent / f".{name}.{process.token}.partial"
     (folder / "content").mkdir(parents=True)
     (folder / MARK).write_bytes(process.content())
+    folder.with_suffix(".new").mkdir()
     return folder
 
 
 def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     killed_while("with writing_folder(folder / 'bundle') as half:\n    (half / 'a').touch(); die()", tmp_path)
-    assert len(names(tmp_path)) == 1
+    assert len(names(tmp_path)) == 2
     with writing_folder(tmp_path / "bundle") as folder:
         (folder / "whole").touch()
     assert names(tmp_path) == ["bundle"]
@@ -119,7 +120,7 @@ def test_a_folder_that_only_looks_like_ours_stays(tmp_path: Path, fill: Callable
     assert names(folder) == before
 
 
-@pytest.mark.parametrize("name", [".bundle.1234.partial", ".bundle.retired", ".bundle.x.partial"])
+@pytest.mark.parametrize("name", [".bundle.1234.partial", ".bundle.retired", ".bundle.0123456789abcdef.new"])
 def test_names_of_earlier_versions_stay_untouched(tmp_path: Path, name: str) -> None:
     write_text(tmp_path / name / "mine", "")
     with writing_folder(tmp_path / "bundle", alone=True):

@@ -67,10 +67,10 @@ def annotations(folder: Path) -> AnySource:
 
 def einvoices(folder: Path) -> AnySource:
     (folder / "in").mkdir()
-    (folder / "in" / "a.xml").write_bytes(CII.replace("</ram:Name>", "&#xD83D;</ram:Name>", 1).encode())
-    (folder / "in" / "b.xml").write_bytes(
-        UBL.replace("</cbc:Name>", f"{HALF}</cbc:Name>", 1).encode(errors="surrogatepass")
-    )
+    for name, text, half in (("a.xml", CII, "&#xD83D;"), ("b.xml", UBL, HALF)):
+        spoilt = text.replace("GmbH", f"GmbH{half}", 1)
+        assert spoilt != text
+        (folder / "in" / name).write_bytes(spoilt.encode(errors="surrogatepass"))
     return EInvoiceSource(kind="einvoice", path=folder / "in")
 
 
