@@ -40,9 +40,9 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
         raise cannot_write(path, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> AdapterError:
+def cannot_write(path: Path, error: OSError, what: str = "cannot be written") -> AdapterError:
     """The error for a file or folder that cannot be written, with what helps against the cause."""
-    return fail(path, f"cannot be written: {error.strerror or error}", _remedy(error))
+    return fail(path, f"{what}: {error.strerror or error}", _remedy(error))
 
 
 def _remedy(error: OSError) -> str:

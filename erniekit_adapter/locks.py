@@ -84,7 +84,7 @@ def _held(folder: Path, command: str, on_note: Callable[[str], None]) -> Iterato
         except _InUseError as error:
             raise _refusal(folder, lock, error.found) from None
         except OSError as error:
-            raise cannot_write(folder, error) from error
+            raise cannot_write(folder, error, "no lock file can be written beside it") from error
         yield
 
 
@@ -101,7 +101,7 @@ def _read(folder: Path, command: str, on_note: Callable[[str], None]) -> Iterato
                 raise _refusal(folder, lock, found)
         except OSError as error:
             if error.errno not in _READ_ONLY:
-                raise cannot_write(folder, error) from error
+                raise cannot_write(folder, error, "no lock file can be written beside it") from error
             # Nothing can be written there by this user: reading goes on without a lock.
         yield
 
