@@ -45,6 +45,21 @@ def cannot_write(path: Path, error: OSError, what: str = "cannot be written") ->
     return fail(path, f"{what}: {error.strerror or error}", _remedy(error))
 
 
+@contextmanager
+def explaining_full_disk(folder: Path) -> Iterator[None]:
+    """Turn the error of a full or failing disk, wherever it comes from in the block, into one that names the folder.
+
+    Raises:
+        AdapterError: the disk is full, over its quota, read-only or broken.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+            raise
+        raise cannot_write(Path(os.fsdecode(error.filename)) if error.filename else folder, error) from error
+
+
 def _remedy(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "free space on this disk (or raise the quota), or set another output_dir, and run again"
@@ -123,7 +138,7 @@ def real_folder(folder: Path) -> Path:
     try:
         for part in (folder, *folder.parents):
             if part.is_symlink() and not part.exists():
-                what = f"is a link to {part.readlink()}, which does not exist"
+                what = f"is a link to {part.readlink()}, which does not exist or leads in a circle"
                 raise misuse(part, what, "is a disk not mounted? make that folder, or remove the link")
         folder.exists()
         return folder.resolve()

@@ -21,7 +21,7 @@ from erniekit_adapter.adapters.proving import Written, proof_lines, prove
 from erniekit_adapter.adapters.readers import find_readers, refuse_unread
 from erniekit_adapter.adapters.tensor_parallel import write_joined
 from erniekit_adapter.errors import fail, misuse
-from erniekit_adapter.files import read_json, refuse_foreign_folder, write_json, writing_folder
+from erniekit_adapter.files import explaining_full_disk, read_json, refuse_foreign_folder, write_json, writing_folder
 from erniekit_adapter.locks import using
 from erniekit_adapter.project.catalogue import Kind, kind_of_config
 from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint
@@ -45,7 +45,8 @@ def export(project: Project, console: Console, *, allow_unproven: bool = False) 
             a form computes something else than what was trained; or another stage uses the bundle or trains the run.
         GateError: a form cannot be proven here, and that is not allowed.
     """
-    with using("export", writes=[project.bundle_dir], reads=[project.training_dir], on_note=console.print):
+    held = using("export", writes=[project.bundle_dir], reads=[project.training_dir], on_note=console.print)
+    with held, explaining_full_disk(project.output_dir):
         return _export(project, console, allow_unproven=allow_unproven)
 
 

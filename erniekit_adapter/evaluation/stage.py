@@ -18,7 +18,15 @@ from erniekit_adapter.errors import misuse
 from erniekit_adapter.evaluation.comparison import compare
 from erniekit_adapter.evaluation.metrics import summarize
 from erniekit_adapter.evaluation.scoring import SampleScore, score_sample
-from erniekit_adapter.files import fingerprint, read_json, read_lines, sha256, write_bytes, write_json
+from erniekit_adapter.files import (
+    explaining_full_disk,
+    fingerprint,
+    read_json,
+    read_lines,
+    sha256,
+    write_bytes,
+    write_json,
+)
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.invoice.answer import Answer, read_answer
 from erniekit_adapter.locks import using
@@ -48,7 +56,8 @@ def evaluate(project: Project, console: Console) -> dict[str, Any]:
             its data.
     """
     writes, reads = [project.evaluation_dir, project.bundle_dir], [project.training_dir, project.data_dir]
-    with using("evaluate", writes=writes, reads=reads, on_note=console.print):
+    held = using("evaluate", writes=writes, reads=reads, on_note=console.print)
+    with held, explaining_full_disk(project.evaluation_dir):
         return _evaluate(project, console)
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from erniekit_adapter.files import read_json
 from erniekit_adapter.project.toolkit_sections import Backend
+from erniekit_adapter.training.checkpoints import is_whole
 from erniekit_adapter.training.loglines import total_steps
 
 TOOLKIT_DIR = "output"
 EARLIER = "earlier-"
-# The file of a checkpoint that each toolkit writes last.
-_LAST_FILES: Mapping[Backend, str] = {"erniekit": "trainer_state.json", "paddleformers": "scheduler.pdparams"}
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
@@ -105,9 +103,7 @@ def earlier_parts(training_dir: Path) -> list[Path]:
 def newest_checkpoint(folder: Path, backend: Backend = "erniekit") -> Path | None:
     """The whole checkpoint with the highest step; one that was cut off while it was written does not count."""
     whole = [
-        path
-        for path in folder.glob("checkpoint-*")
-        if _CHECKPOINT.fullmatch(path.name) and (path / _LAST_FILES[backend]).is_file()
+        path for path in folder.glob("checkpoint-*") if _CHECKPOINT.fullmatch(path.name) and is_whole(path, backend)
     ]
     return max(whole, key=step_of, default=None)
 

@@ -26,7 +26,14 @@ from erniekit_adapter.backends.translation import (
     settings_of,
 )
 from erniekit_adapter.errors import UsageError, fail, misuse
-from erniekit_adapter.files import empty_folder, fingerprint, read_json, refuse_foreign_folder, write_json
+from erniekit_adapter.files import (
+    empty_folder,
+    explaining_full_disk,
+    fingerprint,
+    read_json,
+    refuse_foreign_folder,
+    write_json,
+)
 from erniekit_adapter.locks import using
 from erniekit_adapter.project.model_folder import (
     check_model_dir,
@@ -83,7 +90,8 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
         AdapterError: the toolkit failed, with the cause in one line and the place of the log; or another stage uses
             the run's folder, or writes its data.
     """
-    with using("train", writes=[project.training_dir], reads=[project.data_dir], on_note=console.print):
+    folder = project.training_dir
+    with using("train", writes=[folder], reads=[project.data_dir], on_note=console.print), explaining_full_disk(folder):
         return _train(project, options, console)
 
 
