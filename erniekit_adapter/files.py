@@ -20,6 +20,8 @@ from erniekit_adapter.temporary import folder_beside, is_temporary, replacing_fi
 MAX_JSON_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 4 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
+# Errors of a disk that is full, over its quota, read-only or broken.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 # Inside a temporary folder: what is replaced by what is written.
 _RETIRED = "retired"
 _SHOWN_CHARACTERS = 120
@@ -55,9 +57,11 @@ def explaining_full_disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+        if error.errno not in _FULL:
             raise
-        raise cannot_write(Path(os.fsdecode(error.filename)) if error.filename else folder, error) from error
+        # Of two files the second is written, the first is where it is copied from.
+        name = error.filename2 or error.filename
+        raise cannot_write(Path(os.fsdecode(name)) if name else folder, error) from error
 
 
 def _remedy(error: OSError) -> str:
@@ -124,7 +128,7 @@ def writing_folder(folder: Path, *, alone: bool = False) -> Iterator[Path]:
             finally:
                 put_back(work)
     except OSError as error:
-        if error.filename and target.name not in str(error.filename):
+        if error.filename and target.name not in str(error.filename) and error.errno not in _FULL:
             raise fail(error.filename, error.strerror or str(error)) from error  # something read meanwhile
         raise cannot_write(folder, error) from error
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pytest
 
 from erniekit_adapter import temporary
 from erniekit_adapter.errors import AdapterError, UsageError
-from erniekit_adapter.files import empty_folder, write_text, writing_folder
+from erniekit_adapter.files import empty_folder, explaining_full_disk, write_text, writing_folder
 from erniekit_adapter.processes import Process, read_process, this_process
 from erniekit_adapter.temporary import MARK, remove_abandoned
 
@@ -230,8 +232,24 @@ def test_a_full_disk_is_named_with_a_remedy(tmp_path: Path) -> None:
 
 
 def fill_up(folder: Path) -> None:
+    source = folder.parent.parent / "source"
+    source.write_bytes(bytes(100_000))
     with writing_folder(folder) as partial:
-        (partial / "big").write_bytes(bytes(100_000))
+        shutil.copyfile(source, partial / "big")
+
+
+def test_a_full_disk_is_named_by_the_file_that_is_written(tmp_path: Path) -> None:
+    def run(*arguments: object) -> None:
+        with explaining_full_disk(tmp_path / "run"):
+            raise OSError(errno.ENOSPC, "No space left on device", *arguments)
+
+    for arguments, named in (((), "run"), (("run/a",), "run/a"), (("source", None, "run/a"), "run/a")):
+        with pytest.raises(
+            AdapterError, match=rf"{named}: cannot be written: No space left on device\n    → free space"
+        ):
+            run(*arguments)
+    with pytest.raises(FileNotFoundError), explaining_full_disk(tmp_path):
+        (tmp_path / "missing").read_bytes()
 
 
 @pytest.mark.parametrize(

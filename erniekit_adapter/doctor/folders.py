@@ -85,4 +85,4 @@ def folder_checks(project: Project) -> Iterator[Check]:
 
 def existing_parent(folder: Path) -> Path:
     """The folder itself, or the nearest above it that is there."""
-    return next(parent for parent in (folder, *folder.resolve().parents) if parent.is_dir())
+    return next(parent for parent in (folder, *Path(os.path.realpath(folder)).parents) if parent.is_dir())
