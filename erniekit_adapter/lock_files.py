@@ -134,18 +134,20 @@ class Beats:
 
     def __init__(self) -> None:
         self.lost: set[Path] = set()
-        self._held: dict[Path, str] = {}
+        self._held: dict[Path, Process] = {}
+        self._guard = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, path: Path, token: str) -> None:
-        """Refresh this file from now on, as long as it holds this token."""
-        self._held[path] = token
+    def add(self, path: Path, process: Process) -> None:
+        """Refresh this file from now on, as long as it describes this process."""
+        self._held[path] = process
         self.resume()
 
     def remove(self, path: Path) -> None:
         """Refresh this file no longer."""
-        self._held.pop(path, None)
+        with self._guard:
+            self._held.pop(path, None)
         if not self._held:
             self.pause()
 
@@ -173,21 +175,25 @@ class Beats:
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(BEAT_S):
-            for path, token in list(self._held.items()):
-                self._refresh(path, token)
+            for path in list(self._held):
+                with self._guard:
+                    if path in self._held and path not in self.lost and not _refreshed(path, self._held[path]):
+                        self.lost.add(path)
+                        _interrupt()
 
-    def _refresh(self, path: Path, token: str) -> None:
-        try:
-            found = look(path)
-            if found is None or found.key == token:
-                if found is not None:
-                    os.utime(path, follow_symlinks=False)
-                return
-        except (OSError, AdapterError):
-            return  # the disk may come back
-        if path not in self.lost and path in self._held:
-            self.lost.add(path)
-            _interrupt()
+
+def _refreshed(path: Path, process: Process) -> bool:
+    """Refresh a lock file, or make it again if somebody removed it; False if it is another process's now."""
+    try:
+        found = look(path)
+        if found is None:
+            return create(path, process)
+        if found.key != process.token:
+            return False
+        os.utime(path, follow_symlinks=False)
+    except (OSError, AdapterError):
+        pass  # the disk may come back
+    return True
 
 
 def _interrupt() -> None:

@@ -248,7 +248,7 @@ def _kept(path: Path, process: Process) -> Iterator[None]:
     Raises:
         AdapterError: another process has taken the lock over meanwhile.
     """
-    beats.add(path, process.token)
+    beats.add(path, process)
     try:
         yield
     except KeyboardInterrupt:

@@ -172,6 +172,19 @@ def test_a_held_lock_is_refreshed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert locks.threads() == 0
 
 
+def test_a_lock_that_somebody_removed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_files, "BEAT_S", 0.05)
+    with using("train", writes=[tmp_path / "run"], reads=[tmp_path / "data"]):
+        before = names(tmp_path)
+        for path in tmp_path.iterdir():
+            path.unlink()
+        until = time.monotonic() + 20
+        while names(tmp_path) != before and time.monotonic() < until:
+            time.sleep(0.02)
+        assert names(tmp_path) == before
+    assert names(tmp_path) == []
+
+
 def test_a_run_that_lost_its_folder_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_files, "BEAT_S", 0.05)
 
