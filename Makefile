@@ -1,6 +1,9 @@
-# Every target takes CONFIG=configs/NAME.yaml and passes ARGS="…" on to the command behind it.
+# Every target takes CONFIG=configs/NAME.yaml and passes ARGS="…" on to the command behind it. CONFIG is one name, whatever
+# blanks, quotes or $ are in it; ARGS is read by the shell: ARGS="--set 'run_name=my run'".
 CONFIG ?= configs/demo-cpu.yaml
 ARGS ?=
+PROJECT_FILE = '$(subst ','\'',$(value CONFIG))'
+OPTIONS = $(value ARGS)
 
 # The first interpreter from 3.10 to 3.12 that can make environments.
 PYTHON ?= $(shell for name in python3 python3.12 python3.11 python3.10; do \
@@ -42,56 +45,56 @@ setup-paddleformers: .venvs/paddleformers/.ready ## make .venvs/paddleformers: E
 
 define environment
 	@test -n "$(PYTHON)" || { echo "no Python 3.10 to 3.12 with venv found: install one, or set PYTHON=…"; exit 2; }
-	$(PYTHON) -m venv --clear $(1)
+	"$(PYTHON)" -m venv --clear $(1)
 	$(1)/bin/python -m pip install --disable-pip-version-check --progress-bar on -r $(2)
 	@touch $(1)/.ready
 endef
 
 data: setup ## documents to training lines
-	$(DATA) build --project $(CONFIG) $(ARGS)
+	$(DATA) build --project $(PROJECT_FILE) $(OPTIONS)
 
 train: setup ## lines to an adapter, with erniekit train
-	$(ADAPTER) train $(CONFIG) $(ARGS)
+	$(ADAPTER) train $(PROJECT_FILE) $(OPTIONS)
 
 export: setup ## an adapter to a bundle: native, peft, merged
-	$(ADAPTER) export $(CONFIG) $(ARGS)
+	$(ADAPTER) export $(PROJECT_FILE) $(OPTIONS)
 
 evaluate: setup ## is the tuned model better, on what, how sure
-	$(ADAPTER) evaluate $(CONFIG) $(ARGS)
+	$(ADAPTER) evaluate $(PROJECT_FILE) $(OPTIONS)
 
 sweep: CONFIG = configs/sweeps/learning-rate.yaml
 sweep: setup ## several runs of one project, held against each other
-	$(ADAPTER) sweep $(CONFIG) $(ARGS)
+	$(ADAPTER) sweep $(PROJECT_FILE) $(OPTIONS)
 
 check: setup ## say everything that is wrong with a project file
-	$(ADAPTER) check $(CONFIG) $(ARGS)
+	$(ADAPTER) check $(PROJECT_FILE) $(OPTIONS)
 
 plan: setup ## memory and steps, before a device is taken
-	$(ADAPTER) plan $(CONFIG) $(ARGS)
+	$(ADAPTER) plan $(PROJECT_FILE) $(OPTIONS)
 
 doctor: setup ## is this machine ready for the project
-	$(ADAPTER) doctor $(CONFIG) $(ARGS)
+	$(ADAPTER) doctor $(PROJECT_FILE) $(OPTIONS)
 
 demo: setup setup-erniekit setup-transformers ## the whole way on CPU: documents, data, train, export, evaluate
 	rm -rf $(DEMO)
 	$(DATA) synthesize --output $(DEMO)/documents --count 420 --seed 7 --fault-share 0.1 --correction-share 0.2
 	$(DATA) synthesize --output $(DEMO)/held-out --count 200 --seed 2011 --fault-share 0.1 --correction-share 0
 	$(DATA) build --project configs/demo-cpu.yaml
-	$(ADAPTER) train configs/demo-cpu.yaml $(ARGS)
+	$(ADAPTER) train configs/demo-cpu.yaml $(OPTIONS)
 	$(ADAPTER) export configs/demo-cpu.yaml
 	$(ADAPTER) evaluate configs/demo-cpu.yaml
 	$(ADAPTER) summary configs/demo-cpu.yaml
 
 test: setup setup-ocr setup-ray $(TOOLKITS:%=setup-%) ## every test, those with the real toolkits included
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(OPTIONS)
 
 test-fast: setup ## the tests without toolkits, for daily work
-	$(BIN)/python -m pytest -m "not slow" --ignore=tests/toolkit $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --ignore=tests/toolkit $(OPTIONS)
 
 bench: setup setup-erniekit ## print the benchmarks' figures
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/data.py --counts 10000 100000
-	$(BIN)/python benchmarks/train_overhead.py $(ARGS)
+	$(BIN)/python benchmarks/train_overhead.py $(OPTIONS)
 
 lint: setup ## ruff, import-linter, mypy
 	$(BIN)/ruff check .
@@ -100,9 +103,9 @@ lint: setup ## ruff, import-linter, mypy
 	$(BIN)/mypy
 
 tiny-base: setup setup-transformers ## pretrain the demo's base model anew, with torch (88 minutes on 2 cores)
-	.venvs/transformers/bin/python -m tiny_base.pretrain --output build/tiny-base/first --minutes 50 $(ARGS)
+	.venvs/transformers/bin/python -m tiny_base.pretrain --output build/tiny-base/first --minutes 50 $(OPTIONS)
 	.venvs/transformers/bin/python -m tiny_base.pretrain --output build/tiny-base/second --minutes 38 --seed 1 --easy 0 \
-		--go-on-from build/tiny-base/first $(ARGS)
+		--go-on-from build/tiny-base/first $(OPTIONS)
 	$(BIN)/python -m tiny_base.convert --pretrained build/tiny-base/second
 
 requirements: setup ## compile requirements/*.in to exact versions (needs uv)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
 
 from erniekit_adapter.errors import AdapterError, fail, misuse
+from erniekit_adapter.temporary import folder_beside, is_temporary, replacing_file, temporary_folder
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 4 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
+# Errors of a disk that is full, over its quota, read-only or broken.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+# Inside a temporary folder: what is replaced by what is written.
+_RETIRED = "retired"
+_SHOWN_CHARACTERS = 120
 
 
 @contextmanager
@@ -27,27 +34,46 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         AdapterError: the disk is full or the folder cannot be written; the error names the file.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
+        with replacing_file(path) as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
     except OSError as error:
-        raise fail(
-            path, f"cannot be written: {error.strerror or error}", "free space or choose another folder"
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> AdapterError:
-    if error.filename and path.name not in str(error.filename):
-        return fail(error.filename, error.strerror or str(error))  # something read meanwhile, not the file itself
-    return fail(path, f"cannot be written: {error.strerror or error}", "free space or choose another folder")
+def cannot_write(path: Path, error: OSError, what: str = "cannot be written") -> AdapterError:
+    """The error for a file or folder that cannot be written, with what helps against the cause."""
+    return fail(path, f"{what}: {error.strerror or error}", _remedy(error))
+
+
+@contextmanager
+def explaining_full_disk(folder: Path) -> Iterator[None]:
+    """Turn the error of a full or failing disk, wherever it comes from in the block, into one that names the folder.
+
+    Raises:
+        AdapterError: the disk is full, over its quota, read-only or broken.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        # Of two files the second is written, the first is where it is copied from.
+        name = error.filename2 or error.filename
+        raise cannot_write(Path(os.fsdecode(name)) if name else folder, error) from error
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free space on this disk (or raise the quota), or set another output_dir, and run again"
+    if error.errno == errno.ENAMETOOLONG:
+        return "set a shorter output_dir: a name may have 255 bytes, a path 4,095"
+    if error.errno in (errno.EBUSY, errno.EXDEV):
+        return "it is where a disk is mounted, and cannot be replaced as a whole: set an output_dir above or below it"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "make the folder writable, or set another output_dir"
+    return "free space or choose another folder"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -68,36 +94,86 @@ def write_json(path: Path, value: object, default: Callable[[Any], Any] = str) -
 
 
 @contextmanager
-def writing_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary sibling of `folder` to fill; it takes the place of `folder` only when the block ends well.
+def writing_folder(folder: Path, *, alone: bool = False) -> Iterator[Path]:
+    """Give a temporary folder to fill; it takes the place of `folder` only when the block ends well.
 
-    A process that was killed between putting the old folder away and the new one in place left the old one under
-    another name; the next call puts it back first.
+    If `folder` is a link, it stays one, and the folder that it leads to is replaced. A process that was killed between
+    putting the old folder away and the new one in place left the old one in its temporary folder; the next call puts
+    it back first.
+
+    Args:
+        folder: the folder to write or replace.
+        alone: the caller holds the folder's lock: also what was left by a process that cannot be seen is removed.
+
+    Raises:
+        UsageError: `folder` is a link that leads nowhere.
+        AdapterError: the disk is full or the folder cannot be written.
     """
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    retired = folder.with_name(f".{folder.name}.retired")
+    target = real_folder(folder)
+
+    def put_back(work: Path) -> None:
+        if (work / _RETIRED).is_dir() and not target.exists():
+            (work / _RETIRED).rename(target)
+
     try:
-        if retired.exists() and not folder.exists():
-            retired.rename(folder)
-        for abandoned in folder.parent.glob(f".{folder.name}.*.partial"):
-            # In a container every run may have the same process id: what has ours is left over as well.
-            if abandoned == partial or not _is_running(abandoned.name.split(".")[-2]):
-                shutil.rmtree(abandoned)
-        shutil.rmtree(retired, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        if folder.exists():
-            folder.rename(retired)
-        partial.rename(folder)
-        shutil.rmtree(retired, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(target.parent, target.name, alone=alone, rescue=put_back) as work:
+            partial = folder_beside(work)
+            partial.mkdir()
+            yield partial
+            try:
+                if target.exists():
+                    target.rename(work / _RETIRED)
+                partial.rename(target)
+            finally:
+                put_back(work)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if error.filename and target.name not in str(error.filename) and error.errno not in _FULL:
+            raise fail(error.filename, error.strerror or str(error)) from error  # something read meanwhile
+        raise cannot_write(folder, error) from error
 
 
-def _is_running(process_id: str) -> bool:
-    return process_id.isdigit() and Path("/proc", process_id).exists()
+def real_folder(folder: Path) -> Path:
+    """The absolute path of a folder, every link in it resolved; the folder need not exist.
+
+    Raises:
+        UsageError: a link in it leads nowhere or in a circle, or the path is too long.
+    """
+    try:
+        for part in (folder, *folder.parents):
+            if part.is_symlink() and not part.exists():
+                what = f"is a link to {part.readlink()}, which does not exist or leads in a circle"
+                raise misuse(part, what, "is a disk not mounted? make that folder, or remove the link")
+        folder.exists()
+        return folder.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a circle, in Python before 3.13
+        is_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+        what = os.strerror(errno.ENAMETOOLONG if is_long else errno.ELOOP) if is_long else str(error)
+        remedy = "set a shorter output_dir: a name may have 255 bytes, a path 4,095" if is_long else "remove the link"
+        shown = str(folder) if len(str(folder)) <= _SHOWN_CHARACTERS else f"{str(folder)[:_SHOWN_CHARACTERS]}…"
+        raise misuse(shown, f"is not a usable folder: {what}", remedy) from error
+
+
+def empty_folder(folder: Path, keep: Container[str] = ()) -> None:
+    """Remove what a folder holds; the folder itself, or the link to it, stays. A missing folder is empty.
+
+    Args:
+        folder: the folder.
+        keep: names in it that stay.
+
+    Raises:
+        AdapterError: something cannot be removed.
+    """
+    try:
+        for path in list(folder.iterdir()) if folder.is_dir() else []:
+            if path.name in keep:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    except OSError as error:
+        raise fail(folder, f"cannot be emptied: {error.strerror or error}", "remove it by hand") from error
 
 
 def read_bytes(path: Path, limit_bytes: int = MAX_JSON_BYTES) -> bytes:
@@ -191,7 +267,7 @@ def refuse_foreign_folder(folder: Path, sign: str) -> None:
         UsageError: the folder is a file, or holds something without that sign.
     """
     # What a killed write left under a temporary name is ours as well.
-    held = [path for path in folder.iterdir() if not path.name.endswith(".partial")] if folder.is_dir() else []
+    held = [path for path in folder.iterdir() if not is_temporary(path.name)] if folder.is_dir() else []
     if held and not (folder / sign).is_file():
         raise misuse(folder, f"holds files, and is not of our making (it has no {sign})", "set another output_dir")
     if folder.exists() and not folder.is_dir():

@@ -455,6 +455,13 @@ def test_a_comma_in_the_path_of_the_lines_matters_to_readers_of_images_alone(
     assert one(said(ready, **odd), "the path of the lines has a blank and a comma").state == "wrong"
 
 
+@pytest.mark.parametrize("target", ["nowhere", "run"])
+def test_an_output_dir_that_links_to_nowhere_is_wrong(ready: dict[str, Any], tmp_path: Path, target: str) -> None:
+    (tmp_path / "run").symlink_to(target)
+    found = wrong(said(ready, output_dir=str(tmp_path / "run")))
+    assert any("which does not exist or leads in a circle" in each for each in found)
+
+
 def test_room_is_reckoned_from_the_model_and_the_checkpoints_that_are_kept() -> None:
     project = Project.model_validate(
         {

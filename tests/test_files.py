@@ -68,24 +68,6 @@ def test_an_error_while_filling_a_folder_leaves_the_old_one(tmp_path: Path) -> N
     assert names(tmp_path) == ["bundle"]
 
 
-def test_a_folder_that_a_killed_process_put_away_is_put_back_first(tmp_path: Path) -> None:
-    retired = tmp_path / ".bundle.retired"
-    retired.mkdir()
-    (retired / "first").touch()
-    with pytest.raises(RuntimeError), writing_folder(tmp_path / "bundle"):
-        raise RuntimeError
-    assert names(tmp_path / "bundle") == ["first"]
-
-
-def test_what_a_killed_process_left_is_removed_and_what_a_living_one_fills_is_not(tmp_path: Path) -> None:
-    gone, living = tmp_path / ".bundle.999999999.partial", tmp_path / f".bundle.{os.getppid()}.partial"
-    gone.mkdir()
-    living.mkdir()
-    with writing_folder(tmp_path / "bundle"):
-        pass
-    assert names(tmp_path) == [living.name, "bundle"]
-
-
 def test_a_folder_with_files_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(UsageError, match=r"not of our making \(it has no manifest\.json\)"):
@@ -181,12 +163,3 @@ def test_a_link_that_leads_out_is_outside(tmp_path: Path) -> None:
 def test_a_loop_of_links_is_inside_no_folder(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert not is_inside(tmp_path, tmp_path / "loop")
-
-
-def test_what_a_killed_process_of_the_same_id_left_is_no_obstacle(tmp_path: Path) -> None:
-    left = tmp_path / f".bundle.{os.getpid()}.partial"
-    left.mkdir()
-    (left / "half").touch()
-    with writing_folder(tmp_path / "bundle") as folder:
-        (folder / "whole").touch()
-    assert [path.name for path in (tmp_path / "bundle").iterdir()] == ["whole"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from data_tools.pages.images import MAX_PIXELS, check_header
 from data_tools.pages.tiff import MAX_FRAMES
 
+_ORIENTATION = 0x0112
 # How each kind of pixels is written; 16-bit grey is refused by `check_header`.
 _WRITTEN_AS = {"1": "1", "L": "L", "LA": "LA", "RGBA": "RGBA", "P": "RGB", "PA": "RGBA"}
 
@@ -28,9 +29,13 @@ def split_tiff(raw: bytes) -> Iterator[bytes]:
                     check_header(frame, raw, with_frames=True)
                 except ValueError as error:
                     raise ValueError(f"page {number} of {frames}: {error}") from error
-                upright = ImageOps.exif_transpose(frame.convert(_WRITTEN_AS.get(frame.mode, "RGB")))
+                # Each copy of a large page takes hundreds of megabytes: none is made that is not needed.
+                mode = _WRITTEN_AS.get(frame.mode, "RGB")
+                page = frame if frame.mode == mode else frame.convert(mode)
+                if frame.getexif().get(_ORIENTATION, 1) != 1:
+                    page = ImageOps.exif_transpose(page)
                 written = io.BytesIO()
-                upright.save(written, "PNG")
+                page.save(written, "PNG")
                 yield written.getvalue()
     except (ValueError, MemoryError):
         raise

@@ -52,6 +52,20 @@ def _holds_nul(value: Any) -> bool:
     return any(map(_holds_nul, parts))
 
 
+def is_text(text: str) -> bool:
+    """Whether UTF-8 can hold a text: not half a character, nor a file name whose bytes are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def as_text(text: str) -> str:
+    """The text itself, or with signs in place of what UTF-8 cannot hold, to be shown."""
+    return text if is_text(text) else text.encode(errors="backslashreplace").decode()
+
+
 def parse_object(raw: bytes | None) -> dict[str, Any]:
     """Read a line's JSON object; None stands for a line that was too long.
 

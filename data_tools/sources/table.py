@@ -13,6 +13,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+from data_tools.sources.reading import as_text, is_text
 from erniekit_adapter.errors import fail
 from erniekit_adapter.files import read_bytes
 
@@ -26,6 +27,8 @@ HEADER_WITHIN_ROWS = 20
 # A quote that is never closed would take the rest of the file into one cell.
 MAX_LINES_OF_A_ROW = 200
 MAX_ROW_CHARACTERS = 1024 * 1024
+# Added to the name of an encoding if half a character is somewhere in the file.
+_BROKEN = " with broken characters"
 _DELIMITERS = (";", ",", "\t", "|")
 _SNIFFED_LINES = 500
 _SEPARATOR_LINE = re.compile(r"(?:sep|SEP)=(.)\r?\n?")
@@ -118,6 +121,8 @@ def _read_csv(path: Path, raw: bytes, score: Score) -> Table:
     rows: list[TableRow] = []
     cells = 0
     for row in parse_rows(lines, delimiter, first, widths):
+        if encoding.endswith(_BROKEN):
+            row = _without_halves(row)
         cells += len(row.cells)
         check_size(path, len(rows), cells)
         if any(row.cells) or row.fault:
@@ -125,6 +130,14 @@ def _read_csv(path: Path, raw: bytes, score: Score) -> Table:
     notes = [f"{path.name} is not UTF-8, read as Windows-1252"] if encoding == "Windows-1252" else []
     shown = {"\t": "tab"}.get(delimiter, delimiter)
     return below_header(path, rows, score, f"CSV, {encoding}, delimiter {shown}", notes)
+
+
+def _without_halves(row: TableRow) -> TableRow:
+    """The row, with a fault if there is half a character in it."""
+    if all(not isinstance(cell, str) or is_text(cell) for cell in row.cells):
+        return row
+    cells = tuple(as_text(cell) if isinstance(cell, str) else cell for cell in row.cells)
+    return TableRow(row.line, cells, row.fault or "half a character (a lone surrogate), which is not text")
 
 
 def check_size(path: Path, rows: int, cells: int) -> None:
@@ -195,7 +208,8 @@ def _decoded(path: Path, raw: bytes) -> tuple[str, str]:
     text, encoding = None, ""
     for name, codec in _codecs(raw):
         try:
-            text, encoding = raw.decode(codec), name
+            errors = "surrogatepass" if name.endswith(_BROKEN) else "strict"
+            text, encoding = raw.decode(codec, errors), name
             break
         except UnicodeDecodeError:
             continue
@@ -205,16 +219,18 @@ def _decoded(path: Path, raw: bytes) -> tuple[str, str]:
 
 
 def _codecs(raw: bytes) -> list[tuple[str, str]]:
+    """Names and codecs to try; a file with half a character in some rows is still in its encoding."""
+    utf_8, utf_16 = ("UTF-8", "UTF-8" + _BROKEN), ("UTF-16", "UTF-16" + _BROKEN)
     if raw.startswith(BOM_UTF8):
-        return [("UTF-8", "utf-8")]
+        return [(name, "utf-8") for name in utf_8]
     if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        return [("UTF-16", "utf-16")]
+        return [(name, "utf-16") for name in utf_16]
     # Without its mark, UTF-16 is known by the zero bytes of its ASCII characters.
     if raw[1:200:2].count(0) > len(raw[:200]) // 4:
-        return [("UTF-16", "utf-16-le")]
+        return [(name, "utf-16-le") for name in utf_16]
     if raw[0:200:2].count(0) > len(raw[:200]) // 4:
-        return [("UTF-16", "utf-16-be")]
-    return [("UTF-8", "utf-8"), ("Windows-1252", "cp1252")]
+        return [(name, "utf-16-be") for name in utf_16]
+    return [*((name, "utf-8") for name in utf_8), ("Windows-1252", "cp1252")]
 
 
 def _dialect(lines: Sequence[str], score: Score, delimiters: Sequence[str]) -> tuple[str, range]:

@@ -43,6 +43,7 @@ _DOCTYPES = tuple("<!DOCTYPE".encode(codec) for codec in ("ascii", "utf-16-le", 
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
 # Decimals that a format always shows: two in `#,##0.00`.
 _DECIMALS = re.compile(r"0\.(0{1,6})(?![0#?])")
+_ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 _LEADING_ZEROS = re.compile(r"0{2,18}")
 
 
@@ -218,8 +219,23 @@ def _cell(cell: Any, formula: Any | None) -> Cell:
         return value
     if isinstance(value, (time, timedelta)):
         return CellFault(cell.coordinate, f"a time ({value}), no date")
-    text = str(value)
+    try:
+        text = _unescaped(str(value))
+    except UnicodeError:
+        return CellFault(cell.coordinate, "half a character (a lone surrogate), which is not text")
     return text if text.strip() else None
+
+
+def _unescaped(text: str) -> str:
+    """The text that a cell means: `_x000D_` is how a file escapes the character of that number.
+
+    Raises:
+        UnicodeError: half a character is left.
+    """
+    if not _ESCAPED.search(text):
+        return text
+    found = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+    return found.encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 def _whole(value: int, number_format: str) -> Cell:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from data_tools.build_settings import BuildSettings
 from data_tools.sources.annotation_files import annotation_files
 from data_tools.sources.einvoice_files import einvoice_files
+from data_tools.sources.reading import as_text, is_text
 from data_tools.stage.hints import hint
 from data_tools.stage.split import SPLITS
 from erniekit_adapter import __version__
@@ -170,10 +171,12 @@ def check_inputs(sources: Sequence[AnySource], outputs: Sequence[Path], test_sou
     problems = []
     for place, source in enumerate((*sources, *test_sources)):
         path = source.path
-        if what := unusable_source(source):
+        if not is_text(str(path)):
+            problems.append(Problem(as_text(str(path)), "is a path that is not UTF-8", "rename that file or folder"))
+        elif what := unusable_source(source):
             problems.append(Problem(str(path), what, "correct the source's path"))
         if realpath(path) in map(realpath, paths[:place]):
-            problems.append(Problem(str(path), "is given twice as a source", "keep one of them"))
+            problems.append(Problem(as_text(str(path)), "is given twice as a source", "keep one of them"))
         if any(is_inside(output, path) for output in outputs):
             problems.append(Problem(str(path), f"would be overwritten by {outputs[0]}", "write somewhere else"))
     if problems:

@@ -17,6 +17,7 @@ from data_tools.parent_death import end_with_parent
 from data_tools.stage.judging import Bench, judge_shard
 from data_tools.stage.rows import JudgedShard
 from data_tools.stage.shards import Shard
+from erniekit_adapter import locks
 from erniekit_adapter.errors import fail
 
 # Shards, each with what became of it.
@@ -61,7 +62,7 @@ def _in_processes(shards: Iterable[Shard], bench: Bench, workers: int) -> Iterat
     from concurrent.futures.process import BrokenProcessPool
 
     # A fork is ready at once; of a process that has threads it can leave locks held for ever.
-    start = "fork" if active_count() == 1 else "spawn"
+    start = "fork" if active_count() == 1 + locks.threads() else "spawn"
     # The main thread does not end before the process does.
     end = partial(end_with_parent, of_main_thread=current_thread() is main_thread())
     pool = ProcessPoolExecutor(workers, mp_context=get_context(start), initializer=end)

@@ -26,6 +26,7 @@ from data_tools.pairs.pairs import Pair, Shown, known_names, make_pair, plain_pa
 from data_tools.pairs.personal import mask_value
 from data_tools.pairs.signs import as_printed, has_negative_total
 from data_tools.records import DocumentRecord, Reading, Rejection
+from data_tools.sources.reading import as_text, is_text, shown
 from data_tools.stage import documents
 from data_tools.stage.gates import RESERVED_TOKENS, Verdicts, judge_pair, judge_record, something_to_read
 from data_tools.stage.hints import UNUSED_KEYS
@@ -86,12 +87,27 @@ def _judged(shard: Shard, bench: Bench, count: Callable[[str], int] | None) -> J
     keys: list[bytes] = []
     places: list[int] = []
     for number, reading in enumerate(_read_ahead(shard)):
-        row, lines, own_keys = _judge(reading, shard, bench, count)
+        row, lines, own_keys = _judge(_writable(reading), shard, bench, count)
         rows.append(row_json(row))
         texts += lines
         keys.append(key_records(own_keys, number))
         places.append(reading.line or 0)
     return JudgedShard(len(rows), b"".join(rows), b"".join(texts), b"".join(keys), np.array(places, PLACE).tobytes())
+
+
+def _writable(reading: Reading) -> Reading:
+    """The reading, or a rejection if its name or the name of one of its files is not UTF-8, which no line can hold."""
+    if isinstance(reading, Rejection):
+        texts = (reading.source, reading.document_id or "", reading.reason)
+        if all(map(is_text, texts)):
+            return reading
+        source, document_id, reason = map(as_text, texts)
+        return Rejection(source, reading.line, document_id or None, reading.gate, reason)
+    for name in (reading.document_id, reading.group, *map(str, reading.images), str(reading.pdf or "")):
+        if not is_text(name):
+            what = f"{shown(as_text(name))} is not UTF-8: rename the file"
+            return Rejection(as_text(reading.source), reading.line, as_text(reading.document_id), "source", what)
+    return reading
 
 
 def _read_ahead(shard: Shard) -> Iterator[Reading]:

@@ -47,6 +47,7 @@ from data_tools.stage.split import SPLITS, SplitName, choose_groups, split_name
 from data_tools.stage.tally import DUPLICATE, Account, Tally, check_accepted, count_line, make_manifest, new_tally
 from erniekit_adapter.errors import AdapterError, Problem, misuse
 from erniekit_adapter.files import write_json, writing, writing_folder
+from erniekit_adapter.locks import using
 from erniekit_adapter.project.schema import AnySource
 
 OCR_CACHE = "ocr_cache"
@@ -73,14 +74,26 @@ def build(
 
     Raises:
         UsageError: no source, a source that is missing or lies in `output`, or a folder that holds something else.
-        AdapterError: a source or the folder cannot be read or written, or no record of the sources, or of the test
-            sources, passed the gates.
+        AdapterError: a source or the folder cannot be read or written, another stage uses the folder, or no record of
+            the sources, or of the test sources, passed the gates.
     """
     check_inputs(sources, [output], test_sources)
+    with using("data build", writes=[output]):
+        return _build(sources, output, settings, on_record, test_sources, engine)
+
+
+def _build(
+    sources: Sequence[AnySource],
+    output: Path,
+    settings: BuildSettings,
+    on_record: OnRecord | None,
+    test_sources: Sequence[AnySource],
+    engine: EngineSettings | None,
+) -> DataManifest:
     check_output_folder(output)
     tally = new_tally(sources, test_sources)
     tally.by_split.update(dict.fromkeys(SPLITS, 0))
-    with writing_folder(output) as folder, _spool_in(folder) as spool, ExitStack() as stack:
+    with writing_folder(output, alone=True) as folder, _spool_in(folder) as spool, ExitStack() as stack:
         bench = Bench(settings, "toolkit", folder, PageFolders(folder / "pages", output.with_name(OCR_CACHE)))
         _judge_all(tally, bench, engine or EngineSettings(), spool, on_record)
         names = [*(f"{split}.jsonl" for split in SPLITS), REJECTED, WARNED, SAMPLES]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,10 +23,12 @@ from erniekit_adapter.adapters.readers import find_readers, refuse_unread
 from erniekit_adapter.adapters.tensor_parallel import write_joined
 from erniekit_adapter.adapters.verify import read_manifest, verify_files
 from erniekit_adapter.errors import fail, misuse
-from erniekit_adapter.files import read_json, refuse_foreign_folder, write_json, writing_folder
+from erniekit_adapter.files import explaining_full_disk, read_json, refuse_foreign_folder, write_json, writing_folder
+from erniekit_adapter.locks import using
 from erniekit_adapter.project.catalogue import Kind, kind_of_config
 from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint
 from erniekit_adapter.project.schema import Form, Project
+from erniekit_adapter.temporary import temporary_folder
 
 SCHEMA_VERSION = 1
 
@@ -43,9 +44,16 @@ def export(project: Project, console: Console, *, allow_unproven: bool = False) 
     Raises:
         UsageError: nothing was trained yet, nothing that a bundle can hold, or the base model is another one now.
         AdapterError: the adapter changes nothing, cannot be represented, does not fit the base, a file is missing, a
-            form computes something else than what was trained, or `verify` would refuse the bundle.
+            form computes something else than what was trained, `verify` would refuse the bundle, or another stage uses
+            the bundle or trains the run.
         GateError: a form cannot be proven here, and that is not allowed.
     """
+    held = using("export", writes=[project.bundle_dir], reads=[project.training_dir], on_note=console.print)
+    with held, explaining_full_disk(project.output_dir):
+        return _export(project, console, allow_unproven=allow_unproven)
+
+
+def _export(project: Project, console: Console, *, allow_unproven: bool) -> dict[str, Any]:
     refuse_foreign_folder(project.bundle_dir, "manifest.json")
     training = trained(project)
     source, base_dir = project.training_dir / training["adapter"], local_model_dir(project)
@@ -61,7 +69,10 @@ def export(project: Project, console: Console, *, allow_unproven: bool = False) 
     readers = find_readers(forms, backend, kind, base_dir, project.training.device)
     if not allow_unproven:
         refuse_unread(readers.unread)
-    with _in_whole_order(project, source, base_config) as ordered, writing_folder(project.bundle_dir) as bundle:
+    with (
+        _in_whole_order(project, source, base_config) as ordered,
+        writing_folder(project.bundle_dir, alone=True) as bundle,
+    ):
         checks = _write_forms(project, forms, ordered, base_config, bundle, console)
         written = Written(bundle, ordered, base_dir, stored_dtype(base_dir), torch_base=backend == "paddleformers")
         proof, unread = prove(project, forms, readers, written, console)
@@ -90,9 +101,9 @@ def _in_whole_order(project: Project, source: Path, base_config: dict[str, Any])
     if degree is None:
         yield source
         return
-    with tempfile.TemporaryDirectory(prefix=".joined-", dir=project.output_dir) as folder:
-        write_joined(source, base_config, degree, Path(folder) / "native")
-        yield Path(folder) / "native"
+    with temporary_folder(project.output_dir, "joined", alone=True) as folder:
+        write_joined(source, base_config, degree, folder / "native")
+        yield folder / "native"
 
 
 def _write_forms(

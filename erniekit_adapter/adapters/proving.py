@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from erniekit_adapter.backends.process import run_logged
 from erniekit_adapter.errors import AdapterError, Problem
 from erniekit_adapter.files import read_lines, write_bytes
 from erniekit_adapter.project.schema import Form, Project
+from erniekit_adapter.temporary import temporary_folder
 
 NEW_TOKENS = 16
 STALL_S = 1800.0
@@ -106,8 +106,8 @@ def prove(project: Project, forms: list[Form], readers: Readers, written: Writte
     """
     requests, log = probe_requests(project), project.output_dir / LOG
     log.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".proof-", dir=project.output_dir) as name:
-        folder, unread = Path(name).resolve(), dict(readers.unread)
+    with temporary_folder(project.output_dir.resolve(), "proof", alone=True) as folder:
+        unread = dict(readers.unread)
         readings: list[Reading] = []
         for environment in _in_order(readers):
             found, died = _read(environment, readers, written, requests, folder, readings[:1], console)

@@ -20,7 +20,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
      "no GPU card: set CUDA_VISIBLE_DEVICES and install paddlepaddle-gpu, or train with training.device: cpu"),
     (r"No module named '([\w.]+)'", "the toolkit's environment lacks the package {0}"),
     (r"(\w+) requires (\w+) to be installed", "the toolkit's environment lacks the package {1} ({0} needs it)"),
-    (r"No space left on device", "the disk is full"),
+    (r"No space left on device", "the disk is full: free space and run again"),
     (r"Address already in use", "the port is taken: set MASTER_PORT to another"),
     (r"Torch weights are not compatible", "the model folder holds torch weights: use the repository ending in -Paddle"),
     (r"Invalid max_steps: 0", "bad data: no line is usable by the toolkit"),

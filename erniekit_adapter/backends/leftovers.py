@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from erniekit_adapter.processes import place_of_processes, state_and_start
+
 VARIABLE = "ERNIEKIT_ADAPTER_RUN"
 _PROC = Path("/proc")
 _END_LIMIT_S = 5.0
@@ -95,11 +97,8 @@ def _mark_of(process: int) -> str:
 
 
 def _identity_of(process: int) -> str:
-    """Boot, PID namespace, process id and start time; empty for a process that has ended."""
-    with suppress(OSError):
-        fields = (_PROC / str(process) / "stat").read_bytes().rpartition(b")")[2].split()
-        if fields[0] not in (b"Z", b"X"):
-            boot = (_PROC / "sys" / "kernel" / "random" / "boot_id").read_text().strip()
-            namespace = (_PROC / "self" / "ns" / "pid").readlink().name
-            return f"{boot}/{namespace}/{process}/{fields[19].decode()}"
-    return ""
+    """Boot, namespaces, process id and start time; empty for a process that has ended."""
+    found, place = state_and_start(process), place_of_processes()
+    if found is None or found[0] in "ZX" or not place:
+        return ""
+    return "/".join((*place.split(), str(process), str(found[1])))

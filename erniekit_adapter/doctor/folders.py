@@ -10,7 +10,8 @@ from erniekit_adapter.backends.installed import Toolkit
 from erniekit_adapter.backends.keytable import TOOLKIT_NAMES
 from erniekit_adapter.doctor.check import Check, ok, shown, skipped, wrong
 from erniekit_adapter.doctor.model import IMAGE_KINDS
-from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.errors import AdapterError, UsageError
+from erniekit_adapter.files import real_folder
 from erniekit_adapter.project.model_folder import model_kind
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.project.sources import missing_sources
@@ -62,7 +63,13 @@ def data_checks(project: Project) -> Iterator[Check]:
 
 def folder_checks(project: Project) -> Iterator[Check]:
     """The toolkit runs in `output_dir/training` and writes there; image readers write `download_tmp` as well."""
-    folder = existing_parent(project.output_dir)
+    try:
+        folder = existing_parent(real_folder(project.output_dir))
+        for stage_folder in (project.data_dir, project.training_dir, project.bundle_dir, project.evaluation_dir):
+            real_folder(stage_folder)
+    except UsageError as error:
+        yield from (wrong(f"{problem.where}: {problem.what}", problem.remedy) for problem in error.problems)
+        return
     if not os.access(folder, os.W_OK | os.X_OK) or os.statvfs(folder).f_flag & os.ST_RDONLY:
         yield wrong(f"{shown(folder)} cannot be written, and the toolkit works there", "set another output_dir")
     lines = str(project.data_dir.absolute())
@@ -78,4 +85,4 @@ def folder_checks(project: Project) -> Iterator[Check]:
 
 def existing_parent(folder: Path) -> Path:
     """The folder itself, or the nearest above it that is there."""
-    return next(parent for parent in (folder, *folder.resolve().parents) if parent.is_dir())
+    return next(parent for parent in (folder, *Path(os.path.realpath(folder)).parents) if parent.is_dir())

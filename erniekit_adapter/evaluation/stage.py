@@ -18,11 +18,21 @@ from erniekit_adapter.errors import misuse
 from erniekit_adapter.evaluation.comparison import compare
 from erniekit_adapter.evaluation.metrics import summarize
 from erniekit_adapter.evaluation.scoring import SampleScore, score_sample
-from erniekit_adapter.files import fingerprint, read_json, read_lines, sha256, write_bytes, write_json
+from erniekit_adapter.files import (
+    explaining_full_disk,
+    fingerprint,
+    read_json,
+    read_lines,
+    sha256,
+    write_bytes,
+    write_json,
+)
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.invoice.answer import Answer, read_answer
+from erniekit_adapter.locks import using
 from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint, model_kind
 from erniekit_adapter.project.schema import Project
+from erniekit_adapter.temporary import remove_abandoned
 
 SCHEMA_VERSION = 1
 STAMP_SUFFIX = ".made-from.json"
@@ -42,8 +52,16 @@ def evaluate(project: Project, console: Console) -> dict[str, Any]:
 
     Raises:
         UsageError: there are no test lines, no bundle, or no toolkit to answer in; or the model takes images.
-        AdapterError: generation failed.
+        AdapterError: generation failed; or another stage uses the evaluation or the bundle, trains the run, or writes
+            its data.
     """
+    writes, reads = [project.evaluation_dir, project.bundle_dir], [project.training_dir, project.data_dir]
+    held = using("evaluate", writes=writes, reads=reads, on_note=console.print)
+    with held, explaining_full_disk(project.evaluation_dir):
+        return _evaluate(project, console)
+
+
+def _evaluate(project: Project, console: Console) -> dict[str, Any]:
     if model_kind(project.model.model_name_or_path) in ("vl-moe", "ocr-vl"):
         what = "takes images, and only text models are asked here so far"
         raise misuse(project.model.model_name_or_path, what, "serve the bundle's merged form and ask it there")
@@ -53,6 +71,7 @@ def evaluate(project: Project, console: Console) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     scores, replies = {}, {}
     for name, used in (("base", None), ("tuned", adapter)):
+        remove_abandoned(folder, f"{name}.jsonl", alone=True)
         replies[name] = _answers(project, toolkit, samples, base_dir, used, folder / f"{name}.jsonl", console)
         scores[name] = score(samples, replies[name])
     results = {

@@ -5,10 +5,11 @@ Relative paths are relative to the directory the command runs in, as with the tr
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from erniekit_adapter.invoice.dates import DateOrder
 from erniekit_adapter.project.section import FilePath, Ratio, Section
@@ -38,6 +39,8 @@ DEFAULT_TEST_RATIO = 0.1
 DEFAULT_EVAL_RATIO = 0.1
 # Gates that no project can set.
 ALWAYS_ON = ("source", "reviewed", "canonical", "page_mismatch", "verdict", "toolkit", "length")
+# What file systems allow for a name; and for a path, less what stages and toolkits add below.
+MAX_NAME_BYTES, MAX_OUTPUT_DIR_BYTES = 255, 3600
 # Wordings of each request that invoice.prompts knows.
 MAX_WORDINGS = 4
 
@@ -234,6 +237,17 @@ class Project(Section):
         if self.eval_ratio + self.data.test_ratio >= 1:
             raise ValueError("training.val_split_ratio + data.test_split_ratio leave nothing to train on")
         return self
+
+    @field_validator("output_dir")
+    @classmethod
+    def _names_fit(cls, folder: Path) -> Path:
+        if any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in folder.parts):
+            raise ValueError(f"a name in it is longer than the {MAX_NAME_BYTES} bytes that file systems allow")
+        if len(os.fsencode(folder.absolute())) > MAX_OUTPUT_DIR_BYTES:
+            raise ValueError(
+                f"longer than {MAX_OUTPUT_DIR_BYTES:,} bytes: the stages add names to it, and 4,095 is all"
+            )
+        return folder
 
     @property
     def evaluates(self) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,7 +16,7 @@ from erniekit_adapter.answering.local import LocalModel, RefusedError, Worker, W
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.service.chat_reply import CallFailed, Reply
 from erniekit_adapter.service.target import Target, logger
-from erniekit_adapter.service.worker_folder import make_folder, remove, remove_abandoned
+from erniekit_adapter.temporary import make_temporary_folder, remove_temporary_folder
 
 
 def text_of(body: dict[str, Any]) -> str:
@@ -85,8 +87,8 @@ class LocalWorkers:
 
     async def _start(self, model: LocalModel) -> Worker:
         if not self._folder:
-            self._folder = make_folder()
-            await asyncio.to_thread(remove_abandoned, self._folder.parent)
+            self._folder = make_temporary_folder(Path(tempfile.gettempdir()), "ernie-vlm-service")
+            atexit.register(_remove, self._folder, os.getpid())
         self._started += 1
         usable = await asyncio.to_thread(self._usable, model, self._folder / "base")
         worker = await start_worker(usable, self._folder / f"worker-{self._started}.log")
@@ -120,7 +122,7 @@ class LocalWorkers:
     def remove_folder(self) -> None:
         """Remove the logs and the converted base model, when nothing writes there any more."""
         if self._folder:
-            remove(self._folder, os.getpid())
+            _remove(self._folder, os.getpid())
 
 
 async def _end(slot: _Slot) -> None:
@@ -128,3 +130,9 @@ async def _end(slot: _Slot) -> None:
         slot.worker.cancel()
         with suppress(AdapterError, OSError, asyncio.CancelledError):
             await (await slot.worker).end()
+
+
+def _remove(folder: Path, process: int) -> None:
+    """Remove a folder in the process that made it alone: one forked off it ends too."""
+    if os.getpid() == process:
+        remove_temporary_folder(folder)

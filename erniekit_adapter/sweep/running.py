@@ -13,7 +13,9 @@ from rich.console import Console
 from erniekit_adapter.backends.process import run_attached
 from erniekit_adapter.errors import Problem, UsageError
 from erniekit_adapter.evaluation.stage import STAMP_SUFFIX
-from erniekit_adapter.files import read_bytes, refuse_foreign_folder, write_text
+from erniekit_adapter.files import empty_folder, read_bytes, refuse_foreign_folder, write_text
+from erniekit_adapter.locks import lock_of, using
+from erniekit_adapter.project.schema import Project
 from erniekit_adapter.sweep.sweep_file import PROJECT_FILE, Run
 
 _RESULTS = "results.json"
@@ -64,7 +66,7 @@ def run_all(runs: Sequence[Run], console: Console, *, restart: bool = False) -> 
     for number, run in enumerate(runs, start=1):
         console.print(f"── run {number} of {len(runs)}: {run.name} {' '.join(run.changes)}".rstrip())
         if restart:
-            shutil.rmtree(run.project.output_dir, ignore_errors=True)
+            _begin_again(run.project, console)
         if (run.project.evaluation_dir / _RESULTS).is_file():
             console.print("finished before")
             continue
@@ -86,6 +88,13 @@ def _check_folders(runs: Sequence[Run], restart: bool) -> None:
             problems.append(Problem(str(run.project_file), what, "give the run another name, or begin with --restart"))
     if problems:
         raise UsageError(problems)
+
+
+def _begin_again(project: Project, console: Console) -> None:
+    """Empty a run's folder, unless a stage works there."""
+    folders = [project.data_dir, project.training_dir, project.bundle_dir, project.evaluation_dir]
+    with using("sweep", writes=folders, on_note=console.print):
+        empty_folder(project.output_dir, keep={lock_of(folder).name for folder in folders})
 
 
 def _run_stages(run: Run, console: Console) -> Failure | None:

@@ -102,7 +102,7 @@ def write_initial_adapter(project: Project, kind: Kind, model_dir: Path, output:
             tensors[f"{name}.lora_A"] = random.uniform(-bound, bound, (rows, lora.r)).astype(np.float32)
             tensors[f"{name}.lora_B"] = np.zeros((lora.r, columns), np.float32)
     size_bytes = sum(tensor.nbytes for tensor in tensors.values())
-    with writing_folder(output) as folder:
+    with writing_folder(output, alone=True) as folder:
         save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "np"})
         index = {"metadata": {"total_size": size_bytes}, "weight_map": dict.fromkeys(tensors, WEIGHTS_FILE)}
         write_json(folder / INDEX_FILE, index)

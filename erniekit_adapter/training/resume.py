@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import read_json
 from erniekit_adapter.project.toolkit_sections import Backend
+from erniekit_adapter.training.checkpoints import is_whole
 from erniekit_adapter.training.loglines import total_steps
 
 TOOLKIT_DIR = "output"
 EARLIER = "earlier-"
-# The file of a checkpoint that each toolkit writes last.
-_LAST_FILES: Mapping[Backend, str] = {"erniekit": "trainer_state.json", "paddleformers": "scheduler.pdparams"}
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
@@ -133,25 +130,13 @@ def newest_checkpoint(folder: Path, backend: Backend = "erniekit") -> Path | Non
 
 
 def _whole_checkpoints(folder: Path, backend: Backend) -> list[Path]:
-    return [path for path in _checkpoints(folder) if _is_whole(path, backend)]
+    return [path for path in _checkpoints(folder) if is_whole(path, backend)]
 
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Every folder of a checkpoint, whole or not, newest first."""
     named = [path for path in folder.glob("checkpoint-*") if _CHECKPOINT.fullmatch(path.name)]
     return sorted(named, key=step_of, reverse=True)
-
-
-def _is_whole(checkpoint: Path, backend: Backend) -> bool:
-    last = checkpoint / _LAST_FILES[backend]
-    if not last.is_file() or not last.stat().st_size:
-        return False
-    if last.suffix != ".json":
-        return True
-    try:
-        return isinstance(read_json(last), dict)
-    except AdapterError:  # cut off: the disk was full, or the run was killed
-        return False
 
 
 def step_of(checkpoint: Path) -> int:

@@ -28,8 +28,15 @@ from erniekit_adapter.backends.translation import (
     settings_of,
 )
 from erniekit_adapter.errors import AdapterError, UsageError, fail, misuse
-from erniekit_adapter.files import read_json, refuse_foreign_folder, write_json
+from erniekit_adapter.files import (
+    empty_folder,
+    explaining_full_disk,
+    read_json,
+    refuse_foreign_folder,
+    write_json,
+)
 from erniekit_adapter.finite import describe, not_finite
+from erniekit_adapter.locks import using
 from erniekit_adapter.project.model_folder import (
     check_model_dir,
     local_model_dir,
@@ -98,8 +105,15 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
 
     Raises:
         UsageError: the project, its data, its model or the toolkit is not as training needs it.
-        AdapterError: the toolkit failed; the error has the cause in one line and the place of the log.
+        AdapterError: the toolkit failed, with the cause in one line and the place of the log; or another stage uses
+            the run's folder, or writes its data.
     """
+    folder = project.training_dir
+    with using("train", writes=[folder], reads=[project.data_dir], on_note=console.print), explaining_full_disk(folder):
+        return _train(project, options, console)
+
+
+def _train(project: Project, options: TrainOptions, console: Console) -> dict[str, Any]:
     folder, training = project.training_dir, project.training
     refuse_foreign_folder(folder, RUN_FILE)
     # What the toolkit cannot do comes first: lines for it would be made in vain.
@@ -114,7 +128,7 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
     check_model_dir(base_model, project.model.model_name_or_path, project.backend, facts.kind)
     identity = identity_of(project, facts, settings_of(project, facts), data, base_model)
     if options.restart:
-        shutil.rmtree(folder, ignore_errors=True)
+        empty_folder(folder)
     elif finished := _finished(project, facts, identity, console):
         console.print(f"already trained: {folder} (--restart trains again from the start)")
         return finished

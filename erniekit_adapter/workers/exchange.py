@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
+
+from erniekit_adapter.temporary import temporary_folder
 
 Logits = npt.NDArray[np.float32]
 
@@ -257,21 +258,11 @@ def by_length(prompts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling of a file or folder; it takes that name only when the block ends well."""
-    partial = path.with_name(f".{path.name}.partial")
+    """Give the temporary path of a file or folder to write; it gets its own name only when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove(partial)
-    try:
+    with temporary_folder(path.parent, path.name) as folder:
+        partial = folder / "content"
         yield partial
-        if partial.is_dir():
-            _remove(path)  # a folder cannot take the name of one that is not empty
+        if partial.is_dir() and path.is_dir():
+            path.replace(folder / "retired")  # a folder cannot take the name of one that is not empty
         partial.replace(path)
-    finally:
-        _remove(partial)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -66,7 +66,7 @@ KILLED_WORKER = [
         (["terminate called after throwing an instance of 'std::bad_alloc'"], "out of memory"),
         ([*TRACE, "numpy.core._exceptions._ArrayMemoryError: Unable to allocate 5 GiB"], "out of memory"),
         ([*TRACE, "MemoryError"], "out of memory"),
-        ([*TRACE, "OSError: [Errno 28] No space left on device"], "the disk is full"),
+        ([*TRACE, "OSError: [Errno 28] No space left on device"], "the disk is full: free space and run again"),
         ([*TRACE, "OSError: [Errno 98] Address already in use"], "the port is taken: set MASTER_PORT to another"),
         ([*TRACE, "ValueError: Invalid max_steps: 0"], "bad data: no line is usable by the toolkit"),
         ([*TRACE, "TypeError: learning rate must be float"], "the settings hold a number written as text"),

@@ -32,7 +32,7 @@ TOTAL: Line = (50, 700, 10, "Gesamt EUR 119.00")
 NORMAL = with_attachments(
     text_pdf([TOTAL], [], [(50, 600, 10, "Ende")]), drawing=bytes(LIMIT_BYTES + 1), invoice=without_charge(CII)
 )
-TOO_MUCH_MEMORY = "a PDF that takes more than .* GiB to read, or that breaks PDFium"
+TOO_MUCH_MEMORY = r"a PDF that takes more than \d+ MB of memory to read, or that breaks PDFium"
 
 
 @pytest.fixture(autouse=True)
@@ -252,6 +252,20 @@ def test_a_bomb_takes_no_memory_of_the_process_that_asks_and_leaves_no_process(t
     peak_mib, children_left = said.splitlines()
     assert int(peak_mib) < 200
     assert children_left == "no child is left"
+
+
+@pytest.mark.parametrize("bomb", ["text_layer(nested_forms())", "read_attachments(swelling_attachment(4096), 9)"])
+def test_a_bomb_is_ended_below_700_mb(tmp_path: Path, bomb: str) -> None:
+    lines = [
+        f"try: {bomb}\nexcept ValueError as error: print('MB of memory' in str(error))",
+        "import resource",
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)",
+    ]
+    with script(tmp_path, *lines) as process:
+        said, _ = process.communicate()
+    is_refused, peak_bytes = said.split()
+    assert is_refused == "True"
+    assert 500_000_000 < int(peak_bytes) < 700_000_000
 
 
 @pytest.mark.parametrize("doing", ["input()", "list(render_pages(slow_page()))"], ids=["idle", "reading"])

@@ -464,3 +464,20 @@ def test_tasks_without_any_weight_and_an_address_without_ray_are_errors(tmp_path
 def test_a_gate_may_be_off_as_one_writes_it(tmp_path: Path) -> None:
     gates = load_project(written(tmp_path, LEAST + "data: {gates: {duplicate: off, personal: off}}\n")).data.gates
     assert (gates.duplicate, gates.personal) == ("off", "off")
+
+
+@pytest.mark.parametrize(
+    ("output_dir", "said"),
+    [
+        ("x" * 256, "longer than the 255 bytes"),
+        ("发" * 86, "longer than the 255 bytes"),
+        ("x/" * 1900, "longer than 3,600"),
+    ],
+)
+def test_an_output_dir_that_no_disk_takes_is_refused(tmp_path: Path, output_dir: str, said: str) -> None:
+    assert said in problems(tmp_path, LEAST, f"output_dir={output_dir}")
+
+
+@pytest.mark.parametrize("output_dir", ["发" * 85, "a b'c\"$d 🧾"])
+def test_an_output_dir_may_have_any_name(tmp_path: Path, output_dir: str) -> None:
+    assert load_project(written(tmp_path, LEAST), [f"output_dir={output_dir}"]).output_dir == Path(output_dir)

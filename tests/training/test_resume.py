@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from erniekit_adapter.training.resume import (
     Start,
@@ -49,6 +51,23 @@ def test_a_checkpoint_that_is_half_written_does_not_count(tmp_path: Path) -> Non
     checkpoint(tmp_path, 50)
     checkpoint(tmp_path, 100, whole=False)
     assert begin(tmp_path, with_initial_adapter=False).done_steps == 50
+
+
+@pytest.mark.parametrize("content", [b"", b'{"global_step": 100, "max', b"[]"])
+def test_a_checkpoint_whose_last_file_is_cut_off_does_not_count(tmp_path: Path, content: bytes) -> None:
+    checkpoint(tmp_path, 50)
+    (checkpoint(tmp_path, 100) / "trainer_state.json").write_bytes(content)
+    assert begin(tmp_path, with_initial_adapter=False).done_steps == 50
+
+
+@pytest.mark.parametrize(("kept_bytes", "steps"), [(None, 100), (-1, 50), (20, 50), (4, 50), (0, 50)])
+def test_a_checkpoint_whose_tensors_are_cut_off_does_not_count(
+    tmp_path: Path, kept_bytes: int | None, steps: int
+) -> None:
+    checkpoint(tmp_path, 50)
+    whole = save({"a": np.ones((3, 4), np.float32), "b": np.ones(2, np.int64)}, metadata={"format": "np"})
+    (checkpoint(tmp_path, 100) / "optimizer-00001-of-00001.safetensors").write_bytes(whole[:kept_bytes])
+    assert begin(tmp_path, with_initial_adapter=False).done_steps == steps
 
 
 @pytest.mark.parametrize("with_adapter", [False, True])

@@ -1,0 +1,121 @@
+"""Kill `export` at random moments, export again, and compare: the same bundle, nothing left over, no process left.
+
+Works on a project that is trained already, such as configs/demo-cpu.yaml after `make demo`. Each round kills the export
+(SIGKILL of its main process alone), counts what is left 5 s later, exports again, and compares the bundle with that of
+an undisturbed export. The last line is a summary; the exit code is 1 if a round differs or leaves something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from erniekit_adapter.project.loading import load_project  # noqa: E402 - runs from anywhere
+
+# All processes of a round inherit it, wherever they end up in the process tree.
+MARK = "EXPORT_KILLS_ROUND"
+ORPHANS_AFTER_S = 5.0
+
+
+def start(project: Path, options: Sequence[str], mark: str) -> subprocess.Popen[bytes]:
+    """Start an export whose processes carry a mark."""
+    command = [sys.executable, "-m", "erniekit_adapter", "export", str(project), *options]
+    environment = os.environ | {MARK: mark, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def marked(mark: str) -> list[int]:
+    """The processes that carry a mark and still run."""
+    wanted, found = f"{MARK}={mark}".encode(), []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            is_zombie = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "Z"
+            if not is_zombie and wanted in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def names(folder: Path) -> set[str]:
+    """The names in a folder, hidden ones included."""
+    return {path.name for path in folder.iterdir()}
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Kill export at random moments, and compare what comes of it.")
+    parser.add_argument("project", type=Path, help="project file of a trained project")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--allow-unproven", action="store_true", help="passed on to export")
+    given = parser.parse_args()
+    options = ["--allow-unproven"] if given.allow_unproven else []
+    project = load_project(given.project, [])
+
+    def export() -> None:
+        process = start(given.project, options, "undisturbed")
+        _, errors = process.communicate()
+        if process.returncode:
+            raise SystemExit(errors.decode(errors="replace"))
+
+    export()
+    begun = time.monotonic()
+    export()
+    duration_s = time.monotonic() - begun
+    undisturbed, expected = contents(project.bundle_dir), names(project.output_dir)
+    print(f"undisturbed: {duration_s:.1f} s, {len(undisturbed)} files in the bundle")
+    rng = random.Random(given.seed)  # noqa: S311
+    different = left_over = orphans = killed = temporary = 0
+    for number in range(1, given.kills + 1):
+        moment_s = rng.uniform(0, duration_s)
+        process = start(given.project, options, str(number))
+        time.sleep(moment_s)
+        killed += process.poll() is None
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        time.sleep(ORPHANS_AFTER_S)
+        running = marked(str(number))
+        for each in running:
+            os.kill(each, signal.SIGKILL)
+        after_kill = names(project.output_dir) - expected
+        export()
+        is_same = contents(project.bundle_dir) == undisturbed
+        still = names(project.output_dir) ^ expected
+        orphans, temporary = orphans + len(running), temporary + bool(after_kill)
+        different, left_over = different + (not is_same), left_over + bool(still)
+        print(
+            f"{number:3} killed after {moment_s:5.1f} s: left {sorted(after_kill) or '-'}, "
+            f"processes after 5 s: {len(running)}; exported again: "
+            f"bundle {'the same' if is_same else 'DIFFERS'}, left {sorted(still) or '-'}",
+            flush=True,
+        )
+    print(
+        f"{killed} of {given.kills} killed while they ran: {different} bundles differ, {temporary} left temporary "
+        f"files until the next run, {left_over} after it, {orphans} processes outlived theirs by 5 s"
+    )
+    raise SystemExit(bool(different or left_over or orphans))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,336 @@
+"""Locks of folders: one run at a time, also on shared file systems; what was left behind is taken over by one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from erniekit_adapter import lock_files, locks
+from erniekit_adapter.errors import AdapterError, UsageError
+from erniekit_adapter.locks import using
+from erniekit_adapter.processes import Process, this_process
+
+ROOT = Path(__file__).resolve().parents[1]
+ENDED = replace(this_process("train"), started=1)
+ELSEWHERE = replace(this_process("train"), host="gpu-3", pid=1234, place="another machine")
+OLD_S = 1000.0
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "WATCH_S", 0.3)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def left(folder: Path, process: Process | bytes, age_s: float = 0.0) -> Path:
+    """Leave a lock file as another process did so many seconds ago."""
+    lock = folder.with_name(f".{folder.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_bytes(process if isinstance(process, bytes) else process.content())
+    os.utime(lock, (time.time() - age_s,) * 2)
+    return lock
+
+
+@contextmanager
+def other_process(folder: Path, how: str = "writes", code: str = "sys.stdin.read()") -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds a folder until its input ends."""
+    lines = [
+        "import sys, os, time, pathlib",
+        "from erniekit_adapter import locks",
+        f"with locks.using('train', {how}=[pathlib.Path({str(folder)!r})]):",
+        "    print('held', flush=True)",
+        f"    {code}",
+    ]
+    command = [sys.executable, "-c", "\n".join(lines)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_second_run_is_refused_with_who_runs(tmp_path: Path) -> None:
+    with other_process(tmp_path / "run") as process:
+        said = rf"run: is in use by `train`, pid {process.pid} on host \S+, since \d\d:\d\d"
+        with pytest.raises(AdapterError, match=said) as refused, using("export", writes=[tmp_path / "run"]):
+            pass
+    assert refused.value.exit_code == 1
+    assert "wait until it ends" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "refused"),
+    [("reads", "reads", False), ("reads", "writes", True), ("writes", "reads", True), ("writes", "writes", True)],
+)
+def test_readers_share_a_folder_and_writers_do_not(tmp_path: Path, first: str, second: str, refused: bool) -> None:
+    with other_process(tmp_path / "run", first):
+        assert refuses(tmp_path / "run", second) is refused
+    assert not refuses(tmp_path / "run", second)
+    assert not refuses(tmp_path / "run", "writes")
+    assert names(tmp_path) == []
+
+
+def refuses(folder: Path, how: str = "writes") -> bool:
+    kinds: dict[str, Any] = {how: [folder]}
+    try:
+        with using("export", **kinds, on_note=lambda note: None):
+            return False
+    except AdapterError as error:
+        return "is in use by" in str(error)
+
+
+def test_a_lock_of_a_killed_process_is_taken_over_with_a_note(tmp_path: Path) -> None:
+    with other_process(tmp_path / "run") as process:
+        process.kill()
+        process.wait()
+    notes: list[str] = []
+    with using("export", writes=[tmp_path / "run"], on_note=notes.append):
+        assert names(tmp_path) == [".run.lock"]
+    (note,) = notes
+    assert f"taken over from `train`, pid {process.pid}" in note
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("process", "age_s", "is_refused"),
+    [
+        (ENDED, 0, False),
+        (replace(this_process("train"), pid=1), 0, False),
+        (this_process("train"), OLD_S, True),
+        (ELSEWHERE, 0, True),
+        (ELSEWHERE, OLD_S, False),
+        (ELSEWHERE, -OLD_S, False),
+        (b"", 0, True),
+        (b"", OLD_S, False),
+        (ENDED.content()[:40], 0, True),
+        (ENDED.content()[:40], OLD_S, False),
+        (bytes(100), OLD_S, False),
+    ],
+    ids=[
+        "ended",
+        "its id is that of another process now",
+        "runs, and its clock is odd",
+        "another machine",
+        "another machine, silent",
+        "another machine, silent, with a clock ahead",
+        "empty",
+        "empty, old",
+        "cut off",
+        "cut off, old",
+        "zeros after a crash",
+    ],
+)
+def test_what_was_left_behind_is_told_from_what_is_held(
+    tmp_path: Path, process: Process | bytes, age_s: float, is_refused: bool
+) -> None:
+    left(tmp_path / "run", process, age_s)
+    for how in ("reads", "writes"):
+        assert refuses(tmp_path / "run", how) is is_refused
+    assert names(tmp_path) == ([".run.lock"] if is_refused else [])
+
+
+def test_a_process_that_gives_signs_of_life_keeps_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "WATCH_S", 5.0)
+    lock = left(tmp_path / "run", ELSEWHERE, OLD_S)
+    # Its clock is far behind, so that its signs of life look old.
+    beat = threading.Timer(0.5, lambda: os.utime(lock, (time.time() - OLD_S + 10,) * 2))
+    beat.start()
+    assert refuses(tmp_path / "run")
+    beat.join()
+
+
+def test_a_held_lock_is_refreshed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_files, "BEAT_S", 0.05)
+    with using("train", writes=[tmp_path / "run"], reads=[tmp_path / "data"]):
+        for path in tmp_path.iterdir():
+            os.utime(path, (0, 0))
+        until = time.monotonic() + 20
+        while any(path.stat().st_mtime == 0 for path in tmp_path.iterdir()) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert all(path.stat().st_mtime > 0 for path in tmp_path.iterdir())
+    assert locks.threads() == 0
+
+
+def test_a_lock_that_somebody_removed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_files, "BEAT_S", 0.05)
+    with using("train", writes=[tmp_path / "run"], reads=[tmp_path / "data"]):
+        before = names(tmp_path)
+        for path in tmp_path.iterdir():
+            path.unlink()
+        until = time.monotonic() + 20
+        while names(tmp_path) != before and time.monotonic() < until:
+            time.sleep(0.02)
+        assert names(tmp_path) == before
+    assert names(tmp_path) == []
+
+
+def test_a_run_that_lost_its_folder_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_files, "BEAT_S", 0.05)
+
+    def run() -> None:
+        with using("train", writes=[tmp_path / "run"]):
+            left(tmp_path / "run", ELSEWHERE)
+            time.sleep(20)
+
+    with pytest.raises(AdapterError, match="another process has taken the folder over"):
+        run()
+    assert names(tmp_path) == [".run.lock"]
+
+
+def test_a_process_that_forks_hands_no_lock_on(tmp_path: Path) -> None:
+    with using("train", writes=[tmp_path / "run"]):
+        assert locks.threads() == 1
+        child = os.fork()
+        if not child:
+            os._exit(locks.threads())
+        assert os.waitpid(child, 0)[1] == 0
+        assert locks.threads() == 1
+        assert refuses(tmp_path / "run")
+
+
+@pytest.mark.parametrize("links", ["unnamed files", "links", "neither"])
+def test_of_many_takers_of_one_lock_one_wins(tmp_path: Path, links: str) -> None:
+    """Ten processes take over the same lock again and again; a counter without a lock of its own shows two winners."""
+    body = [
+        "import sys, os, time, pathlib, errno",
+        "from dataclasses import replace",
+        "from erniekit_adapter import lock_files, locks",
+        "from erniekit_adapter.errors import AdapterError",
+        "from erniekit_adapter.processes import this_process",
+        "folder = pathlib.Path(sys.argv[1])",
+        "def no_links(*a, **k): raise OSError(errno.EOPNOTSUPP, 'no links')",
+        {"unnamed files": "", "links": "lock_files.open_unnamed = lambda f: None"}.get(
+            links, "lock_files.open_unnamed = lambda f: None; os.link = no_links"
+        ),
+        "won, until = 0, time.monotonic() + 2",
+        "while time.monotonic() < until:",
+        "    try:",
+        "        with locks.using('train', writes=[folder / 'run'], on_note=lambda n: None):",
+        "            os.mkdir(folder / 'inside'); time.sleep(0.001); os.rmdir(folder / 'inside'); won += 1",
+        "            ended = replace(this_process('train'), started=1).content()",
+        "            lock = folder / '.run.lock'",
+        "            mine = lock.with_name(f'new-{os.getpid()}'); mine.write_bytes(ended); mine.replace(lock)",
+        "    except AdapterError as error:",
+        "        assert 'is in use by' in str(error), error",
+        "print(won)",
+    ]
+    command = [sys.executable, "-c", "\n".join(body), str(tmp_path)]
+    pipe = subprocess.PIPE
+    racing = [subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) for _ in range(10)]
+    ended = [process.communicate() for process in racing]
+    assert [errors for _, errors in ended] == [""] * 10
+    assert sum(int(output) for output, _ in ended) > 10
+    assert [name for name in names(tmp_path) if name != ".run.lock"] == []
+
+
+def test_a_taker_that_was_killed_in_the_middle_is_no_obstacle(tmp_path: Path) -> None:
+    left(tmp_path / "run", ENDED)
+    taker = replace(this_process("export"), started=1)
+    (tmp_path / f".{ENDED.token}.taking").write_bytes(taker.content())
+    assert not refuses(tmp_path / "run")
+    assert [name for name in names(tmp_path) if not name.endswith(".taking")] == []
+
+
+def foreign_file(path: Path) -> None:
+    path.write_text("my own notes")
+
+
+def link(path: Path) -> None:
+    path.with_name("precious").write_text("x")
+    path.symlink_to("precious")
+
+
+@pytest.mark.parametrize("make", [foreign_file, link, Path.mkdir, os.mkfifo])
+def test_a_foreign_file_of_that_name_is_named_and_stays(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    lock = tmp_path / ".run.lock"
+    make(lock)
+    if not lock.is_symlink():
+        os.utime(lock, (0, 0))
+    before = names(tmp_path)
+    for how in ("reads", "writes"):
+        kinds: dict[str, Any] = {how: [tmp_path / "run"]}
+        with pytest.raises(AdapterError, match=r"\.run\.lock: is not a lock file"), using("train", **kinds):
+            pass
+    assert names(tmp_path) == before
+
+
+def test_a_hostile_lock_file_steers_no_terminal(tmp_path: Path) -> None:
+    value = json.loads(ELSEWHERE.content()) | {"command": "\x1b[2J\n" * 1000, "host": "\u202e" * 9}
+    left(tmp_path / "run", json.dumps(value).encode())
+    with pytest.raises(AdapterError) as refused, using("train", writes=[tmp_path / "run"]):
+        pass
+    assert all(line.isprintable() for line in str(refused.value).splitlines())
+    assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("token", ["../../precious", "x" * 999, "", 7])
+def test_a_hostile_token_leads_nowhere(tmp_path: Path, token: object) -> None:
+    value = json.loads(ENDED.content()) | {"token": token}
+    left(tmp_path / "a" / "run", json.dumps(value).encode(), OLD_S)
+    assert not refuses(tmp_path / "a" / "run")
+    assert names(tmp_path) == ["a"]
+
+
+def read_only(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(lock_files, "open_unnamed", refuse)
+
+
+def test_a_folder_that_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_only(monkeypatch, errno.EROFS)
+    with using("train", reads=[tmp_path / "run"]):
+        pass
+    said = "Read-only file system\n    → make the folder writable"
+    with pytest.raises(AdapterError, match=said), using("train", writes=[tmp_path / "run"]):
+        pass
+
+
+def test_an_error_of_the_stage_itself_comes_through(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="of the stage"), using("train", writes=[tmp_path / "a" / "run"]):
+        raise OSError(errno.ENOSPC, "of the stage")
+    assert names(tmp_path) == []
+
+
+def test_a_link_and_its_target_are_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "run").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("disk/run")
+    with using("train", writes=[tmp_path / "link"]):
+        assert refuses(tmp_path / "disk" / "run")
+    (tmp_path / "lost").symlink_to("nowhere")
+    said = "is a link to nowhere, which does not exist"
+    with pytest.raises(UsageError, match=said), using("train", writes=[tmp_path / "lost"]):
+        pass
+
+
+def test_a_stopped_holder_on_this_machine_keeps_its_lock(tmp_path: Path) -> None:
+    with other_process(tmp_path / "run") as process:
+        process.send_signal(signal.SIGSTOP)
+        os.utime(tmp_path / ".run.lock", (0, 0))
+        assert refuses(tmp_path / "run")
+
+
+def test_the_time_of_another_day_comes_with_its_date() -> None:
+    assert re.search(r"since \d{4}-\d\d-\d\d \d\d:\d\d$", str(replace(ENDED, since=0.0)))
