@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from erniekit_adapter.strict_json import parse_strict
 from erniekit_adapter.tensor_files import StoredTensor
 
 AGAIN = "copy the bundle again, or export it again"
+_MOST_PROBLEMS = 20  # of one file
 _HINT = "export the bundle again"
 
 
@@ -133,7 +135,8 @@ def check_content(where: str, name: str, content: bytes) -> tuple[list[Problem],
     try:
         if kind == "config" or kind == "index":
             value = parse_strict(where, content)
-            return (list(config_problems(where, name, value)) if kind == "config" else []), value
+            found = islice(config_problems(where, name, value), _MOST_PROBLEMS) if kind == "config" else ()
+            return list(found), value
         if kind == "sentencepiece":
             return list(_sentencepiece_problems(where, content)), None
         text = _text(where, content)
