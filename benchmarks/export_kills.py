@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,12 +93,13 @@ def main() -> None:
         process = start(given.project, options, str(number))
         time.sleep(moment_s)
         killed += process.poll() is None
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()  # nothing if it has ended
         process.communicate()
         time.sleep(ORPHANS_AFTER_S)
         running = marked(str(number))
         for each in running:
-            os.kill(each, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
         after_kill = names(project.output_dir) - expected
         export()
         is_same = contents(project.bundle_dir) == undisturbed

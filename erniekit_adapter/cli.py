@@ -98,7 +98,8 @@ def train(
 
     manifest = train(load_project(file, overrides), TrainOptions(restart, stall_minutes), _console())
     losses = " → ".join(f"{manifest[key]:.3f}" for key in ("first_loss", "last_loss") if manifest[key] is not None)
-    typer.echo(f"trained {manifest['steps']} steps" + (f": loss {losses}" if losses else ""))
+    with suppress(OSError):  # trained, even if the terminal is gone
+        typer.echo(f"trained {manifest['steps']} steps" + (f": loss {losses}" if losses else ""))
 
 
 @app.command()

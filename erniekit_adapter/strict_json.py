@@ -1,4 +1,4 @@
-"""JSON that every parser reads alike: UTF-8, no key twice, no NaN, no number that one parser rounds and another keeps.
+"""JSON that every parser reads alike: UTF-8, no key twice, no NaN.
 
 RFC 8259 leaves open what a repeated key means. A check that takes the last value and a server that takes the first
 would see two different files, so such a file is refused.
@@ -16,6 +16,7 @@ import orjson
 from erniekit_adapter.errors import fail
 
 _MAX_DEPTH = 64
+_MAX_DIGITS = 40
 _HINT = "copy the file again, or ask who made it"
 
 
@@ -28,7 +29,7 @@ def parse_strict(where: Path | str, content: bytes) -> Any:
 
     Raises:
         AdapterError: the content is not UTF-8 or not JSON, repeats a key, holds NaN, an infinity, half a surrogate
-            pair or an integer over 64 bits, or is nested more than 64 levels deep.
+            pair or an integer of more than 40 digits, or is nested more than 64 levels deep.
     """
     try:
         orjson.loads(content)
@@ -59,8 +60,9 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
-        raise ValueError(f"holds the integer {digits[:24]}, which needs more than 64 bits")
+    # Tokenizers have 10**30 as their model_max_length.
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError(f"holds an integer of {len(digits):,} digits")
     return int(digits)
 
 

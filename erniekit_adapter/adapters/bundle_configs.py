@@ -34,7 +34,7 @@ _NAMES = frozenset(
         *("hidden_act", "hidden_activation", "activation_function", "rope_type", "type", "rope_scaling_type"),
         *("_attn_implementation", "attn_implementation", "layer_types", "mlp_layer_types", "problem_type"),
         *("normalization", "softmax_type", "position_embedding_type", "scoring_func", "topk_method"),
-        *("moe_gate", "moe_gate_act", "moe_router_load_balancing_type", "moe_token_dispatcher_type"),
+        *("moe_gate", "moe_gate_act", "moe_group", "moe_router_load_balancing_type", "moe_token_dispatcher_type"),
         *("moe_token_drop_policy", "moe_multimodal_dispatch_use_allgather", "cp_balance_mode", "fp16_opt_level"),
         *("weight_quant_method", "act_quant_method", "fp8_format_type", "dense_quant_type", "moe_quant_type"),
         *("quantization", "id2label", "cache_implementation", "recompute_granularity", "attn_impl"),
@@ -239,7 +239,7 @@ def _pattern_problems(where: str, patterns: object) -> Iterator[Problem]:
     """A pattern that could take for ever: toolkits match it with every layer's name."""
     for pattern in [patterns] if isinstance(patterns, str) else patterns if isinstance(patterns, list) else []:
         text = str(pattern)
-        if re.search(r"\)[*+{]", text) or len(re.findall(r"[*+{]", text)) > 8:
+        if re.search(r"\)[*+{]", text) or len(re.findall(r"[*+{]", text)) > 4:
             yield Problem(f"{where} target_modules", f"{text[:60]!r} may take for ever to match", _HINT)
             continue
         try:

@@ -8,11 +8,12 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from erniekit_adapter.adapters.bundle_configs import config_problems
-from erniekit_adapter.adapters.bundle_layout import MOST_BYTES, FileKind, kind_of_file
+from erniekit_adapter.adapters.bundle_layout import FileKind, kind_of_file, most_bytes
 from erniekit_adapter.adapters.chat_templates import template_problems
 from erniekit_adapter.adapters.verify_weights import read_weights
 from erniekit_adapter.errors import AdapterError, Problem, fail
@@ -20,6 +21,7 @@ from erniekit_adapter.strict_json import parse_strict
 from erniekit_adapter.tensor_files import StoredTensor
 
 AGAIN = "copy the bundle again, or export it again"
+_MOST_PROBLEMS = 20  # of one file
 _HINT = "export the bundle again"
 
 
@@ -57,7 +59,7 @@ def open_regular(path: Path) -> tuple[FileIO, os.stat_result]:
     if about.st_nlink > 1:
         stream.close()
         what = f"has {about.st_nlink} names (hard links), and whoever holds another one can change it"
-        raise fail(path, what, "copy the bundle: cp -r --no-preserve=links BUNDLE COPY")
+        raise fail(path, what, "copy the bundle: cp -r BUNDLE COPY")
     return stream, about
 
 
@@ -113,8 +115,8 @@ def _read(path: Path, name: str, kind: FileKind, stream: FileIO, size_bytes: int
     if kind == "weights":
         weights = read_weights(path, stream, size_bytes)
         return ReadFile(name, weights.problems, tensors=weights.tensors), weights.sha256
-    if size_bytes > MOST_BYTES[kind]:
-        what = f"{size_bytes:,} bytes, more than the limit of {MOST_BYTES[kind]:,}"
+    if size_bytes > (most := most_bytes(name, kind)):
+        what = f"{size_bytes:,} bytes, more than the limit of {most:,}"
         return ReadFile(name, [Problem(str(path), what, _HINT)]), ""
     content = stream.readall()
     found = ReadFile(name, *check_content(str(path), name, content))
@@ -133,7 +135,8 @@ def check_content(where: str, name: str, content: bytes) -> tuple[list[Problem],
     try:
         if kind == "config" or kind == "index":
             value = parse_strict(where, content)
-            return (list(config_problems(where, name, value)) if kind == "config" else []), value
+            found = islice(config_problems(where, name, value), _MOST_PROBLEMS) if kind == "config" else ()
+            return list(found), value
         if kind == "sentencepiece":
             return list(_sentencepiece_problems(where, content)), None
         text = _text(where, content)

@@ -45,14 +45,8 @@ NEEDED = {
     "merged": ("config.json", "tokenizer_config.json"),
     "merged-hf": ("config.json", "tokenizer_config.json"),
 }
-# The most bytes of a file that is read whole.
-MOST_BYTES: dict[FileKind, int] = {
-    "index": 64 * 1024 * 1024,
-    "config": 64 * 1024 * 1024,
-    "sentencepiece": 64 * 1024 * 1024,
-    "template": 1024 * 1024,
-    "card": 1024 * 1024,
-}
+_MIB = 1024 * 1024
+_MOST_BYTES: dict[FileKind, int] = {"index": 32 * _MIB, "sentencepiece": 32 * _MIB}
 
 
 def kind_of_file(name: str) -> FileKind | None:
@@ -64,6 +58,11 @@ def kind_of_file(name: str) -> FileKind | None:
         return kind
     shards = _SHARDS.get(form)
     return "weights" if shards and shards.fullmatch(file) else None
+
+
+def most_bytes(name: str, kind: FileKind) -> int:
+    """Return how large a file may be that is read whole; a vocabulary takes the most."""
+    return 32 * _MIB if name.endswith(("/tokenizer.json", "/added_tokens.json")) else _MOST_BYTES.get(kind, 2 * _MIB)
 
 
 def name_problem(name: str) -> str:

@@ -6,7 +6,6 @@ Here the number is in the signed manifest, and the memory is one small file.
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +59,8 @@ def remember(file: Path, key: str, counter: int) -> None:
 
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
+    import fcntl  # the service has to be importable on Windows
+
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.with_name(f"{file.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -55,7 +55,8 @@ class Verified:
         proof = self.manifest.get("proof")
         forms = proof.get("forms") if isinstance(proof, dict) else None
         found = forms if isinstance(forms, dict) else {}
-        return [form for form, each in found.items() if isinstance(each, dict) and each.get("state") != "proven"]
+        states = {form: each.get("state") for form, each in found.items() if isinstance(each, dict)}
+        return [form for form, state in states.items() if form in FORM_FILES and state != "proven"]
 
 
 def verify(
@@ -85,33 +86,31 @@ def verify(
     if public_key and trust == "unsigned":
         what = f"{public_key} asks for a signature, and trust is unsigned, which accepts a bundle without one"
         raise misuse("public key", what, "give one of the two")
-    root, content, manifest = read_manifest(bundle)
-    key = _check_trust(root, content, manifest, public_key, counter_file) if trust == "signed" else ""
-    if trust == "unsigned" and os.path.lexists(root / SIGNATURE):
-        raise fail(root / SIGNATURE, "is there, and no public key to check it", _GIVE_KEY)
+    root, content = _read(bundle)
+    # Nothing is parsed before the signature was checked.
+    key = _signer(root, content, public_key, trust)
+    manifest = _parsed(root / MANIFEST, content)
+    if counter_file:
+        from erniekit_adapter.adapters.counters import check_counter
+
+        check_counter(counter_file, key, manifest.get("counter"), root / MANIFEST)
     return verify_files(root, content, manifest, base_dir, key)
 
 
-_GIVE_KEY = "give the signer's public key: --public-key FILE, in a service public_key: FILE"
+def _signer(root: Path, content: bytes, public_key: Path | None, trust: Trust) -> str:
+    """Check the signature, and return the key's fingerprint; empty for an unsigned bundle that may be one."""
+    if public_key:
+        from erniekit_adapter.adapters.signing import check_signature
 
-
-def _check_trust(
-    root: Path, content: bytes, manifest: Mapping[str, Any], public_key: Path | None, counter_file: Path | None
-) -> str:
-    """Check signature and counter before anything else of the bundle is read, and return the key's fingerprint."""
-    if not public_key:
-        if os.path.lexists(root / SIGNATURE):
-            raise fail(root / SIGNATURE, "is there, and no public key to check it", _GIVE_KEY)
+        return check_signature(content, root / SIGNATURE, public_key)
+    if os.path.lexists(root / SIGNATURE):
+        hint = "give the signer's public key: --public-key FILE, in a service public_key: FILE"
+        raise fail(root / SIGNATURE, "is there, and no public key to check it", hint)
+    if trust == "signed":
         what = "is missing: nothing shows who made the bundle"
         hint = "sign it and give the public key, or accept it as it is: --trust unsigned, in a service trust: unsigned"
         raise fail(root / SIGNATURE, what, hint)
-    from erniekit_adapter.adapters.counters import check_counter
-    from erniekit_adapter.adapters.signing import check_signature
-
-    key = check_signature(content, root / SIGNATURE, public_key)
-    if counter_file:
-        check_counter(counter_file, key, manifest.get("counter"), root / MANIFEST)
-    return key
+    return ""
 
 
 def read_manifest(bundle: Path) -> tuple[Path, bytes, dict[str, Any]]:
@@ -120,21 +119,28 @@ def read_manifest(bundle: Path) -> tuple[Path, bytes, dict[str, Any]]:
     Raises:
         AdapterError: there is no bundle, or the manifest is damaged or of another version; all problems at once.
     """
+    root, content = _read(bundle)
+    return root, content, _parsed(root / MANIFEST, content)
+
+
+def _read(bundle: Path) -> tuple[Path, bytes]:
     root = bundle.resolve()
     if not root.is_dir():
         raise fail(bundle, "no such folder" if not root.exists() else "is a file, expected a bundle's folder")
-    path = root / MANIFEST
-    content = read_small(path, _MAX_MANIFEST_BYTES)
+    return root, read_small(root / MANIFEST, _MAX_MANIFEST_BYTES)
+
+
+def _parsed(path: Path, content: bytes) -> dict[str, Any]:
     manifest = parse_strict(path, content)
     if not isinstance(manifest, dict):
         raise fail(path, "is not an object", AGAIN)
     if (version := manifest.get("schema_version")) not in READ_SCHEMA_VERSIONS or type(version) is not int:
         read = ", ".join(map(str, READ_SCHEMA_VERSIONS))
-        what = f"schema_version {str(version)[:40]}; this version of erniekit-adapter reads {read}"
+        what = f"schema_version {ascii(version)[:40]}; this version of erniekit-adapter reads {read}"
         raise fail(path, what, "install the version that made it, or export it again")
     if problems := list(_wrong_entries(path, manifest.get("files"))):
         raise AdapterError(map(_printable, problems))
-    return root, content, manifest
+    return manifest
 
 
 def verify_files(

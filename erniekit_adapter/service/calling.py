@@ -71,6 +71,8 @@ class _Pools(httpx.AsyncBaseTransport):
 def connect(settings: ServiceSettings, transport: httpx.AsyncBaseTransport | None = None) -> Connections:
     """Make the clients, with the settings' limits; they follow no redirect: requests carry documents and a key."""
     timeout = httpx.Timeout(settings.timeout, connect=min(_CONNECT_S, settings.timeout))
+    if settings.local != "no":
+        transport = httpx.AsyncBaseTransport()  # no server is asked, and certificates take long to read
     direct = httpx.AsyncClient(timeout=timeout, transport=transport or _pools(settings), trust_env=False)
     proxied = None
     if settings.proxy == "environment":

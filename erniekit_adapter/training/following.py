@@ -56,7 +56,8 @@ class Follower:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._progress:
-            self._progress.stop()
+            with suppress(OSError):  # the terminal may be gone
+                self._progress.stop()
         if self._stream:
             self._stream.close()
 

@@ -246,8 +246,8 @@ NUMBERS = {
     "more layers than the weights": Attack(saying(CONFIG, num_hidden_layers=10**6), "and the weights are of"),
     "NaN in JSON": Attack(replacing(ADAPTER, b'"lora_alpha": 6', b'"lora_alpha": NaN'), "not JSON"),
     "an infinity in JSON": Attack(replacing(ADAPTER, b'"lora_alpha": 6', b'"lora_alpha": 1e999'), "not JSON"),
-    "an integer that is rounded": Attack(
-        replacing(CONFIG, b'"vocab_size": ', b'"a": 36893488147419103233, "vocab_size": '), "more than 64 bits"
+    "an integer of 101 digits": Attack(
+        replacing(CONFIG, b'"vocab_size": ', b'"a": 1' + b"0" * 100 + b', "vocab_size": '), "101 digits"
     ),
 }
 FORMATS = {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bundle_attacks import ADAPTER, ATTACKS, WEIGHTS
-from bundle_examples import exported, trained, write_manifest
+from bundle_examples import write_manifest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,10 +22,8 @@ from erniekit_adapter.tensor_files import read_tensors
 
 
 @pytest.fixture
-def bundle(tmp_path: Path, nothing_to_read_with: None) -> Path:
-    project = trained(tmp_path / "made", forms=("native", "peft", "merged"))
-    exported(project)
-    return project.bundle_dir.rename(tmp_path / "bundle")
+def bundle(tmp_path: Path, good_bundle: Path) -> Path:
+    return shutil.copytree(good_bundle, tmp_path / "bundle")
 
 
 def refusal(bundle: Path) -> str:

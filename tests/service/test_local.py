@@ -154,7 +154,7 @@ def test_a_worker_that_is_killed_is_replaced(model: Path) -> None:
 
 
 def test_a_worker_that_does_not_answer_in_time_is_ended_and_the_next_request_works(model: Path) -> None:
-    with service(model, timeout=2) as vlm:
+    with service(model, timeout=6) as vlm:
         result = vlm.parse("hang")
         assert (result.status, result.reason) == ("failed", "timeout")
         assert vlm.parse(OCR).status == "success"

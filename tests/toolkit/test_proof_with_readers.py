@@ -192,6 +192,7 @@ def test_every_form_of_a_dense_model_of_paddleformers_is_proven(
     assert proof["reference"].startswith("native, PaddleFormers")
     assert {found["state"] for found in proof["forms"].values()} == {"proven"}
     assert proof["effect"] > proof["scale"] / 10
+    assert not list(tmp_path.rglob("*.metadata")), "PaddleFormers' pickle of what it has read"
 
 
 @pytest.mark.usefixtures("transformers5_python")

@@ -167,12 +167,18 @@ def test_what_the_launcher_repeats_of_a_failed_worker_is_not_measured_again(tmp_
     assert [found.get("step") for found in read_metrics(path)] == [1, 2, None]
 
 
-def test_a_closed_terminal_does_not_end_a_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_closed_terminal_does_not_end_a_run(tmp_path: Path, terminal: bool) -> None:
     class Closed(io.StringIO):
-        def write(self, text: str) -> int:
-            raise OSError(5, "Input/output error")
+        is_closed = False
 
-    path = tmp_path / "metrics.jsonl"
-    with Follower(path, 0, Console(file=Closed(), width=120)) as follower:
+        def write(self, text: str) -> int:
+            if self.is_closed:
+                raise OSError(5, "Input/output error")
+            return super().write(text)
+
+    path, file = tmp_path / "metrics.jsonl", Closed()
+    with Follower(path, 0, Console(file=file, force_terminal=terminal, width=120)) as follower:
+        file.is_closed = True
         follower.take(training_line(1))
     assert len(read_metrics(path)) == 1
