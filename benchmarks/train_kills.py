@@ -35,7 +35,7 @@ PROJECT = """
 model: {{model_name_or_path: ./tiny-ernie}}
 lora: {{r: 4, target_modules: all-linear}}
 training:
-  {{device: cpu, max_seq_length: 1024, max_steps: {steps}, save_steps: {save_steps}, eval_steps: 1000, logging_steps: 1,
+  {{device: cpu, max_seq_length: 1024, max_steps: {steps}, save_steps: {save_steps}, logging_steps: 1,
    learning_rate: 1.0e-3, val_split_ratio: 0}}
 data: {{sources: [{{kind: manifest, path: documents/training_manifest.json}}], test_split_ratio: 0}}
 output_dir: run
@@ -205,7 +205,7 @@ def disturb(campaign: Campaign, kind: str, after_s: float) -> Killed | None:
 
 
 def check_finished(campaign: Campaign, adapter: str, steps: int) -> list[str]:
-    """What is wrong with a run that has finished."""
+    """List the faults of a run that has finished."""
     found, wrong = campaign.steps(), []
     if any(later <= earlier for earlier, later in pairwise(found)):
         wrong.append(f"steps measured twice: {found}")

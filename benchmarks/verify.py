@@ -1,4 +1,4 @@
-"""What verifying a bundle costs over hashing it: seconds, processor time and memory, on made-up merged weights.
+"""Cost of verifying a bundle over hashing it: seconds, processor time and memory, on made-up merged weights.
 
 Usage: python -m benchmarks.verify FOLDER [GIB]. The folder gets a model of that size in bfloat16, in two files, which
 is deleted at the end. Each way runs three times in turn, in a process of its own; medians are printed.

@@ -36,7 +36,7 @@ Overrides = Annotated[
 
 
 class Trust(str, Enum):
-    """Which bundles are accepted; typer takes a Literal only since 0.19."""
+    """Kinds of bundles that are accepted; typer takes a Literal only since 0.19."""
 
     signed = "signed"
     unsigned = "unsigned"
@@ -94,7 +94,8 @@ def train(
 ) -> None:
     """Train with ERNIEKit; a run that was interrupted goes on."""
     from erniekit_adapter.project.loading import load_project
-    from erniekit_adapter.training.stage import TrainOptions, train
+    from erniekit_adapter.training.run import TrainOptions
+    from erniekit_adapter.training.stage import train
 
     manifest = train(load_project(file, overrides), TrainOptions(restart, stall_minutes), _console())
     losses = " → ".join(f"{manifest[key]:.3f}" for key in ("first_loss", "last_loss") if manifest[key] is not None)
@@ -291,10 +292,9 @@ def _translated(file: Path, overrides: list[str]) -> _Translated:
 
 
 def _console(*, stderr: bool = True) -> Console:
-    from rich.console import Console
+    from erniekit_adapter.terminal import console
 
-    # Names and folders are the user's, and no markup.
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    return console(stderr=stderr)
 
 
 def main() -> None:

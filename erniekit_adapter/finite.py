@@ -19,7 +19,7 @@ _THREADS = 8
 
 @dataclass(frozen=True)
 class _Bits:
-    """How to recognise a value that is not finite in an element's bits.
+    """Bits by which a value that is not finite is recognised.
 
     Attributes:
         dtype: numpy's unsigned integer of the element's size.

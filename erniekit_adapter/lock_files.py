@@ -19,7 +19,7 @@ from erniekit_adapter.temporary import name_file, open_unnamed
 
 # How often the holder of a lock refreshes the time of its file.
 BEAT_S = 10.0
-# How the content of a lock file begins; what begins otherwise is a file of somebody else.
+# How the content of a lock file begins; what begins otherwise is not ours.
 _BEGIN = b'{"made_by": "erniekit_adapter"'
 # Errors of a file system without hard links.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.ENOENT}
@@ -57,7 +57,7 @@ def create(path: Path, process: Process) -> bool:
         try:
             os.link(between, path)
         except FileExistsError:
-            # NFS may report this when the first answer was lost; the number of names tells.
+            # NFS may report this when the first answer was lost; the number of names decides.
             return between.stat().st_nlink == 2
         except OSError as error:
             if error.errno not in _NO_LINKS:
@@ -183,7 +183,7 @@ class Beats:
 
 
 def _refreshed(path: Path, process: Process) -> bool:
-    """Refresh a lock file, or make it again if somebody removed it; False if it is another process's now."""
+    """Refresh a lock file, or make it again if it was removed; False if it is another process's now."""
     try:
         found = look(path)
         if found is None:

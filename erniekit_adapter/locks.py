@@ -1,8 +1,8 @@
-"""One run a folder: a stage holds the folders that it writes and reads, and a second run is told who holds them.
+"""One run a folder: a stage locks the folders that it writes and reads, and a second run is refused.
 
 A lock is a file beside the folder, as the folder itself may be replaced as a whole: `.NAME.lock` if the folder is
 written, `.NAME.TOKEN.reading` if it is read. It is made with link(2) or O_EXCL, which are atomic on shared file systems
-too, and says which process holds it. A lock that was left behind is taken over:
+too, and names the process that holds it. A lock that was left behind is taken over:
 
 - at once if its process can be looked up from here and has ended;
 - otherwise, as on another machine, in another container or after a reboot, once its holder has given no sign for
@@ -117,7 +117,7 @@ def lock_of(folder: Path) -> Path:
 
 
 def _holder(lock: Path, notes: _Notes) -> Found | None:
-    """Who holds a lock; None if it is free or was left behind."""
+    """Return who holds a lock; None if it is free or was left behind."""
     while found := look(lock):
         if not _is_left_behind(lock, found, notes):
             return found
@@ -225,7 +225,7 @@ def _refusal(folder: Path, lock: Path, found: Found) -> AdapterError:
 
 @dataclass(frozen=True)
 class _Notes:
-    """What to tell the user about the locks of a folder."""
+    """Notes for the user about the locks of a folder."""
 
     folder: Path
     on_note: Callable[[str], None]
@@ -251,8 +251,9 @@ def _kept(path: Path, process: Process) -> Iterator[None]:
     beats.add(path, process)
     try:
         yield
-    except KeyboardInterrupt:
-        if path in beats.lost:
+    except BaseException as error:
+        # The thread that refreshes locks ended the block: by KeyboardInterrupt, or EndedBySignal if that is ignored.
+        if path in beats.lost and not isinstance(error, Exception):
             raise _taken(path) from None
         raise
     finally:
@@ -269,5 +270,5 @@ def _taken(path: Path) -> AdapterError:
 
 
 def threads() -> int:
-    """How many threads of this process refresh locks; they pause while it forks, so they do not hinder that."""
+    """Return how many threads of this process refresh locks; they pause while it forks, so they do not hinder that."""
     return int(beats.is_running())

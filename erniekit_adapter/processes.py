@@ -1,4 +1,4 @@
-"""Which process made something, and whether it still runs: what lock files and temporary folders hold.
+"""Identity of the process that made a lock file or a temporary folder, and whether it still runs.
 
 A process id alone identifies no process: ids are used again, and in containers every run may have the same one. A
 process is therefore identified by the boot of its machine, its namespaces, its id and the time it was started.
@@ -34,8 +34,8 @@ class Process:
         host: its machine's name.
         pid: its id.
         since: when it described itself, in seconds since 1970 by its machine's clock.
-        place: the boot and the namespaces in which the id is valid; empty if the system does not tell.
-        started: when it was started, in the system's ticks since the boot; -1 if the system does not tell.
+        place: the boot and the namespaces in which the id is valid; empty if unknown.
+        started: when it was started, in the system's ticks since the boot; -1 if unknown.
     """
 
     token: str
@@ -52,19 +52,7 @@ class Process:
 
     def is_running(self) -> bool | None:
         """Whether it still runs; None if that cannot be seen from here: another machine, boot or container."""
-        if not self.place or self.place != place_of_processes() or self.started < 0:
-            return None
-        found = state_and_start(self.pid)
-        if found is not None:
-            state, started = found
-            return state not in "ZX" and started == self.started
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except (OSError, OverflowError):
-            pass
-        return None  # it may be a process of another user that /proc hides
+        return is_running(self.place, self.pid, self.started)
 
     def __str__(self) -> str:
         begun = time.localtime(self.since)
@@ -105,6 +93,28 @@ def read_process(content: bytes) -> Process | None:
     return found if is_right else None
 
 
+def is_running(place: str, pid: int, started: int) -> bool | None:
+    """Whether a process still runs; None if that cannot be seen from here: another machine, boot or container.
+
+    Args:
+        place: as `place_of_processes` returned it in that process.
+        pid: its id.
+        started: its start time, as `state_and_start` returned it.
+    """
+    if not place or place != place_of_processes() or started < 0:
+        return None
+    found = state_and_start(pid)
+    if found is not None:
+        return found[0] not in "ZX" and found[1] == started
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return None  # it may be a process of another user that /proc hides
+
+
 def _printable(text: str) -> str:
     """The text without what would steer a terminal, cut to a reasonable length."""
     return "".join(each if each.isprintable() else "?" for each in text[:_MAX_NAME_CHARACTERS])
@@ -120,7 +130,7 @@ def state_and_start(pid: int) -> tuple[str, int] | None:
 
 
 def place_of_processes() -> str:
-    """Boot and namespaces of this process; empty if the system does not tell.
+    """Return boot and namespaces of this process; empty if unknown.
 
     The start time of a process is relative to the time namespace, its id to the process namespace.
     """

@@ -1,9 +1,9 @@
 """Temporary files and folders that a killed process does not leave for ever.
 
-A temporary folder is named `.NAME.TOKEN.partial` and holds a file that says which process made it, with the same token;
-the folder that will be called NAME is written beside it as `.NAME.TOKEN.new`, where relative paths are the same. What
-an earlier process left is removed by the next that uses the same name; a folder without that file was made by somebody
-else and is left alone. Temporary files have no name where the file system allows it, so they end with the process.
+A temporary folder is named `.NAME.TOKEN.partial` and holds a file that names the process that made it, with the same
+token; the folder that will be called NAME is written beside it as `.NAME.TOKEN.new`, where relative paths are the same.
+What an earlier process left is removed by the next that uses the same name; a folder without that file is not ours and
+is left alone. Temporary files have no name where the file system allows it, so they end with the process.
 Only the standard library is used: workers in a toolkit's environment import this as well.
 """
 
@@ -104,7 +104,7 @@ def folder_beside(temporary: Path) -> Path:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file or folder has the name of a temporary one; it may still be somebody else's."""
+    """Whether a file or folder has the name of a temporary one; it may still not be ours."""
     return bool(_TEMPORARY.fullmatch(name))
 
 

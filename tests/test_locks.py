@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from erniekit_adapter import lock_files, locks
+from erniekit_adapter.backends.ended import ending_on_signals
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.locks import using
 from erniekit_adapter.processes import Process, this_process
@@ -185,16 +186,21 @@ def test_a_lock_that_somebody_removed_is_made_again(tmp_path: Path, monkeypatch:
     assert names(tmp_path) == []
 
 
-def test_a_run_that_lost_its_folder_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["", "in the background"])
+def test_a_run_that_lost_its_folder_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Any) -> None:
     monkeypatch.setattr(lock_files, "BEAT_S", 0.05)
 
     def run() -> None:
-        with using("train", writes=[tmp_path / "run"]):
+        with ending_on_signals(), using("train", writes=[tmp_path / "run"]):
             left(tmp_path / "run", ELSEWHERE)
             time.sleep(20)
 
-    with pytest.raises(AdapterError, match="another process has taken the folder over"):
-        run()
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(AdapterError, match="another process has taken the folder over"):
+            run()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert names(tmp_path) == [".run.lock"]
 
 
@@ -209,6 +215,7 @@ def test_a_process_that_forks_hands_no_lock_on(tmp_path: Path) -> None:
         assert refuses(tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("links", ["unnamed files", "links", "neither"])
 def test_of_many_takers_of_one_lock_one_wins(tmp_path: Path, links: str) -> None:
     """Ten processes take over the same lock again and again; a counter without a lock of its own shows two winners."""

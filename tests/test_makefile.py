@@ -1,4 +1,4 @@
-"""What `make` hands to the commands: names as they are typed, and nothing run that a name holds."""
+"""Names that `make` passes to the commands: as they are typed, and nothing in them is run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 
 
 def arguments(target: str, *settings: str) -> list[str]:
-    """What the command behind a target is given; a program that prints it is run instead, and nothing is set up."""
+    """Return what the command of a target is given; a program that prints it is run instead, and nothing is set up."""
     show = f'{sys.executable} -c "{SHOW}"'
     command = ["make", "-s", "-f", str(MAKEFILE), "-o", "setup", target, f"ADAPTER={show}", f"DATA={show}", *settings]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=MAKEFILE.parent)

@@ -1,4 +1,4 @@
-"""Which folders each stage holds: two stages that would disturb each other do not run at the same time."""
+"""Folders that each stage locks: two stages that would disturb each other do not run at the same time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from erniekit_adapter.locks import using
 from erniekit_adapter.project.loading import load_project
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.sweep.running import _begin_again
-from erniekit_adapter.training.stage import TrainOptions, train
+from erniekit_adapter.training.run import TrainOptions
+from erniekit_adapter.training.stage import train
 
 PROJECT = """
 model: {model_name_or_path: baidu/ERNIE-4.5-0.3B-Paddle}

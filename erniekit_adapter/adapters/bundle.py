@@ -27,6 +27,7 @@ from erniekit_adapter.files import explaining_full_disk, read_json, refuse_forei
 from erniekit_adapter.locks import using
 from erniekit_adapter.project.catalogue import Kind, kind_of_config
 from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint
+from erniekit_adapter.project.run_records import read_training_manifest
 from erniekit_adapter.project.schema import Form, Project
 from erniekit_adapter.temporary import temporary_folder
 
@@ -151,11 +152,11 @@ def trained(project: Project) -> dict[str, Any]:
 
     Raises:
         UsageError: training has not been finished, or trained no adapter.
+        AdapterError: the manifest is damaged.
     """
-    path = project.training_dir / "manifest.json"
-    if not path.is_file():
+    manifest = read_training_manifest(project.training_dir)
+    if manifest is None:
         raise misuse(project.training_dir, "holds no finished training", "run make train first")
-    manifest: dict[str, Any] = read_json(path)
     if manifest["adapter"] is None:
         raise misuse(
             "lora.enabled",

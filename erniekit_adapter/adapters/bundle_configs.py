@@ -1,4 +1,4 @@
-"""What the JSON files of a bundle may say: sizes and names of a model, nothing that makes a reader run or fetch more.
+"""Checks of the JSON files of a bundle: sizes and names of a model, nothing that makes a reader run or fetch more.
 
 `adapter_config.json` and `lora_config.json` have a schema, as their writers are known. The configuration of a model,
 its tokenizer and its image processor is the base model's own, so its keys are many. There, numbers and booleans are
@@ -119,7 +119,7 @@ class NativeConfig(_Strict):
 
 
 def config_problems(where: str, name: str, value: Any) -> Iterator[Problem]:
-    """Return what a JSON file of a bundle may not say.
+    """Return what a JSON file of a bundle may not contain.
 
     Args:
         where: the file, for messages.
@@ -155,7 +155,7 @@ def config_problems(where: str, name: str, value: Any) -> Iterator[Problem]:
 
 
 def base_name_problems(where: str, name: object) -> Iterator[Problem]:
-    """Return why the name of a base model may not stand in a bundle: readers download what it names.
+    """Return why the name of a base model may not be in a bundle: readers download what it names.
 
     A published ERNIE 4.5 or PaddleOCR-VL may be named by its id. Every other name has to be one of a folder, written so
     that no reader takes it for an id.

@@ -87,7 +87,7 @@ def read_listed(root: Path, name: str, entry: Mapping[str, Any]) -> ReadFile:
     Args:
         root: the bundle's folder.
         name: the file's name in it, which `kind_of_file` knows.
-        entry: what the manifest says of it.
+        entry: its entry in the manifest.
     """
     path, kind = root / name, kind_of_file(name)
     if kind is None:

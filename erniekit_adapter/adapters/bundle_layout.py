@@ -1,4 +1,4 @@
-"""Which files a bundle may hold: the names that the export stage writes, and no others."""
+"""Allowed files of a bundle: the names that the export stage writes, and no others."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def name_problem(name: str) -> str:
     # A name with two spellings, or one that another system reads as a path, would be checked here and read there.
     parts = name.split("/")
     if not name or "\\" in name or "\0" in name or {"", ".", ".."} & set(parts) or ":" in parts[0]:
-        return "is no path inside the bundle"
+        return "is not a path inside the bundle"
     if name in (MANIFEST, SIGNATURE):
         return "cannot be listed by itself"
     if PurePosixPath(name).suffix.lower() in _PICKLES:

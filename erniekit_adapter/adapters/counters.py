@@ -24,7 +24,7 @@ def check_counter(file: Path, key: str, counter: object, manifest: Path) -> None
     Args:
         file: where counters are kept; if it does not exist yet, every counter is accepted.
         key: the public key's fingerprint.
-        counter: what the manifest says.
+        counter: the value in the manifest.
         manifest: the manifest's file, for messages.
 
     Raises:
@@ -32,10 +32,14 @@ def check_counter(file: Path, key: str, counter: object, manifest: Path) -> None
         UsageError: the file cannot be read.
     """
     if type(counter) is not int or not 0 < counter <= MOST:
-        raise fail(f"{manifest} counter", "is missing, so an older bundle could not be told", "sign the bundle again")
+        raise fail(
+            f"{manifest} counter", "is missing, so an older bundle could not be recognised", "sign the bundle again"
+        )
     if counter < (seen := _read(file).get(key, 0)):
         what = f"{counter}, and a bundle with {seen} was used already under this key: this one is older"
-        raise fail(f"{manifest} counter", what, "use the newer one, or sign this one again to go back to it")
+        # Without --counter it would be the time, which a mistaken counter may be far ahead of.
+        back = f"sign this one again with --counter {seen + 1}" if seen < MOST else "sign it with another key"
+        raise fail(f"{manifest} counter", what, f"use the newer one; to go back to this one, {back}")
 
 
 def remember(file: Path, key: str, counter: int) -> None:
@@ -53,7 +57,7 @@ def remember(file: Path, key: str, counter: int) -> None:
         raise
     except (OSError, AdapterError) as error:
         what = f"cannot be written: {getattr(error, 'strerror', None) or error}"
-        hint = "set ernie_vl.counter_file (or ERNIE_COUNTER_FILE) to a file that this process may write and nobody else"
+        hint = "set ernie_vl.counter_file (or ERNIE_COUNTER_FILE) to a file that only this process may write"
         raise misuse(file, what, hint) from error
 
 

@@ -62,11 +62,11 @@ def add_metrics(bundle: Path, results: Mapping[str, Any]) -> bool:
     manifest = read_json(bundle / MANIFEST)
     known = manifest.pop("files")
     known.pop(CARD, None)
-    with writing_folder(bundle, alone=True) as anew:
-        shutil.copytree(bundle, anew, copy_function=_link, dirs_exist_ok=True)
+    with writing_folder(bundle, alone=True) as written:
+        shutil.copytree(bundle, written, copy_function=_link, dirs_exist_ok=True)
         for name in (CARD, MANIFEST):
-            (anew / name).unlink(missing_ok=True)
-        describe(anew, {**manifest, "metrics": measured(results)}, known)
+            (written / name).unlink(missing_ok=True)
+        describe(written, {**manifest, "metrics": measured(results)}, known)
     return True
 
 

@@ -1,4 +1,4 @@
-"""What each field of PEFT's adapter_config.json means for an adapter that a toolkit shall continue from.
+"""Meaning of each field of PEFT's adapter_config.json for an adapter that a toolkit continues training.
 
 Every field of PEFT 0.21's `LoraConfig` is in exactly one of the groups below; a test compares them with the installed
 PEFT. A field that is not known here is refused if it holds anything, as it may change what the adapter computes.
@@ -15,7 +15,7 @@ from erniekit_adapter.errors import Problem
 CHECKED = frozenset({"peft_type", "r", "lora_alpha", "bias", "init_lora_weights"})
 # Taken over into the toolkit's lora_config.json.
 CARRIED = frozenset({"base_model_name_or_path", "lora_dropout", "use_rslora"})
-# Without effect on what the saved tensors compute, or told by the tensors themselves (which modules have an adapter).
+# Without effect on what the saved tensors compute, or visible in the tensors (which modules have an adapter).
 INERT = frozenset(
     {
         *("task_type", "auto_mapping", "peft_version", "revision", "inference_mode", "runtime_config"),
@@ -52,7 +52,7 @@ _PLAIN_STARTS = ("gaussian", "eva", "orthogonal", "mica")
 
 
 def config_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield everything in an adapter_config.json that a toolkit's plain LoRA cannot say."""
+    """Yield everything in an adapter_config.json that a toolkit's plain LoRA does not have."""
     if config.get("peft_type") != "LORA":
         yield _problem("peft_type", f"{config.get('peft_type')!r} is not LORA")
     rank, alpha = config.get("r"), config.get("lora_alpha")
@@ -66,7 +66,7 @@ def config_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         value = config.get(key)
         # The number 0 is a layer.
         if value or (key == "layers_to_transform" and value == 0 and value is not False):
-            what = f"{str(value)[:80]}: {meaning}, which a toolkit's LoRA cannot say"
+            what = f"{str(value)[:80]}: {meaning}, which a toolkit's LoRA does not have"
             yield _problem(key, what, "merge it into the base model with PEFT, or train a plain LoRA adapter")
     yield from _start_problems(config.get("init_lora_weights"))
     for key in sorted(map(str, config.keys() - CHECKED - CARRIED - INERT - REFUSED.keys())):

@@ -54,7 +54,7 @@ def sign(
     if counter is None:
         counter = max(int(time.time()), own + 1 if type(own) is int else 0)
     if not 0 < counter <= MOST:
-        raise misuse("counter", f"{counter} is not between 1 and {MOST}", "give a higher one than the last")
+        raise misuse("counter", f"{counter} is not between 1 and {MOST}", "leave --counter out, or give a lower one")
     # A signature of the manifest without the counter would be a wrong one.
     (root / SIGNATURE).unlink(missing_ok=True)
     write_json(root / MANIFEST, {**manifest, "counter": counter})

@@ -1,4 +1,4 @@
-"""Whether a bundle is what its manifest says and holds nothing but data: every byte of it, read once.
+"""Verification that a bundle agrees with its manifest and holds nothing but data: every byte of it, read once.
 
 Nothing in the bundle is used before its hash is checked, nothing is unpickled or run, and no link is followed.
 """
@@ -79,7 +79,8 @@ def verify(
 
     Raises:
         AdapterError: the bundle is not signed, wrongly signed or older than one that was used; a file is missing,
-            changed, superfluous, or not what its name says; or the base model is another one. All problems at once.
+            changed, superfluous, or not of the kind that its name shows; or the base model is another one. All
+            problems at once.
         UsageError: the public key or the counter file cannot be read, `cryptography` is not installed, or both a
             public key and `unsigned` are given.
     """
@@ -117,16 +118,22 @@ def read_manifest(bundle: Path) -> tuple[Path, bytes, dict[str, Any]]:
     """Read a bundle's manifest, and return the bundle's folder with links resolved, the manifest's bytes and content.
 
     Raises:
-        AdapterError: there is no bundle, or the manifest is damaged or of another version; all problems at once.
+        AdapterError: the bundle is missing, or the manifest is damaged or of another version; all problems at once.
     """
     root, content = _read(bundle)
     return root, content, _parsed(root / MANIFEST, content)
 
 
 def _read(bundle: Path) -> tuple[Path, bytes]:
-    root = bundle.resolve()
-    if not root.is_dir():
-        raise fail(bundle, "no such folder" if not root.exists() else "is a file, expected a bundle's folder")
+    root, what = bundle, ""
+    try:
+        root = bundle.resolve()
+        if not root.is_dir():
+            what = "no such folder" if not root.exists() else "is a file, expected a bundle's folder"
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, links in a circle
+        what = f"cannot be a folder: {error}"[:300]
+    if what:
+        raise AdapterError(_printable(Problem(str(bundle)[:300], what)))
     return root, read_small(root / MANIFEST, _MAX_MANIFEST_BYTES)
 
 

@@ -32,7 +32,7 @@ class Digest(Protocol):
 
 @dataclass(frozen=True)
 class Weights:
-    """What one read of a safetensors file found.
+    """Result of one read of a safetensors file.
 
     Attributes:
         sha256: of the whole file.

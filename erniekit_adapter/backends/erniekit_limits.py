@@ -73,7 +73,7 @@ def _images_in_parallel(project: Project, facts: RunFacts) -> Iterator[Problem]:
 
 
 def _images_with_lora(project: Project, facts: RunFacts) -> Iterator[Problem]:
-    """What LoRA on a model with images cannot do.
+    """Problems of LoRA on a model with images.
 
     The trainers of both stages override `save_model(output_dir)`, and PaddleFormers calls it with a second argument
     unless the model is quantized or in a pipeline (read in 1.3.0; ERNIE issues 1397 and 1430).

@@ -34,7 +34,7 @@ _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.
 
 
 def description_of_failure(outcome: Outcome) -> str:
-    """How and why a command failed: `killed by SIGKILL: out of memory: …`, or `exit code 1: KeyError: 'x'`."""
+    """Describe how and why a command failed: `killed by SIGKILL: out of memory: …`, or `exit code 1: KeyError: 'x'`."""
     if outcome.stalled:
         return "printed nothing for too long and was ended"
     if outcome.out_of_time:

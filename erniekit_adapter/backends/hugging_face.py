@@ -9,6 +9,7 @@ from pathlib import Path
 
 from erniekit_adapter.backends.installed import PROJECT_ROOT
 from erniekit_adapter.backends.probing import probe_python
+from erniekit_adapter.backends.variables import without_secrets
 
 VARIABLE = "TRANSFORMERS_PYTHON"
 # The environments that `make setup-…` makes, by the major version of transformers in them.
@@ -44,10 +45,10 @@ class Transformers:
         return [str(self.python), "-m", f"erniekit_adapter.workers.{name}", *arguments]
 
     def environment(self) -> Mapping[str, str]:
-        """The variables that a worker needs; nothing is fetched from the hub."""
+        """The variables that a worker needs, without secrets; nothing is fetched from the hub."""
         paths = [str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         return {
-            **os.environ,
+            **without_secrets(os.environ),
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONUNBUFFERED": "1",
             "HF_HUB_OFFLINE": "1",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from erniekit_adapter.backends.keytable import DEFAULT_VERSIONS, TOOLKIT_NAMES
 from erniekit_adapter.backends.probing import Installed, interpreter_of, probe_python, version_of_checkout
+from erniekit_adapter.backends.variables import without_secrets
 from erniekit_adapter.errors import Problem, UsageError
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.project.toolkit_sections import Backend
@@ -69,11 +70,14 @@ class Toolkit:
         return [str(self.python), "-m", f"erniekit_adapter.workers.{name}", *arguments]
 
     def environment(self, *, on_cpu: bool) -> dict[str, str]:
-        """The variables a command needs: its own python first on PATH, the packages' folders, and a card on CPU."""
+        """The variables a command needs: its own python first on PATH, the packages' folders, and a card on CPU.
+
+        Variables that look like secrets are left out: the launcher writes the others to the run's folder.
+        """
         ours = [str(self.home)] if self.home else []
         paths = [*ours, str(PROJECT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         variables = {
-            **os.environ,
+            **without_secrets(os.environ),
             "PATH": os.pathsep.join([str(self.python.parent), os.environ.get("PATH", os.defpath)]),
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONUNBUFFERED": "1",

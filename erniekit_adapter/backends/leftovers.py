@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from erniekit_adapter.processes import place_of_processes, state_and_start
+from erniekit_adapter.processes import is_running, place_of_processes, state_and_start
 
 VARIABLE = "ERNIEKIT_ADAPTER_RUN"
 _PROC = Path("/proc")
@@ -23,23 +23,26 @@ _POLL_S = 0.02
 _numbers = itertools.count(1)
 
 
-def this_process() -> str:
-    """Return what identifies this process among all processes of all machines; empty without /proc."""
-    return _identity_of(os.getpid())
-
-
-def has_ended(identity: str) -> bool:
-    """Whether the process with this identity ran where we run, in the same boot and container, and has ended."""
-    here = this_process().split("/")
-    named = identity.split("/")
-    if len(here) != len(named) or named[:-2] != here[:-2] or not named[-2].isdigit():
-        return False
-    return _identity_of(int(named[-2])) != identity
-
-
 def new_mark(log: Path) -> str:
     """Return a mark for a run: the identity of this process, a number, and the run's log."""
-    return f"{this_process()} {next(_numbers)} {log.resolve()}"
+    return f"{owner()} {next(_numbers)} {log.resolve()}"
+
+
+def owner() -> str:
+    """Return the identity of this process, as in marks: boot, namespaces, process id and start time, without blanks.
+
+    Empty without /proc.
+    """
+    found, place = state_and_start(os.getpid()), place_of_processes()
+    return "/".join((*place.split(), str(os.getpid()), str(found[1]))) if found and place else ""
+
+
+def _has_ended(identity: str) -> bool:
+    """Whether the process with this identity ran where we run, in the same boot and container, and has ended."""
+    *place, process, started = identity.split("/") if identity.count("/") > 1 else ("", "", "")
+    if not process.isdigit() or not started.isdigit():
+        return False
+    return is_running(" ".join(place), int(process), int(started)) is False
 
 
 def end_marked(mark: str) -> list[int]:
@@ -55,8 +58,8 @@ def end_leftovers(log: Path) -> list[int]:
     path = str(log.resolve())
 
     def is_left(mark: str) -> bool:
-        owner, _, rest = mark.partition(" ")
-        return rest.partition(" ")[2] == path and has_ended(owner)
+        identity, _, rest = mark.partition(" ")
+        return rest.partition(" ")[2] == path and _has_ended(identity)
 
     return _end(is_left)
 
@@ -94,11 +97,3 @@ def _mark_of(process: int) -> str:
             if name == VARIABLE.encode():
                 return os.fsdecode(value)
     return ""
-
-
-def _identity_of(process: int) -> str:
-    """Boot, namespaces, process id and start time; empty for a process that has ended."""
-    found, place = state_and_start(process), place_of_processes()
-    if found is None or found[0] in "ZX" or not place:
-        return ""
-    return "/".join((*place.split(), str(process), str(found[1])))

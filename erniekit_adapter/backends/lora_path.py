@@ -18,7 +18,7 @@ _MATRIX = re.compile(r"[a-z_]+_proj")
 
 
 def named_adapter_problems(project: Project, facts: RunFacts) -> Iterator[Problem]:
-    """Yield every LoRA key that the project gives and the adapter of `lora_path` says otherwise."""
+    """Yield every LoRA key of the project whose value differs from that of the adapter of `lora_path`."""
     for raw in facts.raw_keys:
         if raw.key != "lora_path" or raw.value is None:
             continue

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import orjson
 
+from erniekit_adapter.backends.variables import without_secrets
+
 PROBE_TIMEOUT_S = 60
 
 # Distributions whose versions decide whether a toolkit works.
@@ -79,7 +81,7 @@ def probe_python(python: Path, home: Path | None = None) -> Installed | str:
     """What an interpreter has installed, `home` in front of it on its path; or what is wrong with the interpreter."""
     if not python.exists():
         return f"{python} does not exist"
-    environment = {**os.environ, **({"PYTHONPATH": str(home)} if home else {})}
+    environment = {**without_secrets(os.environ), **({"PYTHONPATH": str(home)} if home else {})}
     asked = orjson.dumps([DISTRIBUTIONS, PACKAGES, _ASKING]).decode()
     try:
         done = subprocess.run(

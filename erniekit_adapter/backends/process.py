@@ -153,7 +153,7 @@ def _started(
 
 
 def _end(process: subprocess.Popen[bytes], mark: str) -> None:
-    """End a supervisor and all below it; also what is left when somebody else has killed the supervisor."""
+    """End a supervisor and all below it; also what is left when the supervisor was killed from outside."""
     if process.poll() is None:
         process.terminate()
         process.send_signal(signal.SIGCONT)

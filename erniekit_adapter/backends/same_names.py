@@ -133,7 +133,7 @@ def steps_of(project: Project, lines: int, lines_in_pack: int = 1) -> int:
 def most_steps(project: Project, facts: RunFacts) -> int | None:
     """Return the optimizer steps of a run; text lines that share a pack make fewer.
 
-    None if neither the project nor the lines tell.
+    None if it follows neither from the project nor from the lines.
     """
     if project.training.max_steps is not None:
         return project.training.max_steps

@@ -112,7 +112,7 @@ def _reap() -> dict[int, int]:
     """Collect children that have ended, as process id → wait status.
 
     Raises:
-        ChildProcessError: there are no children.
+        ChildProcessError: this process has no children.
     """
     ended: dict[int, int] = {}
     while True:

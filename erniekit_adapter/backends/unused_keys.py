@@ -1,7 +1,7 @@
 """Keys that a project gives although nothing reads them: each is refused by name, with what makes it idle. Pure
 functions.
 
-A default that nobody wrote is no such key: only what the project file, its preset or `--set` gives counts.
+A default value is not such a key: only what the project file, its preset or `--set` gives counts.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _evaluation(project: Project, facts: RunFacts) -> Iterator[Problem]:
 
 
 def _why_not_evaluated(project: Project, facts: RunFacts) -> str | None:
-    """Return why there is no evaluation during training; None if there is one."""
+    """Return why a run is not evaluated during training; None if it is."""
     if evaluates(project, takes_images=facts.sees_pages):
         return "training.val_split_ratio is 0" if project.training.val_split_ratio == 0 else None
     if project.backend == "erniekit":

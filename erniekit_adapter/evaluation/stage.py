@@ -11,7 +11,7 @@ import orjson
 from rich.console import Console
 
 from erniekit_adapter import __version__
-from erniekit_adapter.adapters.measured import add_metrics
+from erniekit_adapter.adapters.measured import adapter_fingerprint, add_metrics
 from erniekit_adapter.answering.toolkit import GenerationSettings, Reply, Request, answer_in_toolkit, read_replies
 from erniekit_adapter.backends.installed import Toolkit, find_erniekit
 from erniekit_adapter.errors import misuse
@@ -31,6 +31,7 @@ from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.invoice.answer import Answer, read_answer
 from erniekit_adapter.locks import using
 from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint, model_kind
+from erniekit_adapter.project.run_records import TOOLKIT_DIR, read_training_manifest
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.temporary import remove_abandoned
 
@@ -100,7 +101,8 @@ def native_adapter(project: Project) -> Path:
     """The bundle's native adapter.
 
     Raises:
-        UsageError: there is none, an earlier version exported it, or the base model is not the one it was made for.
+        UsageError: there is none, an earlier version exported it, the base model is not the one it was made for, or
+            the run was trained again since.
     """
     adapter = project.bundle_dir / "native"
     if not (adapter / "lora_config.json").is_file():
@@ -114,7 +116,20 @@ def native_adapter(project: Project) -> Path:
         raise misuse(adapter, what, "serve the bundle's peft form and ask it there")
     if model_fingerprint(local_model_dir(project)) != manifest["base_model"]["fingerprint"]:
         raise misuse(local_model_dir(project), "is not the base model of this bundle", "put that one back")
+    _refuse_other_adapter(project, manifest["adapter"])
     return adapter
+
+
+def _refuse_other_adapter(project: Project, exported: str) -> None:
+    """Refuse a bundle that was exported before its run was trained again or became longer."""
+    training = read_training_manifest(project.training_dir)
+    output = project.training_dir / TOOLKIT_DIR
+    # Without weights, as after an import or a clean-up, the bundle is all there is.
+    if training is None or training["adapter"] is None or not list(output.glob("*.safetensors")):
+        return
+    if adapter_fingerprint(output) != exported:
+        what = f"holds another adapter than {output}: the run was trained again or became longer after the export"
+        raise misuse(project.bundle_dir, what, "run make export again")
 
 
 def read_test_samples(project: Project) -> list[TestSample]:

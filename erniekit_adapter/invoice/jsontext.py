@@ -70,7 +70,9 @@ def _object_with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"given twice: {', '.join(twice)[:200]}")
+        # A name may hold half a surrogate pair, and the message has to be written somewhere.
+        shown = ", ".join(twice)[:200].encode(errors="backslashreplace").decode()
+        raise ValueError(f"given twice: {shown}")
     return found
 
 

@@ -10,14 +10,14 @@ from erniekit_adapter.invoice import jsontext
 
 # ERNIE 4.5 writes `thoughts </think> <response> answer </response>`, where the chat template has written `<think>`.
 _NAMES = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection)"
+# White space is bounded: without a bound, a long run of it would be searched once for each of its characters.
 _TAG = re.compile(
-    rf"<\s*(?P<close>/?)\s*{_NAMES}\s*>"
+    rf"<\s{{0,8}}(?P<close>/?)\s{{0,8}}{_NAMES}\s{{0,8}}>"
     rf"|<[|｜](?P<close_piped>/|end_of_|end_)?(?:begin_of_|begin_|start_of_)?{_NAMES}(?P<close_last>_end)?(?:_start)?[|｜]>"
     r"|◁(?P<close_kimi>/?)think▷"
     r"|\[(?P<close_square>/?)THINK\]",
     re.IGNORECASE,
 )
-_RESPONSE = re.compile(r"\A\s*<response>\s*|\s*</response>\s*\Z", re.IGNORECASE)
 _ANSWER_BEGINS = re.compile(r"\s*(?:<response>\s*)?(?:```\w*\s*)?\{\s*(?:[\"}]|\Z)", re.IGNORECASE)
 # A text with more of them is hostile; each costs an attempt to read what is behind it.
 _MAX_ENDS = 16
@@ -42,8 +42,7 @@ def cut_off(text: str) -> Thought:
     """
     tags = list(_TAG.finditer(text)) if _may_have_tags(text) else []
     if not tags:
-        answer = _RESPONSE.sub("", text) if "response>" in text.lower() else text
-        return Thought(answer, "")
+        return Thought(_without_response(text), "")
     if _is_object(text.strip()):
         return Thought(text, "")
     outside = list(_tags_outside_of_texts(text))
@@ -51,12 +50,22 @@ def cut_off(text: str) -> Thought:
     if begin:
         rest = text[begin:]
         behind = next(_tags_outside_of_texts(rest), None)
-        return Thought(_RESPONSE.sub("", rest[: behind.start()] if behind else rest), text[:begin])
+        return Thought(_without_response(rest[: behind.start()] if behind else rest), text[:begin])
     if not outside:
         return Thought(text, "")
     # Nothing follows the reasoning: what the model wrote before it began to think is left, if there is anything.
     begin = 0 if _closes(outside[0]) else outside[0].start()
-    return Thought(_RESPONSE.sub("", text[:begin]), text[begin:])
+    return Thought(_without_response(text[:begin]), text[begin:])
+
+
+def _without_response(text: str) -> str:
+    """A text without `<response>` at its beginning and `</response>` at its end."""
+    begin, end = "<response>", "</response>"
+    if (inner := text.lstrip())[: len(begin)].lower() == begin:
+        text = inner[len(begin) :].lstrip()
+    if (inner := text.rstrip())[-len(end) :].lower() == end:
+        text = inner[: -len(end)].rstrip()
+    return text
 
 
 def _may_have_tags(text: str) -> bool:
@@ -86,7 +95,7 @@ def _end_of_reasoning(text: str, ends: list[int], outside: list[re.Match[str]]) 
 
 
 def _whole_object(text: str, begin: int) -> int | None:
-    """Where an object begins that goes from the first to the last brace of a text; None if it is not whole."""
+    """Return where an object begins that goes from the first to the last brace of a text; None if it is not whole."""
     first, last = text.find("{", begin), text.rfind("}") + 1
     return first if 0 <= first < last and _is_object(text[first:last]) else None
 

@@ -114,7 +114,7 @@ def needs_copy(config: dict[str, Any], device: str, backend: Backend) -> bool:
 
 def _missing(config: dict[str, Any], device: str, backend: Backend) -> dict[str, Any]:
     wanted = _ON_CPU[backend] if device == "cpu" else {}
-    # A model of ours may say it already, and then with its own number.
+    # A model of ours may have the key already, with its own number.
     return {key: value for key, value in wanted.items() if key not in config or (value is False and config[key])}
 
 

@@ -27,7 +27,9 @@ def checked_url(url: str) -> str:
         port, host = parts.port, parts.hostname
     except ValueError as error:
         what = (
-            "the port is a number from 1 to 65535" if "ort" in str(error) else "the address in brackets is no IPv6 one"
+            "the port is a number from 1 to 65535"
+            if "ort" in str(error)
+            else "the address in brackets is not an IPv6 address"
         )
         raise ValueError(f"{what}: {_EXAMPLE}") from None
     if "@" in parts.netloc:

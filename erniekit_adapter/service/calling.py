@@ -6,15 +6,20 @@ import asyncio
 import email.utils
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import urllib.request
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import orjson
+from pydantic import SecretStr
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from erniekit_adapter.errors import misuse
 from erniekit_adapter.service.addresses import is_loopback
 from erniekit_adapter.service.chat_reply import CallFailed, Reply, read_reply
 from erniekit_adapter.service.result import Reason
@@ -69,7 +74,11 @@ class _Pools(httpx.AsyncBaseTransport):
 
 
 def connect(settings: ServiceSettings, transport: httpx.AsyncBaseTransport | None = None) -> Connections:
-    """Make the clients, with the settings' limits; they follow no redirect: requests carry documents and a key."""
+    """Make the clients, with the settings' limits; they follow no redirect: requests carry documents and a key.
+
+    Raises:
+        UsageError: certificates or proxies that the environment names cannot be used.
+    """
     timeout = httpx.Timeout(settings.timeout, connect=min(_CONNECT_S, settings.timeout))
     if settings.local != "no":
         transport = httpx.AsyncBaseTransport()  # no server is asked, and certificates take long to read
@@ -77,16 +86,32 @@ def connect(settings: ServiceSettings, transport: httpx.AsyncBaseTransport | Non
     proxied = None
     if settings.proxy == "environment":
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=settings.max_concurrency)
-        proxied = httpx.AsyncClient(timeout=timeout, limits=limits)
-    keys = Keys((settings.api_key, settings.fallback_api_key))
+        try:
+            proxied = httpx.AsyncClient(timeout=timeout, limits=limits)
+        except (ValueError, ImportError, httpx.InvalidURL):
+            proxied = None
+        if not proxied:  # outside of the block above: the error may quote a proxy's password
+            what = "one of these environment variables holds no URL of an HTTP proxy, such as http://proxy.example:3128"
+            raise misuse("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY", what, "correct it, or leave out proxy")
+    keys = Keys((settings.api_key, settings.fallback_api_key, *(_passwords_of_proxies() if proxied else ())))
     return Connections(direct, proxied, keys, settings.require_finish_reason)
+
+
+def _passwords_of_proxies() -> Iterator[SecretStr]:
+    for url in urllib.request.getproxies().values():
+        if password := urlsplit(url if "://" in url else f"//{url}").password:
+            yield SecretStr(unquote(password))
 
 
 def _pools(settings: ServiceSettings) -> _Pools:
     # No pool needs a bound, since the service bounds the requests of all together. SSL_CERT_FILE and SSL_CERT_DIR are
     # heeded, whether or not the environment's proxies are.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * _POOL_SIZE)
-    verify = httpx.create_ssl_context(trust_env=True)
+    try:
+        verify = httpx.create_ssl_context(trust_env=True)
+    except OSError as error:
+        what = f"the certificates cannot be read: {error.strerror or error}"
+        raise misuse("SSL_CERT_FILE, SSL_CERT_DIR", what, "let it name a PEM file, or unset it") from error
     count = -(-settings.max_concurrency // _POOL_SIZE)
     return _Pools([httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False) for _ in range(count)])
 
@@ -140,17 +165,24 @@ async def post(connections: Connections, target: Target, route: str, body: dict[
 
 
 async def _sent(connections: Connections, target: Target, where: str, body: bytes) -> bytes | CallFailed:
-    headers = {"Content-Type": "application/json"}
+    # A few bytes that are compressed twice can be gigabytes, which would be in memory before their size is known.
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     if target.api_key:
         headers["Authorization"] = f"Bearer {target.api_key.get_secret_value()}"
     client = connections.direct if is_loopback(where) else connections.proxied or connections.direct
     content = bytearray()
     try:
         async with client.stream("POST", where, content=body, headers=headers) as response:
-            async for piece in response.aiter_bytes():
-                content += piece
-                if len(content) > MAX_REPLY_BYTES:
-                    return CallFailed("bad_answer", f"{where}: a reply of more than {MAX_REPLY_BYTES:,} bytes")
+            if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
+                return CallFailed(
+                    "bad_answer", f"{where}: a compressed reply, which was not asked for: switch compression off"
+                )
+            received = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
+            async with aclosing(received) as pieces:
+                async for piece in pieces:
+                    content += piece
+                    if len(content) > MAX_REPLY_BYTES:
+                        return CallFailed("bad_answer", f"{where}: a reply of more than {MAX_REPLY_BYTES:,} bytes")
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         return _no_reply(where, error, connections.keys)
     judge = partial(_judged, where, response, bytes(content), connections.keys)
@@ -160,7 +192,7 @@ async def _sent(connections: Connections, target: Target, where: str, body: byte
 def _judged(where: str, response: httpx.Response, content: bytes, keys: Keys) -> bytes | CallFailed:
     if not response.is_success:
         return _refusal(where, response, content, keys)
-    if keys.are_in(content.decode(errors="replace")):
+    if keys.are_in_answer(content.decode(errors="replace")):
         return CallFailed("bad_answer", f"{where}: the reply contains the key that was sent with the request")
     return content
 
@@ -179,8 +211,8 @@ def _no_reply(where: str, error: Exception, keys: Keys) -> CallFailed:
 
 def _refusal(where: str, response: httpx.Response, content: bytes, keys: Keys) -> CallFailed:
     # Searched before it is cut: half a key is too much as well.
-    said = keys.hidden(content.decode(errors="replace"))[:_MAX_DETAIL]
-    detail = f"{where}: status {response.status_code}: {said}"
+    shown = keys.hidden(content.decode(errors="replace"))[:_MAX_DETAIL]
+    detail = f"{where}: status {response.status_code}: {shown}"
     wait = _retry_after(response.headers.get("Retry-After", ""))
     if reason := _PASSING.get(response.status_code):
         return CallFailed(reason, detail, passing=True, retry_after=wait)

@@ -1,4 +1,4 @@
-"""What a chat completion says: the model's text, its reasoning, and why the model stopped."""
+"""Reading of a chat completion: the model's text, its reasoning, and why the model stopped."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class CallFailed(Exception):  # noqa: N818  it is a result that travels, not an 
         reason: the kind of failure.
         detail: what happened.
         passing: whether the same call may succeed later.
-        retry_after: seconds that the server asks to wait; None where it does not say.
-        missing: whether the server says that there is no such thing, as of a model that it does not hold.
+        retry_after: seconds that the server asks to wait; None if it does not.
+        missing: whether the server answers that it does not have it, such as a model that is not loaded.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Reply:
     Attributes:
         text: the model's text.
         stopped: why the text may lack its end; None if the model ended it.
-        prompt_tokens: as the server counts them; None where it does not say.
+        prompt_tokens: as the server counts them; None if it does not.
         completion_tokens: the same of the answer.
         reasoning: what the server separated from the text.
         finish_reason: as the server wrote it, in lower case; empty if it wrote none.
@@ -91,14 +91,18 @@ def read_reply(content: bytes, keys: Keys | None = None, *, require_finish_reaso
         require_finish_reason: whether a text without a `finish_reason` may lack its end.
 
     Raises:
-        CallFailed: it is none, holds a key, or says that the server gave the answer up.
+        CallFailed: it is not one, contains a key, or reports that the server gave the answer up.
     """
     found = _found(content)
     if found is None:
-        raise CallFailed("bad_answer", f"the reply is no chat completion: {content[:200].decode(errors='replace')}")
+        # Searched before it is cut: half a key is too much as well.
+        said = content.decode(errors="replace")
+        raise CallFailed(
+            "bad_answer", f"the reply is not a chat completion: {(keys.hidden(said) if keys else said)[:200]}"
+        )
     message, finish, usage = found
     text, reasoning = _text(message.get("content")), _reasoning(message)
-    if keys and keys.are_in(f"{text}\n{reasoning}\n{finish}"):
+    if keys and (keys.are_in_answer(f"{text}\n{reasoning}") or keys.are_in(finish)):
         raise CallFailed("bad_answer", "the reply contains the key that was sent with the request")
     if given_up := _GIVEN_UP.get(finish):
         raise CallFailed(given_up, f"the server gave the answer up: finish_reason {finish}", passing=True)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+import weakref
 from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, suppress
@@ -40,7 +41,7 @@ class _Model:
 
     Attributes:
         requests: under way to it.
-        loaded: whether the server was told to load its adapter, and not to unload it since.
+        loaded: whether the server was asked to load its adapter, and not to unload it since.
         changing: held while the server loads or unloads the adapter.
     """
 
@@ -71,7 +72,10 @@ class ErnieVLMService:
         self.settings = config if isinstance(config, ServiceSettings) else ServiceSettings.read(config)
         self._target = first_target(self.settings)
         self._transport = transport
+        self._connections = connect(self.settings, transport)  # here, so that what is wrong with it ends the start
+        self._made_by = os.getpid()
         self._starting = threading.Lock()
+        _services.add(self)
         self._closed = False
         self._process = 0
 
@@ -158,8 +162,9 @@ class ErnieVLMService:
                 return None
             # A server that forks after making the service has no thread of ours in its children.
             if self._process != os.getpid():
+                if self._made_by != os.getpid():
+                    self._connections = connect(self.settings, self._transport)
                 self._loop = LoopThread("ernie-vlm-service")
-                self._connections = connect(self.settings, self._transport)
                 self._local = LocalWorkers()
                 self._places = asyncio.Semaphore(self.settings.max_concurrency)
                 self._swapping = asyncio.Lock()
@@ -337,6 +342,19 @@ class ErnieVLMService:
                 del self._models[_name_of(target)]
 
 
+_services: weakref.WeakSet[ErnieVLMService] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """Free the locks in a forked child: the threads that may have held them exist in the parent alone."""
+    for service in _services:
+        service._starting = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
 @dataclass
 class _Asked:
     """What is known of a request when it ends early."""
@@ -346,7 +364,7 @@ class _Asked:
 
 
 def _name_of(target: Target) -> tuple[str, str, object]:
-    """What tells models apart: their names on a server, and what a worker loads."""
+    """Return the key of a model: its name on a server, and what a worker loads."""
     return target.url, target.model, target.local
 
 

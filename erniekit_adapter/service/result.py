@@ -19,14 +19,14 @@ Reason = Literal[
     "overloaded",  # 429 or 425 in every attempt, or asked to wait longer than allowed
     "server_error",  # 5xx in every attempt
     "refused",  # the server does not take the request: any other status
-    "bad_answer",  # the reply is no chat completion, contains the key, or the model's text holds no JSON object
+    "bad_answer",  # the reply is not a chat completion, contains the key, or the model's text holds no JSON object
     "bad_shape",  # JSON, but not of the structure that was asked for
     "cut",  # the answer was cut, or mended, and may lack its end
     "content_filter",  # the server's filter ended or replaced the answer
     "tool_calls",  # the model called a tool
     "aborted",  # the server gave the answer up, in every attempt
     "generation_error",  # the server failed while it answered, in every attempt
-    "no_finish_reason",  # the server does not say why the model stopped
+    "no_finish_reason",  # the server gives no reason why the model stopped
     "other_finish_reason",  # the server gives a reason that is not known here
     "closed",  # the service was closed meanwhile
 ]

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import logging
+import os
 import re
 import threading
 import weakref
@@ -14,10 +15,14 @@ from urllib.parse import quote, unquote
 
 from pydantic import SecretStr
 
-# Shorter ones, such as EMPTY, are searched as whole words, since an invoice may contain them by chance.
+# Shorter ones, such as EMPTY, are searched as whole words, and in answers only behind `Bearer`, since an invoice may
+# contain them by chance. The shortest, such as x or 1, are not searched: every second text would contain them.
 _LONG = 8
+_SHORTEST = 4
 _VISIBLE = re.compile(r"[!-~]+")
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+# int() refuses more than 4,300 digits, and no character has a number of more than seven.
+_ZEROS, _NO_CHARACTER = re.compile(r"&#0+(?=\d)"), re.compile(r"&#\d{8,};?")
 _NO_TEXT = re.compile(r"[\s\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2060\ufeff\ufffd]+")
 _LOGGERS = ("httpx", "httpcore", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
 _LOGGERS += ("erniekit_adapter.service",)
@@ -45,8 +50,10 @@ class Keys:
     def __init__(self, keys: Iterable[SecretStr | None]) -> None:
         plain = {key.get_secret_value() for key in keys if key}
         self._forms = {form for key in plain if len(key) >= _LONG for form in _forms(key)}
-        short = sorted(re.escape(key) for key in plain if len(key) < _LONG)
-        self._words = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(short)})(?![A-Za-z0-9])", re.IGNORECASE)
+        short = sorted(re.escape(key) for key in plain if _SHORTEST <= len(key) < _LONG)
+        word = rf"(?:{'|'.join(short)})(?![A-Za-z0-9])"
+        self._words = re.compile(rf"(?<![A-Za-z0-9]){word}", re.IGNORECASE)
+        self._headers = re.compile(rf"Bearer[^A-Za-z0-9]{{0,8}}{word}", re.IGNORECASE)
         self._any_words = bool(short)
         if plain:
             _watch(self)
@@ -59,15 +66,19 @@ class Keys:
 
     def are_in(self, text: str) -> bool:
         """Whether a text contains a key: as it is, or as HTML, JSON, a URL, Base64 or hexadecimal digits write it."""
-        return bool(self) and any(self._are_plainly_in(view) for view in _views(text))
+        return bool(self) and any(self._are_plainly_in(view, self._words) for view in _views(text))
+
+    def are_in_answer(self, text: str) -> bool:
+        """The same for the text of a model, where a short key counts only behind `Bearer`."""
+        return bool(self) and any(self._are_plainly_in(view, self._headers) for view in _views(text))
 
     def hidden(self, text: str) -> str:
         """The text, or a remark in its place if it contains a key."""
         return HIDDEN if self.are_in(text) else text
 
-    def _are_plainly_in(self, text: str) -> bool:
+    def _are_plainly_in(self, text: str, words: re.Pattern[str]) -> bool:
         folded = text.casefold()
-        return any(form in folded for form in self._forms) or (self._any_words and bool(self._words.search(text)))
+        return any(form in folded for form in self._forms) or (self._any_words and bool(words.search(text)))
 
 
 def _forms(key: str) -> Iterator[str]:
@@ -95,8 +106,14 @@ def _views(text: str) -> Iterator[str]:
         if "%" in text:
             yield unquote(text, errors="replace")
         if "&" in text:
-            yield html.unescape(text)
-        text = html.unescape(unquote(_ESCAPED.sub(_unescaped, text), errors="replace"))
+            yield _without_html(text)
+        text = _without_html(unquote(_ESCAPED.sub(_unescaped, text), errors="replace"))
+
+
+def _without_html(text: str) -> str:
+    if "&#" in text:
+        text = _NO_CHARACTER.sub("\ufffd", _ZEROS.sub("&#", text))
+    return html.unescape(text)
 
 
 def _unescaped(found: re.Match[str]) -> str:
@@ -142,3 +159,13 @@ _MAX_CHAIN = 10
 _watched: weakref.WeakSet[Keys] = weakref.WeakSet()
 _lock = threading.Lock()
 _filter = _KeyFilter()
+
+
+def _renew_lock() -> None:
+    """Free the lock in a forked child: the thread that may have held it exists in the parent alone."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)

@@ -64,7 +64,7 @@ class ServiceSettings(BaseModel):
         max_tokens: tokens of an answer at most.
         temperature: 0 always takes the likeliest token.
         chat_template_kwargs: values for the server's chat template, such as `{"enable_thinking": False}`.
-        require_finish_reason: whether an answer without a `finish_reason` may lack its end, and is no success.
+        require_finish_reason: whether an answer without a `finish_reason` may lack its end, and counts as incomplete.
         proxy: no, or environment: servers elsewhere are asked through HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
             NO_PROXY; a server on this machine never is.
         max_image_bytes: how long an image may be.

@@ -155,7 +155,7 @@ def swapped_target(settings: ServiceSettings, bundle: Path, url: str | None, mod
     Raises:
         AdapterError: as `target_of_bundle` does.
         UsageError: the server cannot load it, and nobody said where it is served; or there is no server, and somebody
-            did; or `url` is no URL of a server.
+            did; or `url` is not a server's URL.
     """
     if settings.local != "no":
         if url or model:

@@ -91,10 +91,10 @@ def _check_folders(runs: Sequence[Run], restart: bool) -> None:
 
 
 def _begin_again(project: Project, console: Console) -> None:
-    """Empty a run's folder, unless a stage works there."""
+    """Empty a run's folder, unless a stage works there; its project file stays as the sign that it is ours."""
     folders = [project.data_dir, project.training_dir, project.bundle_dir, project.evaluation_dir]
     with using("sweep", writes=folders, on_note=console.print):
-        empty_folder(project.output_dir, keep={lock_of(folder).name for folder in folders})
+        empty_folder(project.output_dir, keep={PROJECT_FILE, *(lock_of(folder).name for folder in folders)})
 
 
 def _run_stages(run: Run, console: Console) -> Failure | None:

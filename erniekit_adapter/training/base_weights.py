@@ -10,13 +10,19 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from erniekit_adapter.errors import AdapterError, misuse
 from erniekit_adapter.files import fingerprint, read_json, write_json
 from erniekit_adapter.finite import describe, not_finite
+from erniekit_adapter.training.initial_adapter import weight_files
+
+CHECKED_FILE = "base_model_checked.json"
+# From this size on, reading takes long enough to be announced where no progress bar is shown.
+_ANNOUNCED_BYTES = 20 * 10**9
 
 
 def refuse_not_finite(model_dir: Path, checked_file: Path, console: Console) -> None:
     """Refuse a base model with NaN or infinite weights: one of them makes every answer and gradient NaN.
 
-    The weights are read whole, several gigabytes a second from memory. `checked_file` keeps the state in which they
-    were found finite, so that a resumed run does not read them again.
+    Files beside the model that its index does not list are not read. The others are read whole, several gigabytes a
+    second from memory. `checked_file` keeps the state in which they were found finite, so that a later run in the same
+    folder does not read them again.
 
     Args:
         model_dir: the base model's folder.
@@ -27,10 +33,14 @@ def refuse_not_finite(model_dir: Path, checked_file: Path, console: Console) -> 
         UsageError: the weights are not finite.
         AdapterError: a file of weights is damaged.
     """
-    files = sorted(model_dir.glob("*.safetensors"))
-    state = fingerprint([(file.name, (about := file.stat()).st_size, about.st_mtime_ns) for file in files])
+    files = _weight_files(model_dir)
+    about = [(file.name, file.stat()) for file in files]
+    state = fingerprint([(name, status.st_size, status.st_mtime_ns) for name, status in about])
     if _checked(checked_file) == state:
         return
+    total_bytes = sum(status.st_size for _, status in about)
+    if total_bytes >= _ANNOUNCED_BYTES and not console.is_terminal:
+        console.print(f"checking {total_bytes / 1e9:,.0f} GB of base weights for NaN, once for this folder")
     columns = (TextColumn("checking the base model"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
@@ -39,6 +49,12 @@ def refuse_not_finite(model_dir: Path, checked_file: Path, console: Console) -> 
         what = f"its weights are NaN or infinite: {describe(found)}"
         raise misuse(f"model.model_name_or_path {model_dir}", what, "download or convert the model again")
     write_json(checked_file, {"finite": state})
+
+
+def _weight_files(model_dir: Path) -> list[Path]:
+    """List the files that a toolkit loads; all safetensors files if neither an index nor the usual name is there."""
+    is_named = any((model_dir / name).is_file() for name in ("model.safetensors.index.json", "model.safetensors"))
+    return weight_files(model_dir) if is_named else sorted(model_dir.glob("*.safetensors"))
 
 
 def _checked(path: Path) -> object:

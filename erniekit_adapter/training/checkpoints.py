@@ -1,35 +1,79 @@
-"""Whether a checkpoint of a toolkit is whole: one that was cut off by a kill or a full disk is not gone on from."""
+"""Checkpoints of a toolkit: found, checked, and removed. One that was cut off by a kill or a full disk is not used."""
 
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from erniekit_adapter.errors import AdapterError, fail
 from erniekit_adapter.project.toolkit_sections import Backend
+from erniekit_adapter.tensor_files import read_header
 
 # The file of a checkpoint that each toolkit writes last.
 _LAST_FILES: Mapping[Backend, str] = {"erniekit": "trainer_state.json", "paddleformers": "scheduler.pdparams"}
-_MAX_HEADER_BYTES = 100 * 1024 * 1024
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+def checkpoints_of(folder: Path) -> list[Path]:
+    """List the folders of checkpoints, whole or not, newest first."""
+    named = [path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name)]
+    return sorted(named, key=step_of, reverse=True)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step in a checkpoint folder's name."""
+    return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def is_whole(checkpoint: Path, backend: Backend) -> bool:
-    """Whether the file that the toolkit writes last is there, and no file that can be checked was cut off."""
+    """Whether the file that the toolkit writes last is there and of this step, and no weights are cut off.
+
+    Raises:
+        AdapterError: a file cannot be read now. The checkpoint may be whole, so it must not be removed.
+    """
     last = checkpoint / _LAST_FILES[backend]
     try:
-        if not last.is_file() or (last.suffix == ".json" and not isinstance(json.loads(last.read_bytes()), dict)):
+        if not last.is_file() or (
+            last.suffix == ".json" and not _is_state_of(checkpoint, json.loads(last.read_bytes()))
+        ):
             return False
         return all(map(_has_all_tensors, checkpoint.glob("*.safetensors")))
-    except (OSError, ValueError, RecursionError):
+    except OSError as error:
+        raise fail(error.filename or checkpoint, f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError):
         return False
 
 
+def _is_state_of(checkpoint: Path, state: object) -> bool:
+    """Whether a trainer's state is one of the step in the folder's name: a renamed copy would be the newest."""
+    return isinstance(state, dict) and checkpoint.name == f"checkpoint-{state.get('global_step')}"
+
+
 def _has_all_tensors(file: Path) -> bool:
-    """Whether a safetensors file is as long as its header says."""
+    """Whether a safetensors file is as long as its header requires, whatever the types of its tensors."""
+    size_bytes = file.stat().st_size
     with file.open("rb") as stream:
-        length_bytes = int.from_bytes(stream.read(8), "little")
-        if length_bytes > _MAX_HEADER_BYTES:
+        try:
+            header = read_header(file, stream, size_bytes)
+            tensors = [tensor for name, tensor in json.loads(header).items() if name != "__metadata__"]
+            end = max((tensor["data_offsets"][1] for tensor in tensors), default=0)
+            return bool(size_bytes >= 8 + len(header) + end)
+        except (AdapterError, LookupError, TypeError, AttributeError):
             return False
-        header = json.loads(stream.read(length_bytes))
-    ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
-    return bool(file.stat().st_size == 8 + length_bytes + max(ends, default=0))
+
+
+def discard(checkpoint: Path) -> None:
+    """Remove a checkpoint in one step: one that was removed in part could look whole."""
+    if checkpoint.is_symlink():
+        checkpoint.unlink()
+        return
+    discarded = checkpoint.with_name(f".discarded-{checkpoint.name}")
+    shutil.rmtree(discarded, ignore_errors=True)
+    try:
+        checkpoint.rename(discarded)
+    except OSError as error:
+        raise fail(checkpoint, f"cannot be removed: {error.strerror or error}", "remove it by hand") from error
+    shutil.rmtree(discarded, ignore_errors=True)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from erniekit_adapter.errors import AdapterError, fail
 from erniekit_adapter.finite import NotFinite, describe, not_finite
+from erniekit_adapter.training.checkpoints import checkpoints_of, discard
 
 # A run ends after two bad measurements that cover three steps: fp16 may overflow in one step and recover.
 _BAD_MEASUREMENTS = 2
 _BAD_STEPS = 3
 # Paddle's cross entropy of logits that are NaN is ln(vocabulary); logged values differ from it by less than 3e-6.
 _AT_GUESSING = 1e-4
+# A loss below this share of ln(vocabulary) shows that a model has learned; with random weights it scatters around it.
+_LEARNED_SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """How a run has diverged.
+    """Divergence of a run: where it began and how it shows.
 
     Attributes:
         step: the first step whose loss was bad.
@@ -46,15 +48,15 @@ class Divergence:
 class LossWatch:
     """Watches the losses of a run for divergence.
 
-    A loss is bad if it is NaN or infinite, or if it is ln(vocabulary) or more after it was less. A base model with
-    random weights begins at ln(vocabulary) or above, so there only the exact ln(vocabulary) of NaN logits is bad.
+    A loss is bad if it is NaN or infinite, or if it is ln(vocabulary) or more after it was clearly less. A base model
+    with random weights begins near ln(vocabulary), so there only the exact ln(vocabulary) of NaN logits is bad.
 
     Attributes:
         guessing_loss: ln(vocabulary); None to look for NaN and infinite losses alone.
     """
 
     guessing_loss: float | None
-    _was_below: bool = False
+    _has_learned: bool = False
     _bad: list[tuple[int, float]] = field(default_factory=list)
     _good_step: int = 0
 
@@ -64,7 +66,7 @@ class LossWatch:
             return None
         step, loss = int(found["step"]), found["loss"]
         if not self._is_bad(loss):
-            self._was_below |= self.guessing_loss is not None and loss < self.guessing_loss - _AT_GUESSING
+            self._has_learned |= self.guessing_loss is not None and loss < self.guessing_loss * _LEARNED_SHARE
             self._bad, self._good_step = [], step
             return None
         self._bad.append((step, loss))
@@ -81,7 +83,11 @@ class LossWatch:
             return True
         if self.guessing_loss is None:
             return False
-        return abs(loss - self.guessing_loss) < _AT_GUESSING or (self._was_below and loss >= self.guessing_loss)
+        return abs(loss - self.guessing_loss) < _AT_GUESSING or (self._has_learned and loss >= self.guessing_loss)
+
+
+class DivergedError(Exception):
+    """Ends a toolkit whose run has diverged, from within the callback that follows its log."""
 
 
 def guessing_loss(vocabulary: object, stage: str) -> float | None:
@@ -89,7 +95,7 @@ def guessing_loss(vocabulary: object, stage: str) -> float | None:
 
     Args:
         vocabulary: number of tokens, as a model's config.json has it.
-        stage: the toolkit's training stage; the loss of DPO is no cross entropy, so it has None.
+        stage: the toolkit's training stage; the loss of DPO is not a cross entropy, so it has None.
     """
     if stage == "DPO" or not isinstance(vocabulary, int) or vocabulary < 2:
         return None
@@ -119,17 +125,33 @@ def drop_bad_checkpoints(output: Path) -> list[tuple[Path, str]]:
         each removed folder with what was found.
     """
     removed = []
-    for checkpoint in sorted(output.glob("checkpoint-*")):
+    for checkpoint in checkpoints_of(output):
         adapter = sorted(checkpoint.glob("peft_model*.safetensors"))
         try:
             found = not_finite(adapter)
             reason = f"NaN or infinite: {describe(found)}" if found else ""
         except AdapterError as error:
+            if isinstance(error.__cause__, OSError):  # the disk may be away, and the checkpoint good
+                raise
             reason = str(error.problems[0])
         if reason:
-            shutil.rmtree(checkpoint)
+            discard(checkpoint)
             removed.append((checkpoint, reason))
     return removed
+
+
+def newest_finite(output: Path) -> Path | None:
+    """Return the newest checkpoint whose weights are all finite, as far as that can be read.
+
+    Checkpoints of PaddleFormers hold no safetensors files, so nothing is known of them.
+    """
+    for checkpoint in checkpoints_of(output):
+        try:
+            if (files := weight_files_of(checkpoint)) and not not_finite(files):
+                return checkpoint
+        except AdapterError:
+            continue
+    return None
 
 
 def diverged(command: str, divergence: str, learning_rate: float, kept: Path | None) -> AdapterError:
@@ -139,8 +161,8 @@ def diverged(command: str, divergence: str, learning_rate: float, kept: Path | N
         command: what ran, such as `erniekit train`.
         divergence: how it was noticed.
         learning_rate: the project's.
-        kept: the newest checkpoint whose values are finite, if there is one.
+        kept: the newest checkpoint whose weights are known to be finite.
     """
-    rest = f"; the last good checkpoint is {kept}" if kept else ""
+    rest = f"; the last checkpoint with finite weights is {kept}" if kept else ""
     hint = f"lower training.learning_rate (now {learning_rate:g}) and train with --restart{rest}"
     return fail(command, divergence, hint)

@@ -1,4 +1,4 @@
-"""What a new run of a project would be given, as far as files tell before it: for `check` and `translate`.
+"""Settings that a new run of a project would get, as far as files show: for `check` and `translate`.
 
 `train` finds the same out step by step; here nothing is written and no line is read.
 """

@@ -85,7 +85,7 @@ class Follower:
         return found
 
     def _show(self, description: str, step: int, text: str) -> None:
-        # A terminal that was closed while the run goes on, as under nohup, is no reason to end the run.
+        # A terminal that was closed while the run goes on, as under nohup, must not end the run.
         with suppress(OSError):
             self._print(description, step, text)
 
@@ -113,11 +113,11 @@ def told(found: dict[str, float], total: int | None) -> str:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What metrics.jsonl holds.
+    """Content of metrics.jsonl.
 
     Attributes:
         measured: the measurements, in order.
-        unreadable: numbers of the lines that are no measurements: cut off when a run was killed, or damaged.
+        unreadable: numbers of the lines that are not measurements: cut off when a run was killed, or damaged.
     """
 
     measured: list[dict[str, float]]

@@ -73,8 +73,11 @@ def weight_files(model_dir: Path) -> list[Path]:
     """
     index = model_dir / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(read_json(index)["weight_map"].values()))
-        files = [model_dir / Path(name).name for name in names]
+        content = read_json(index)
+        places = content.get("weight_map") if isinstance(content, dict) else None
+        if not isinstance(places, dict) or not places:
+            raise fail(index, "has no weight_map", "download the model again")
+        files = [model_dir / Path(name).name for name in sorted({str(place) for place in places.values()})]
         missing = [file.name for file in files if not file.is_file()]
         if missing:
             raise fail(index, f"names files that are not there: {', '.join(missing)}", "download the model again")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from erniekit_adapter.backends.stages import line_files, line_format, stage_of
-from erniekit_adapter.errors import misuse
+from erniekit_adapter.errors import AdapterError, fail, misuse
 from erniekit_adapter.files import read_json, sha256
 from erniekit_adapter.project.model_folder import local_model_dir, model_kind
 from erniekit_adapter.project.schema import Project
@@ -50,11 +50,12 @@ def read_data_manifest(project: Project) -> dict[str, Any]:
     Raises:
         UsageError: the stage has not been run, its lines are not the ones it wrote or are made for another toolkit,
             length or tokenizer, or with other settings than the project's, or none is for training.
+        AdapterError: the manifest is damaged.
     """
     path = project.data_dir / "manifest.json"
     if not path.is_file():
         raise misuse(project.data_dir, "there are no lines here yet", "run make data first")
-    manifest: dict[str, Any] = read_json(path)
+    manifest = _read_manifest(path)
     stage = stage_of(project, model_kind(project.model.model_name_or_path) or "dense")
     names = line_files(stage)
     for name in names:
@@ -73,6 +74,26 @@ def read_data_manifest(project: Project) -> dict[str, Any]:
         raise misuse(path, f"lines were made with other settings: {', '.join(stale)}", "run make data again")
     _check_lengths(project, manifest["settings"], path)
     return manifest
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Read a manifest of the data stage, and check the parts that training uses.
+
+    Raises:
+        AdapterError: it is damaged.
+    """
+    try:
+        manifest = read_json(path)
+        parts = [manifest["files"], manifest["settings"], *manifest["files"].values()]
+        is_whole = all(isinstance(part, dict) for part in parts) and all(
+            isinstance(file["lines"], int) and isinstance(file["sha256"], str) for file in manifest["files"].values()
+        )
+        is_whole = is_whole and {"tokenizer", "max_seq_length"} <= manifest["settings"].keys()
+    except (AdapterError, AttributeError, IndexError, KeyError, TypeError):
+        is_whole = False
+    if not is_whole:
+        raise fail(path, "is damaged: it is not a manifest of the data stage", "run make data again")
+    return dict(manifest)
 
 
 def _check_lengths(project: Project, made_with: dict[str, Any], path: Path) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from erniekit_adapter.files import read_json
+from erniekit_adapter.project.run_records import TOOLKIT_DIR
 from erniekit_adapter.project.toolkit_sections import Backend
-from erniekit_adapter.training.checkpoints import is_whole
+from erniekit_adapter.training.checkpoints import checkpoints_of, discard, is_whole, step_of
 from erniekit_adapter.training.loglines import total_steps
 
-TOOLKIT_DIR = "output"
 EARLIER = "earlier-"
-_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+# Written into the log when a run becomes longer than the number of steps that the toolkit has printed there.
+_LONGER = "erniekit-adapter: the run becomes longer"
+_EARLIER = re.compile(rf"{EARLIER}(\d+)")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def drop_last_of_all(training_dir: Path, max_steps: int | None, backend: Backend
     planned = max_steps or _steps_in_log(training_dir / "train.log")
     found = _whole_checkpoints(training_dir / TOOLKIT_DIR, backend)
     if planned and found and step_of(found[0]) >= planned and (backend == "paddleformers" or len(found) > 1):
-        _discard(found[0])
+        discard(found[0])
 
 
 def discard_cut_off(output: Path, backend: Backend) -> list[str]:
@@ -83,25 +84,27 @@ def discard_cut_off(output: Path, backend: Backend) -> list[str]:
     """
     newest = newest_checkpoint(output, backend)
     last_step = step_of(newest) if newest else 0
-    cut_off = [path for path in _checkpoints(output) if step_of(path) > last_step]
+    cut_off = [path for path in checkpoints_of(output) if step_of(path) > last_step]
     for path in cut_off:
-        _discard(path)
+        discard(path)
     return [path.name for path in cut_off]
 
 
-def _discard(checkpoint: Path) -> None:
-    """Remove a checkpoint at once: one that was removed in part would look whole."""
-    discarded = checkpoint.with_name(f".discarded-{checkpoint.name}")
-    shutil.rmtree(discarded, ignore_errors=True)
-    checkpoint.rename(discarded)
-    shutil.rmtree(discarded, ignore_errors=True)
+def note_longer(log: Path) -> None:
+    """Note in the log that the steps planned so far are no longer all, so that `drop_last_of_all` ignores them."""
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write(f"\n{_LONGER}\n")
 
 
 def _steps_in_log(log: Path) -> int | None:
+    """Return the steps that the log of a run's newest part plans."""
     if not log.is_file():
         return None
+    planned = None
     with log.open(encoding="utf-8", errors="replace") as lines:
-        return next((steps for line in lines if (steps := total_steps(line)) is not None), None)
+        for line in lines:
+            planned = None if line.startswith(_LONGER) else total_steps(line) or planned
+    return planned
 
 
 def find_start(training_dir: Path, *, with_initial_adapter: bool, backend: Backend = "erniekit") -> Start:
@@ -120,7 +123,7 @@ def find_start(training_dir: Path, *, with_initial_adapter: bool, backend: Backe
 
 def earlier_parts(training_dir: Path) -> list[Path]:
     """The folders of earlier parts of a run that went on, oldest first."""
-    found = training_dir.glob(f"{EARLIER}*")
+    found = [path for path in training_dir.glob(f"{EARLIER}*") if _EARLIER.fullmatch(path.name)]
     return sorted(found, key=lambda folder: int(folder.name.removeprefix(EARLIER)))
 
 
@@ -130,18 +133,7 @@ def newest_checkpoint(folder: Path, backend: Backend = "erniekit") -> Path | Non
 
 
 def _whole_checkpoints(folder: Path, backend: Backend) -> list[Path]:
-    return [path for path in _checkpoints(folder) if is_whole(path, backend)]
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """Every folder of a checkpoint, whole or not, newest first."""
-    named = [path for path in folder.glob("checkpoint-*") if _CHECKPOINT.fullmatch(path.name)]
-    return sorted(named, key=step_of, reverse=True)
-
-
-def step_of(checkpoint: Path) -> int:
-    """The step in a checkpoint folder's name."""
-    return int(checkpoint.name.removeprefix("checkpoint-"))
+    return [path for path in checkpoints_of(folder) if is_whole(path, backend)]
 
 
 def _planned_steps(checkpoint: Path) -> int | None:

@@ -33,7 +33,7 @@ def settings_text(
         settings: what the toolkit is given.
         derived: what it overwrites or works out by itself: (key, value, why).
         places: where each project key was given, for provenance by line; None where that is not known.
-        left_open: keys whose value is not known yet, each with what it depends on; they are no settings, but comments.
+        left_open: keys whose value is not known yet, each with what it depends on; they become comments.
     """
     lines = ["# Made by erniekit-adapter from the project file; edit that, not this."]
     unknown = dict(left_open or {})

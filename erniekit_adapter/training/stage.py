@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from erniekit_adapter import __version__
-from erniekit_adapter.backends.ended import EndedBySignal
-from erniekit_adapter.backends.failures import description_of_failure, ending_signal
 from erniekit_adapter.backends.installed import Toolkit, find_toolkit, toolkit_version
 from erniekit_adapter.backends.keytable import TOOLKIT_NAMES, table_version
 from erniekit_adapter.backends.lora_modules import needs_initial_adapter
 from erniekit_adapter.backends.process import Outcome, run_logged
-from erniekit_adapter.backends.settings import RunFacts, Settings, values
+from erniekit_adapter.backends.settings import RunFacts, values
 from erniekit_adapter.backends.stages import line_files
 from erniekit_adapter.backends.translation import (
     INITIAL_ADAPTER,
@@ -32,6 +27,7 @@ from erniekit_adapter.files import (
     empty_folder,
     explaining_full_disk,
     read_json,
+    real_folder,
     refuse_foreign_folder,
     write_json,
 )
@@ -42,62 +38,35 @@ from erniekit_adapter.project.model_folder import (
     local_model_dir,
     usable_model_dir,
 )
+from erniekit_adapter.project.run_records import MANIFEST_FILE, RUN_FILE, TOOLKIT_DIR, read_run, read_training_manifest
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.training.base_weights import refuse_not_finite
+from erniekit_adapter.training.base_weights import CHECKED_FILE, refuse_not_finite
 from erniekit_adapter.training.cards import cards_of_run
 from erniekit_adapter.training.divergence import (
+    DivergedError,
     LossWatch,
-    diverged,
     drop_bad_checkpoints,
     guessing_loss,
     saved_not_finite,
     weight_files_of,
 )
+from erniekit_adapter.training.ended import diverged_run, refuse_failure, saying_where_it_continues
 from erniekit_adapter.training.following import Follower, keep_until, read_metrics
 from erniekit_adapter.training.identity import identity_fingerprint, identity_of, is_longer, refuse_other_run
-from erniekit_adapter.training.initial_adapter import INDEX_FILE, write_initial_adapter
+from erniekit_adapter.training.initial_adapter import write_initial_adapter
 from erniekit_adapter.training.lines import read_data_manifest
 from erniekit_adapter.training.resume import (
-    TOOLKIT_DIR,
     Start,
     begin,
     drop_last_of_all,
     find_start,
-    newest_checkpoint,
+    note_longer,
 )
+from erniekit_adapter.training.run import Run, TrainOptions
 from erniekit_adapter.training.settings_file import write_settings
 from erniekit_adapter.training.warmup_note import warmup_note
 
-DEFAULT_STALL_MINUTES = 30.0
-# Written before anything else: it says what run a folder holds, and that the folder is ours.
-RUN_FILE = "run.json"
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What the command line adds to a project.
-
-    Attributes:
-        restart: throw away an earlier run instead of going on with it.
-        stall_minutes: end the toolkit when its log is silent for so long.
-    """
-
-    restart: bool = False
-    stall_minutes: float = DEFAULT_STALL_MINUTES
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A run made ready: everything that starting the toolkit needs."""
-
-    project: Project
-    folder: Path
-    toolkit: Toolkit
-    cards: dict[str, str]
-    start: Start
-    facts: RunFacts
-    settings: Settings
-    identity: dict[str, Any]
+_SHOWN_LINES = 5
 
 
 def train(project: Project, options: TrainOptions, console: Console) -> dict[str, Any]:
@@ -116,6 +85,7 @@ def train(project: Project, options: TrainOptions, console: Console) -> dict[str
 def _train(project: Project, options: TrainOptions, console: Console) -> dict[str, Any]:
     folder, training = project.training_dir, project.training
     refuse_foreign_folder(folder, RUN_FILE)
+    real_folder(folder / TOOLKIT_DIR)  # a link that leads nowhere is refused
     # What the toolkit cannot do comes first: lines for it would be made in vain.
     if problems := problems_of_project(project, facts_before_training(project, toolkit_version(project)[0])):
         raise UsageError(problems)
@@ -128,14 +98,17 @@ def _train(project: Project, options: TrainOptions, console: Console) -> dict[st
     check_model_dir(base_model, project.model.model_name_or_path, project.backend, facts.kind)
     identity = identity_of(project, facts, settings_of(project, facts), data, base_model)
     if options.restart:
-        empty_folder(folder)
+        empty_folder(folder / TOOLKIT_DIR)  # also if it is a link, which stays
+        # Without run.json the folder of a restart that is killed here would not count as ours.
+        links = (TOOLKIT_DIR,) if (folder / TOOLKIT_DIR).is_symlink() else ()
+        empty_folder(folder, keep=(RUN_FILE, CHECKED_FILE, *links))
     elif finished := _finished(project, facts, identity, console):
         console.print(f"already trained: {folder} (--restart trains again from the start)")
         return finished
-    refuse_not_finite(base_model, folder / "base_model_checked.json", console)
+    write_json(folder / RUN_FILE, identity)
+    refuse_not_finite(base_model, folder / CHECKED_FILE, console)
     for checkpoint, reason in drop_bad_checkpoints(folder / TOOLKIT_DIR):
         console.print(f"removed {checkpoint}: {reason}")
-    write_json(folder / RUN_FILE, identity)
     usable = usable_model_dir(base_model.resolve(), folder / "model", training.device, project.backend)
     facts = replace(facts, model_dir=str(usable))
     if project.backend == "paddleformers" or not _starts_from_adapter(project, facts):
@@ -145,12 +118,12 @@ def _train(project: Project, options: TrainOptions, console: Console) -> dict[st
         start = replace(start, total_steps=training.max_steps)
     facts = _facts_from(start, facts, project)
     settings = settings_of(project, facts)
-    run = _Run(project, folder, toolkit, cards, start, facts, settings, identity)
+    run = Run(project, folder, toolkit, cards, start, facts, settings, identity)
     _say_start(run, console)
     outcome, follower = _follow(run, options, console)
-    _refuse_failure(outcome, run, options)
+    refuse_failure(outcome, run, options)
     if found := saved_not_finite(folder / TOOLKIT_DIR):
-        raise _diverged(run, f"the trained weights are NaN or infinite: {describe(found)}", console)
+        raise diverged_run(run, f"the trained weights are NaN or infinite: {describe(found)}", console)
     return _write_manifest(run, follower, outcome)
 
 
@@ -181,14 +154,12 @@ def _finished(project: Project, facts: RunFacts, identity: dict[str, Any], conso
         AdapterError: the run is finished, and its weights are missing or not finite.
     """
     folder = project.training_dir
-    done, started = folder / "manifest.json", folder / RUN_FILE
+    was, manifest = read_run(folder), read_training_manifest(folder)
     starts_from_adapter = _starts_from_adapter(project, facts)
     start = find_start(folder, with_initial_adapter=starts_from_adapter, backend=project.backend)
-    if not started.is_file() or not (done.is_file() or start.kind != "new"):
+    if was is None or (manifest is None and start.kind == "new"):
         return None
-    was = read_json(started)
     refuse_other_run(folder, was, identity)
-    manifest: dict[str, Any] | None = read_json(done) if done.is_file() else None
     if not is_longer(folder, was, identity, manifest["steps"] if manifest else start.done_steps):
         _refuse_lost_weights(folder / TOOLKIT_DIR, manifest)
         return manifest
@@ -198,8 +169,9 @@ def _finished(project: Project, facts: RunFacts, identity: dict[str, Any], conso
     if start.kind == "go_on" and project.training.max_steps is None:
         what = "continues from its adapter, so it becomes longer by training.max_steps alone, and it counts epochs"
         raise misuse(folder, what, "train again from the start with --restart")
+    note_longer(folder / "train.log")
     # Without its manifest the folder holds an unfinished run, also if this one is interrupted.
-    done.unlink(missing_ok=True)
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)
     console.print("the run becomes longer: from its checkpoint on, the learning rate follows the longer schedule")
     return None
 
@@ -208,11 +180,16 @@ def _refuse_lost_weights(output: Path, manifest: dict[str, Any] | None) -> None:
     """Refuse a finished run whose weights were removed, or whose adapter is not finite (full weights are not read)."""
     if manifest is None:
         return
+    remedy = "train again with --restart"
     files = weight_files_of(output)
     if not files:
-        raise fail(output, "the run is finished, and its weights are gone", "train again with --restart")
-    if manifest["adapter"] and (found := not_finite(files)):
-        raise fail(output, f"NaN or infinite: {describe(found)}", "train again with --restart")
+        raise fail(output, "the run is finished, and its weights are gone", remedy)
+    try:
+        found = not_finite(files) if manifest["adapter"] else []
+    except AdapterError as error:
+        raise AdapterError([replace(problem, remedy=remedy) for problem in error.problems]) from error
+    if found:
+        raise fail(output, f"NaN or infinite: {describe(found)}", remedy)
 
 
 def _facts_from(start: Start, facts: RunFacts, project: Project) -> RunFacts:
@@ -225,7 +202,7 @@ def _facts_from(start: Start, facts: RunFacts, project: Project) -> RunFacts:
         steps = max(start.remaining_steps, 1)
         return replace(facts, initial_adapter_dir=str(start.checkpoint.resolve()), remaining_steps=steps)
     if start.kind == "new":
-        shutil.rmtree(folder / TOOLKIT_DIR, ignore_errors=True)
+        empty_folder(folder / TOOLKIT_DIR)
     if not _starts_from_adapter(project, facts) or (start.kind == "resume" and project.backend == "erniekit"):
         return facts
     adapter_dir = folder / INITIAL_ADAPTER
@@ -234,7 +211,7 @@ def _facts_from(start: Start, facts: RunFacts, project: Project) -> RunFacts:
     return replace(facts, initial_adapter_dir=str(adapter_dir.resolve()))
 
 
-def _say_start(run: _Run, console: Console) -> None:
+def _say_start(run: Run, console: Console) -> None:
     toolkit, start = run.toolkit, run.start
     name = f"{TOOLKIT_NAMES[toolkit.backend]} {toolkit.version} ({toolkit.found_by})"
     console.print(f"{name}, stage {run.facts.stage}, log: {run.folder / 'train.log'}")
@@ -249,7 +226,7 @@ def _say_start(run: _Run, console: Console) -> None:
         )
 
 
-def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome, Follower]:
+def _follow(run: Run, options: TrainOptions, console: Console) -> tuple[Outcome, Follower]:
     folder = run.folder
     derived = derived_by_toolkit(run.project, run.facts, run.settings)
     write_settings(folder / "settings.yaml", run.settings, derived)
@@ -257,7 +234,9 @@ def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome
         (folder / "train.log").unlink(missing_ok=True)
     metrics = folder / "metrics.jsonl"
     if unreadable := keep_until(metrics, run.start.done_steps):
-        numbers = ", ".join(map(str, unreadable))
+        numbers = ", ".join(map(str, unreadable[:_SHOWN_LINES]))
+        if len(unreadable) > _SHOWN_LINES:
+            numbers += f" and {len(unreadable) - _SHOWN_LINES:,} more"
         console.print(f"{metrics}: lines that cannot be read are left out: {numbers} (a run was ended while writing)")
     hours = run.project.training.max_hours
     earlier_steps = run.start.done_steps if run.start.kind == "go_on" else 0
@@ -266,20 +245,24 @@ def _follow(run: _Run, options: TrainOptions, console: Console) -> tuple[Outcome
     def take(line: str) -> None:
         found = follower.take(line)
         if found and (divergence := watch.take(found)):
-            raise _diverged(run, str(divergence), console)
+            raise DivergedError(str(divergence))
 
-    with _saying_where_it_continues(run, console), Follower(metrics, earlier_steps, console) as follower:
-        outcome = run_logged(
-            _command(run),
-            folder=folder,
-            environment={**run.toolkit.environment(on_cpu=run.project.training.device == "cpu"), **run.cards},
-            log=folder / "train.log",
-            on_line=take,
-            stall_s=options.stall_minutes * 60,
-            limit_s=hours * 3600 if hours else None,
-        )
+    try:
+        with saying_where_it_continues(run, console), Follower(metrics, earlier_steps, console) as follower:
+            outcome = run_logged(
+                _command(run),
+                folder=folder,
+                environment={**run.toolkit.environment(on_cpu=run.project.training.device == "cpu"), **run.cards},
+                log=folder / "train.log",
+                on_line=take,
+                stall_s=options.stall_minutes * 60,
+                limit_s=hours * 3600 if hours else None,
+            )
+    except DivergedError as error:
+        # The toolkit has ended by now, so it writes none of the checkpoints that are read and removed.
+        raise diverged_run(run, str(error), console) from None
     if outcome.exit_code == 0 and (divergence := watch.at_end()):
-        raise _diverged(run, str(divergence), console)
+        raise diverged_run(run, str(divergence), console)
     return outcome, follower
 
 
@@ -288,63 +271,14 @@ def _vocabulary(model_dir: str) -> object:
     return config.get("vocab_size") if isinstance(config, dict) else None
 
 
-def _diverged(run: _Run, divergence: str, console: Console) -> AdapterError:
-    """Remove what the divergence spoiled, and return the error."""
-    output, training = run.folder / TOOLKIT_DIR, run.project.training
-    for checkpoint, reason in drop_bad_checkpoints(output):
-        console.print(f"removed {checkpoint}: {reason}")
-    kept = newest_checkpoint(output, run.project.backend)
-    return diverged(f"{run.toolkit.backend} train", divergence, training.learning_rate, kept)
-
-
-@contextmanager
-def _saying_where_it_continues(run: _Run, console: Console) -> Iterator[None]:
-    """Print what an interrupted run continues from."""
-    try:
-        yield
-    except (KeyboardInterrupt, EndedBySignal) as ended:
-        name = ended.name if isinstance(ended, EndedBySignal) else "Ctrl-C"
-        with suppress(OSError):  # the terminal may be gone
-            console.print(f"interrupted by {name}: {_continues_from(run)}")
-        raise
-
-
-def _continues_from(run: _Run) -> str:
-    """Say what the same command does after this run has ended early."""
-    newest = find_start(run.folder, with_initial_adapter=False, backend=run.project.backend).checkpoint
-    if newest is None:
-        return "the same command starts again, because there is no checkpoint yet (training.save_steps)"
-    return f"the same command continues from {newest}"
-
-
-def _command(run: _Run) -> list[str]:
+def _command(run: Run) -> list[str]:
     """What starts the toolkit; PaddleFormers in one process needs to be made ready, see the worker."""
     if run.toolkit.backend == "paddleformers" and run.project.parallel.world_size == 1:
         return run.toolkit.worker("paddleformers_train", "settings.yaml")
     return run.toolkit.command("train", "settings.yaml")
 
 
-def _refuse_failure(outcome: Outcome, run: _Run, options: TrainOptions) -> None:
-    log, command = run.folder / "train.log", f"{run.toolkit.backend} train"
-    if outcome.stalled:
-        raise fail(
-            command,
-            f"said nothing for {options.stall_minutes:g} minutes and was ended",
-            f"the whole log is {log}; --stall-minutes allows more",
-        )
-    if outcome.out_of_time and outcome.exit_code != 0:
-        hours = run.project.training.max_hours or 0
-        raise fail(command, f"ended after {hours:g} hours (training.max_hours)", _continues_from(run))
-    if outcome.exit_code != 0:
-        was_killed = ending_signal(outcome.exit_code, outcome.last_lines) is not None
-        hint = f"{_continues_from(run)}; " if was_killed else ""
-        raise fail(command, description_of_failure(outcome), f"{hint}the whole log is {log}")
-    output = run.folder / TOOLKIT_DIR
-    if not (output / INDEX_FILE).is_file() and not list(output.glob("model*.safetensors")):
-        raise fail(command, "ended well and wrote no weights", f"the whole log is {log}")
-
-
-def _write_manifest(run: _Run, follower: Follower, outcome: Outcome) -> dict[str, Any]:
+def _write_manifest(run: Run, follower: Follower, outcome: Outcome) -> dict[str, Any]:
     toolkit, measured = run.toolkit, read_metrics(run.folder / "metrics.jsonl")
     losses = [(found["step"], found["loss"]) for found in measured if "loss" in found]
     evaluated = [found["eval_loss"] for found in measured if "eval_loss" in found]
@@ -367,5 +301,5 @@ def _write_manifest(run: _Run, follower: Follower, outcome: Outcome) -> dict[str
         "data": run.identity["data"],
         "base_model": run.identity["base_model"],
     }
-    write_json(run.folder / "manifest.json", manifest)
+    write_json(run.folder / MANIFEST_FILE, manifest)
     return manifest

@@ -1,4 +1,4 @@
-"""What somebody who may write into a bundle's folder can try; the manifest is written again after each attack.
+"""Attacks by a person who may write into a bundle's folder; the manifest is written again after each of them.
 
 Each attack takes the folder of a good bundle with the forms native, peft and merged. `expected` is a part of the error.
 """
@@ -159,7 +159,7 @@ def remote(name: str) -> Attack:
 
 
 class Harmless:
-    """What the pickles hold; a real one would run a command."""
+    """Content of the pickles; a real one would run a command."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (print, ("unpickled",))

@@ -65,6 +65,7 @@ def test_a_name_that_is_not_utf8_is_shown_in_ascii(bundle: Path) -> None:
     assert "\x1b" not in found
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_mutated_header_is_refused_or_means_the_same(bundle: Path, data: st.DataObject) -> None:
@@ -91,6 +92,7 @@ def test_a_mutated_header_is_refused_or_means_the_same(bundle: Path, data: st.Da
         write_manifest(bundle)
 
 
+@pytest.mark.slow
 @given(
     value=st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(),

@@ -1,4 +1,4 @@
-"""What configuration files of a bundle may say: all that the models' classes write, and no code."""
+"""Configuration files of a bundle: all that the models' classes write is accepted, and no code."""
 
 from __future__ import annotations
 

@@ -24,6 +24,15 @@ def test_a_lower_counter_is_refused_and_an_equal_one_is_not(tmp_path: Path) -> N
         check_counter(file, "a", 6, MANIFEST)
 
 
+@pytest.mark.parametrize(
+    ("seen", "hint"), [(7, r"--counter 8"), (2**53 - 1, "another key"), (10**15, r"--counter 1000000000000001")]
+)
+def test_the_way_back_can_be_typed(seen: int, hint: str, tmp_path: Path) -> None:
+    remember(tmp_path / "counters", "a", seen)
+    with pytest.raises(AdapterError, match=hint):
+        check_counter(tmp_path / "counters", "a", 6, MANIFEST)
+
+
 @pytest.mark.parametrize("counter", [None, 0, -1, True, 1.0, "7", 2**53])
 def test_what_is_not_a_counter_is_refused(counter: object, tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match=r"manifest\.json counter"):
@@ -46,7 +55,7 @@ def test_a_damaged_file_is_not_taken_for_an_empty_one(content: str, tmp_path: Pa
         remember(tmp_path / "counters", "a", 1)
 
 
-def test_a_place_that_cannot_be_written_is_named_with_the_setting(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"counter_file \(or ERNIE_COUNTER_FILE\)"):
         remember(tmp_path / "file" / "counters", "a", 1)

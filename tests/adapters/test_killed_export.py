@@ -17,7 +17,7 @@ from bundle_examples import trained
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = 4
+KILLS = 3
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_killed_export_leaves_nothing_behind_the_next(project: Path) -> None:
     undisturbed = exported(project)
     run = project.parent / "run"
     rng, left = random.Random(1), 0  # noqa: S311
-    for _ in range(KILLS):
+    for number in range(KILLS):
         process = started(project)
         while process.poll() is None and not list(run.glob(".bundle.*.partial")):
             time.sleep(0.001)
@@ -55,6 +55,8 @@ def test_a_killed_export_leaves_nothing_behind_the_next(project: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.communicate()
         left += bool(list(run.glob(".*")))
+        if number == 0:  # the next one is killed as well, and has more to remove
+            continue
         assert exported(project) == undisturbed
         assert sorted(path.name for path in run.iterdir()) == ["bundle", "training"]
     assert left

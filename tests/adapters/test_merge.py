@@ -326,6 +326,7 @@ print(added, max(tensor.size_bytes for tensor in list_model(base).values()) // 1
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["paddle", "hugging-face", "base alone"])
 def test_memory_does_not_grow_with_the_number_of_tensors(tmp_path: Path, layout: str) -> None:
     added_kib = []

@@ -131,6 +131,14 @@ def test_a_bundle_is_refused_by_the_file_when(name: str, bundle: Path) -> None:
     assert expected in problems(bundle)
 
 
+@pytest.mark.parametrize("name", ["b" * 5000, "a\0b", "loop", "loop/b", "\udcff"])
+def test_a_path_that_cannot_be_a_folder_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(AdapterError) as raised:
+        verify(tmp_path / name, trust="unsigned")
+    str(raised.value).encode()
+
+
 def test_all_problems_are_told_at_once(bundle: Path) -> None:
     (bundle / "README.md").write_text("Another card.\n")
     (bundle / "peft" / "adapter_config.json").unlink()
@@ -144,7 +152,7 @@ def test_a_path_that_leaves_the_bundle_is_refused_and_not_read(name: str, bundle
     manifest = read_json(bundle / "manifest.json")
     manifest["files"][name] = {"size_bytes": 1, "sha256": "0" * 64}
     write_json(bundle / "manifest.json", manifest)
-    assert "is no path inside the bundle" in problems(bundle)
+    assert "is not a path inside the bundle" in problems(bundle)
 
 
 @pytest.mark.parametrize("version", [None, 0, 999, "1", True, [1]])

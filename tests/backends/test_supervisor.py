@@ -16,7 +16,7 @@ import pytest
 
 from erniekit_adapter.backends import leftovers
 from erniekit_adapter.backends.ended import EndedBySignal
-from erniekit_adapter.backends.leftovers import VARIABLE, end_leftovers, new_mark
+from erniekit_adapter.backends.leftovers import VARIABLE, end_leftovers
 from erniekit_adapter.backends.process import run_attached, run_logged, supervised
 from erniekit_adapter.backends.supervisor import descendants
 
@@ -62,7 +62,11 @@ def wait_until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def started(folder: Path, tree: str, *, wrap: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+# Tests that run in the background or under nohup inherit signals that are ignored.
+LISTENING = ("env", "--default-signal=HUP,INT,TERM")
+
+
+def started(folder: Path, tree: str, *, wrap: tuple[str, ...] = LISTENING) -> subprocess.Popen[bytes]:
     """Start an owner with its command, and wait until the whole tree is there."""
     command = [*wrap, sys.executable, "-c", OWNER, TREES[tree]]
     variables = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -135,20 +139,26 @@ def test_the_next_run_ends_what_killed_runs_left(tmp_path: Path) -> None:
     all_gone(tmp_path)
 
 
-@pytest.mark.parametrize("change", ["owner runs", "other container", "other log"])
-def test_processes_of_another_run_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
-    log = tmp_path / "run.log"
-    with subprocess.Popen(["/bin/sleep", "60"], env={VARIABLE: new_mark(log)}) as other:
-        here, process, ticks = leftovers.this_process().rsplit("/", 2)
-        now = {
-            "owner runs": f"{here}/{process}/{ticks}",
-            "other container": f"elsewhere/{process}/1",
-            "other log": f"{here}/{process}/1",
-        }
-        monkeypatch.setattr(leftovers, "_identity_of", lambda number: now[change])
-        assert end_leftovers(tmp_path / "other.log" if change == "other log" else log) == []
+@pytest.mark.parametrize("case", ["owner runs", "other container", "other log"])
+def test_processes_of_another_run_are_left_alone(tmp_path: Path, case: str) -> None:
+    log, other_log = tmp_path / "run.log", tmp_path / "other.log"
+    here, process, ticks = leftovers.owner().rsplit("/", 2)
+    mark = {
+        "owner runs": f"{here}/{process}/{ticks} 1 {log}",
+        "other container": f"elsewhere/{process}/1 1 {log}",
+        "other log": f"{here}/{process}/1 1 {other_log}",
+    }
+    with subprocess.Popen(["/bin/sleep", "60"], env={VARIABLE: mark[case]}) as other:
+        assert end_leftovers(log) == []
         assert other.poll() is None
         other.kill()
+
+
+def test_processes_of_an_owner_that_has_ended_are_ended(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    here, process, _ = leftovers.owner().rsplit("/", 2)
+    with subprocess.Popen(["/bin/sleep", "60"], env={VARIABLE: f"{here}/{process}/1 1 {log}"}) as left:
+        assert end_leftovers(log) == [left.pid]
 
 
 def test_output_held_open_by_an_orphan_does_not_hold_up_the_end(tmp_path: Path) -> None:

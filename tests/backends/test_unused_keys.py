@@ -211,7 +211,7 @@ def with_adapter(folder: Path, lora: dict[str, Any], **config: Any) -> Project:
         (FULL, "erniekit.extra.lora_path: is not used: lora.enabled is false"),
     ],
 )
-def test_lora_keys_that_an_adapter_of_the_user_says_otherwise(tmp_path: Path, lora: dict[str, Any], said: str) -> None:
+def test_lora_keys_that_differ_from_the_named_adapter(tmp_path: Path, lora: dict[str, Any], said: str) -> None:
     assert said in refusal(with_adapter(tmp_path, lora))
 
 

@@ -139,6 +139,7 @@ def read_bytes(raw: bytes) -> list[Reading]:
         return list(read_active_learning(write_lines(Path(folder) / "log.jsonl", [raw])))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(mutated(tuple(SHAPES)))
 def test_any_line_ends_as_a_record_or_a_rejection(raw: bytes) -> None:
@@ -154,6 +155,7 @@ def test_no_line_becomes_truth_by_accident(raw: bytes) -> None:
     assert isinstance(found, Rejection)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(mutated(tuple(SHAPES)), min_size=1, max_size=5))
 def test_any_log_of_any_shapes_adds_up(lines: list[bytes]) -> None:

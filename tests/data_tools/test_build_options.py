@@ -264,6 +264,7 @@ def test_masked_lines_are_counted(tmp_path: Path) -> None:
     assert "3704" not in (tmp_path / "out" / "train.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_workers_change_no_byte(tmp_path: Path) -> None:
     trace = "x" * 6000
     source = log(tmp_path, *(numbered(correction(trace=trace), number) for number in range(2000)))

@@ -93,6 +93,7 @@ def test_an_image_that_is_a_folder_or_missing_does_not_exist(tmp_path: Path) -> 
     assert build_manifest(tmp_path, [*rows, *bad]).by_gate == {"image": 2}
 
 
+@pytest.mark.slow
 def test_every_document_of_the_corpus_becomes_a_line_or_a_named_rejection(corpus: Path) -> None:
     told = json.loads((corpus / "out" / "manifest.json").read_text())
     counts = json.loads((corpus / "corpus" / "corpus.json").read_text())["counts"]

@@ -88,6 +88,7 @@ SUMS = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(right_invoices(), st.integers(0, 1000), OFF_BY)
 def test_a_wrong_amount_fails_the_rules_that_it_breaks(draft: Draft, place: int, off: str) -> None:

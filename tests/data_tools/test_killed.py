@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from data_examples import correction, numbered, write_lines
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-MOMENTS = 20
+MOMENTS = 6
 # So many lines with something unused on each are several shards, which two worker processes share.
 LINES = 2000
 TRACE = "x" * 6000
@@ -37,6 +38,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_lines(folder / "log.jsonl", [numbered(correction(trace=TRACE), number) for number in range(LINES)])
     (folder / "project.yaml").write_text(PROJECT)
     return folder
+
+
+@dataclass(frozen=True)
+class Build:
+    """An undisturbed build: what it wrote, and how long it took."""
+
+    contents: dict[str, bytes]
+    duration_s: float
+
+
+@pytest.fixture(scope="module")
+def undisturbed(project: Path) -> Build:
+    before = time.monotonic()
+    return Build(built(project), time.monotonic() - before)
 
 
 def started(folder: Path) -> subprocess.Popen[bytes]:
@@ -64,22 +79,20 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in data.iterdir()} if data.exists() else {}
 
 
-def test_a_build_killed_at_any_moment_leaves_nothing_half_written_and_the_next_one_is_whole(project: Path) -> None:
-    before = time.monotonic()
-    undisturbed = built(project)
-    duration_s = time.monotonic() - before
+def test_after_a_killed_build_the_next_is_whole(project: Path, undisturbed: Build) -> None:
     rng = random.Random(4)  # noqa: S311
     killed = 0
-    for _ in range(MOMENTS):
+    for part in range(MOMENTS):
         process = started(project)
         try:
-            process.communicate(timeout=rng.uniform(0, duration_s))
+            # One moment in each part of the time, as that finds more than moments that may lie together.
+            process.communicate(timeout=undisturbed.duration_s * (part + rng.random()) / MOMENTS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             killed += 1
-        assert contents(project) in ({}, undisturbed)
-        assert built(project) == undisturbed
+        assert contents(project) in ({}, undisturbed.contents)
+        assert built(project) == undisturbed.contents
         assert [path.name for path in (project / "run").iterdir()] == ["data"]
     assert killed > MOMENTS / 2
 
@@ -103,8 +116,7 @@ def test_workers_end_with_a_parent_that_was_killed(project: Path, stopped: bool)
         time.sleep(0.05)
 
 
-def test_a_full_disk_is_an_error_that_names_the_folder_and_leaves_the_earlier_build(project: Path) -> None:
-    earlier = built(project)
+def test_a_full_disk_leaves_the_earlier_build(project: Path, undisturbed: Build) -> None:
     command = [sys.executable, "-m", "data_tools", "build", "--project", "project.yaml", "--set", "data.seed=7"]
     done = subprocess.run(
         command,
@@ -119,4 +131,4 @@ def test_a_full_disk_is_an_error_that_names_the_folder_and_leaves_the_earlier_bu
     assert done.returncode == 1
     assert "run/data: cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
-    assert contents(project) == earlier
+    assert contents(project) == undisturbed.contents

@@ -104,6 +104,7 @@ def test_a_pdf_that_is_refused_leaves_the_process_for_the_next(read: Callable[[b
     assert text_layer(NORMAL) == read_text(NORMAL)
 
 
+@pytest.mark.slow
 def test_an_attachment_that_swells_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = swelling_attachment(200)
     assert len(raw) < 3000
@@ -140,6 +141,7 @@ def test_a_process_that_is_silent_for_too_long_is_ended(monkeypatch: pytest.Monk
     assert has_ended(process)
 
 
+@pytest.mark.slow
 def test_the_time_of_one_pdf_is_not_taken_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_process, "CPU_S", 1)
     process = reader()
@@ -172,6 +174,7 @@ def test_many_pdfs_are_read_by_few_processes() -> None:
     assert len(readers) == 3
 
 
+@pytest.mark.slow
 def test_a_process_that_has_grown_large_is_replaced() -> None:
     process = reader()
     assert unpack(swelling_attachment(250)) == [("a", None)]
@@ -237,6 +240,7 @@ def script(tmp_path: Path, *lines: str) -> subprocess.Popen[str]:
     return subprocess.Popen(program, cwd=tmp_path, env=environment, stdin=pipe, stdout=pipe, text=True)
 
 
+@pytest.mark.slow
 def test_a_bomb_takes_no_memory_of_the_process_that_asks_and_leaves_no_process(tmp_path: Path) -> None:
     bombs = ["swelling_attachment(1024)", "b'%PDF-'", "PDF"]
     lines = [f"try: read_attachments({bomb}, 1_000_000)\nexcept ValueError: pass" for bomb in bombs]
@@ -254,7 +258,8 @@ def test_a_bomb_takes_no_memory_of_the_process_that_asks_and_leaves_no_process(t
     assert children_left == "no child is left"
 
 
-@pytest.mark.parametrize("bomb", ["text_layer(nested_forms())", "read_attachments(swelling_attachment(4096), 9)"])
+@pytest.mark.slow
+@pytest.mark.parametrize("bomb", ["text_layer(nested_forms())", "read_attachments(swelling_attachment(1024), 9)"])
 def test_a_bomb_is_ended_below_700_mb(tmp_path: Path, bomb: str) -> None:
     lines = [
         f"try: {bomb}\nexcept ValueError as error: print('MB of memory' in str(error))",

@@ -7,11 +7,24 @@ from typing import Any
 
 import pytest
 
+from erniekit_adapter.adapters.measured import adapter_fingerprint
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.evaluation.stage import native_adapter
 from erniekit_adapter.files import write_json
 from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
+
+MANIFEST = {
+    "toolkit": {"name": "erniekit", "version": "1.0.1"},
+    "steps": 6,
+    "first_loss": 7.0,
+    "last_loss": 5.5,
+    "last_eval_loss": None,
+    "adapter": "output",
+    "settings": {},
+    "data": "d" * 64,
+    "base_model": "b" * 64,
+}
 
 
 def project_with(folder: Path, **changed: Any) -> Project:
@@ -51,4 +64,19 @@ def test_without_a_native_form_there_is_nothing_to_evaluate(tmp_path: Path) -> N
     project = project_with(tmp_path)
     (project.bundle_dir / "native" / "lora_config.json").unlink()
     with pytest.raises(UsageError, match=r"add native to export\.forms"):
+        native_adapter(project)
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_bundle_of_an_earlier_adapter_is_refused(tmp_path: Path, is_same: bool) -> None:
+    project = project_with(tmp_path)
+    weights = project.training_dir / "output" / "peft_model-00001-of-00001.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"now")
+    write_json(project.training_dir / "manifest.json", MANIFEST)
+    if is_same:
+        project = project_with(tmp_path, adapter=adapter_fingerprint(weights.parent))
+        assert native_adapter(project)
+        return
+    with pytest.raises(UsageError, match=r"holds another adapter than .*\n.*run make export again"):
         native_adapter(project)

@@ -49,6 +49,7 @@ def test_what_is_composed_is_parsed_back(value: Any) -> None:
         ("[-Infinity]", "-Infinity is no JSON number"),
         ('{"a": 1, "b": 2, "a": 3}', "given twice: a"),
         ('{"x": {"a": 1, "a": 1}}', "given twice: a"),
+        (r'{"\ud800": 1, "\ud800": 1}', r"given twice: \\ud800"),
         ("1e99999999999999999999999", "out of range"),
         ("9" * 5000, "limit"),
         ('{"a": 1} {"b": 2}', "Extra data"),

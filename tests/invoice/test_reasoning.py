@@ -110,3 +110,18 @@ def test_a_hostile_text_takes_no_longer_than_a_long_one() -> None:
     for text in (("{" + "</think>") * 20_000, '{"</think>' * 20_000, "<think>" * 30_000, "<" * 200_000):
         cut_off(text)
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<" + " " * 150_000,
+        "< / " + " " * 150_000 + "think>",
+        f"<think></think>{' ' * 150_000}{ANSWER}{' ' * 150_000}",
+        f"{ANSWER}{' ' * 150_000}</response",
+    ],
+)
+def test_long_white_space_is_read_in_no_time(text: str) -> None:
+    started = time.monotonic()
+    cut_off(text)
+    assert time.monotonic() - started < 5, "it took minutes"

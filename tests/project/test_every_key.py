@@ -213,7 +213,7 @@ def loaded(folder: Path, content: Mapping[str, Any]) -> Project:
 
 
 def effects(project: Project) -> dict[str, Any]:
-    """What the stages are given by a project: the toolkit's settings, the data stage's, its sources and its engine."""
+    """All that a project gives to the stages: the toolkit's settings, the data stage's, its sources and its engine."""
     facts = replace(facts_before_training(project), train_lines=1_000, eval_lines=100 if project.eval_ratio else 0)
     return {
         "toolkit": values(settings_of(project, facts)),

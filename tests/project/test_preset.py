@@ -138,7 +138,7 @@ def test_another_trainer_s_word_for_a_key_is_understood_before_its_spelling_is(
     assert f"unknown key\n    → did you mean {right}?" in refusal(path)
 
 
-def test_a_project_that_switches_lora_off_takes_no_lora_key_of_the_preset(tmp_path: Path) -> None:
+def test_lora_keys_of_a_preset_go_if_lora_is_switched_off(tmp_path: Path) -> None:
     (tmp_path / "preset.yaml").write_text(PRESET)
     (tmp_path / "own.yaml").write_text(OWN.partition("lora:")[0] + "lora: {enabled: false}\n")
     project, places = load_project_with_places(tmp_path / "own.yaml")

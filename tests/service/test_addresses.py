@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service_examples import ANSWER
+from service_examples import ANSWER, service
 
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.service import ErnieVLMService, ServiceSettings
@@ -132,3 +134,67 @@ def test_a_proxy_is_used_only_if_configured(proxy: str, recorder: tuple[str, lis
         assert (result.reason, asked) == ("unreachable", [])
     else:
         assert (result.status, asked) == ("success", ["http://model.invalid/v1/chat/completions"])
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "proxy"),
+    [
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem", "no"),
+        ("SSL_CERT_FILE", __file__, "no"),
+        ("HTTPS_PROXY", "ftp://me:hunter2-hunter2@proxy.example", "environment"),
+        ("HTTPS_PROXY", "http://[me:hunter2-hunter2", "environment"),
+        ("NO_PROXY", "[::1", "environment"),
+    ],
+)
+def test_an_environment_that_cannot_be_is_refused_at_start(
+    variable: str, value: str, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv(variable, value)
+    before = threading.active_count()
+    with pytest.raises(UsageError, match=variable) as raised:
+        ErnieVLMService({"ernie_vl": {"vllm_server_url": "http://h/v1", "model_name": "m", "proxy": proxy}})
+    assert "hunter2" not in f"{raised.value} {raised.value.__cause__!r} {raised.value.__context__!r}"
+    assert threading.active_count() == before
+
+
+def test_a_password_of_a_proxy_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    with echoing() as url:
+        monkeypatch.setenv("HTTP_PROXY", url.replace("http://", "http://me:hunter2-hunter2@"))
+        given = {"vllm_server_url": "http://h.example/v1", "model_name": "m", "proxy": "environment", "timeout": 5}
+        with ErnieVLMService({"ernie_vl": given | {"max_attempts": 1}}) as vlm:
+            result = vlm.parse({"lines": ["Total 119.00"]})
+    assert result.detail.endswith("status 407: (left out: it contained the service's key)")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "br"])
+def test_a_compressed_reply_is_refused_unread(encoding: str) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert request.headers["Accept-Encoding"] == "identity"
+        return httpx.Response(200, headers={"Content-Encoding": encoding}, stream=httpx.ByteStream(b"\0" * 99))
+
+    with service(handler) as vlm:
+        result = vlm.parse({"lines": ["Total 119.00"]})
+    assert (result.reason, result.attempts) == ("bad_answer", 1)
+    assert "switch compression off" in result.detail
+
+
+@contextmanager
+def echoing() -> Iterator[str]:
+    """A proxy that refuses its user and sends the request's headers back."""
+
+    class Echo(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = str(self.headers).encode()
+            self.send_response(407)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

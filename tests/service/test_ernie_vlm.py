@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +25,7 @@ from service_examples import ANSWER, PNG, completion, in_turn, service
 
 from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.service import secrecy
 from erniekit_adapter.service.request import is_small
 from erniekit_adapter.service.result import result_of_text
 
@@ -237,6 +240,26 @@ def test_closing_ends_what_is_under_way_with_a_typed_failure() -> None:
     caller.join(5)
     assert [result.reason for result in results] == ["closed"]
     assert vlm.parse(OCR).reason == "closed"
+
+
+@pytest.mark.parametrize("where", ["service", "log"])
+def test_a_process_forked_while_another_thread_starts_is_served(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ERNIE_API_KEY", "sk-some-long-key")
+    with service(in_turn(completion(ANSWER))) as vlm:
+        assert vlm.parse(OCR).status == "success"
+        lock = vlm._starting if where == "service" else secrecy._lock
+        lock.acquire()
+        if not (child := os.fork()):
+            os._exit(vlm.parse(OCR).status != "success")
+        lock.release()
+        for _ in range(200):
+            if (ended := os.waitpid(child, os.WNOHANG)) != (0, 0):
+                break
+            time.sleep(0.05)
+        else:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        assert ended == (child, 0)
 
 
 def test_the_key_goes_to_the_server_and_nowhere_else(

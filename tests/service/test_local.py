@@ -83,7 +83,7 @@ def is_running(process: int) -> bool:
 
 
 def wait_until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60  # a busy machine may take seconds to start a process
     while not condition():
         assert time.monotonic() < deadline, "it did not become true"
         time.sleep(0.02)
@@ -153,13 +153,16 @@ def test_a_worker_that_is_killed_is_replaced(model: Path) -> None:
     assert results[0].status == "success" or "killed by SIGKILL" in results[0].detail
 
 
-def test_a_worker_that_does_not_answer_in_time_is_ended_and_the_next_request_works(model: Path) -> None:
-    with service(model, timeout=6) as vlm:
+def test_a_worker_that_does_not_answer_in_time_is_replaced(model: Path) -> None:
+    with service(model, timeout=2) as vlm:
+        # A request that times out while a worker starts leaves the worker to the next request.
+        wait_until(lambda: vlm.parse(OCR).status == "success")
+        hung, _ = started(model)[-1]
         result = vlm.parse("hang")
         assert (result.status, result.reason) == ("failed", "timeout")
-        assert vlm.parse(OCR).status == "success"
-        [(hung, _), _] = started(model)
+        wait_until(lambda: vlm.parse(OCR).status == "success")
         wait_until(lambda: not is_running(hung))
+        assert is_running(started(model)[-1][0])
 
 
 def test_a_request_that_is_too_long_is_refused_and_the_worker_goes_on(model: Path) -> None:

@@ -95,6 +95,34 @@ def test_a_short_key_is_found_as_a_word() -> None:
     assert not Keys([]).are_in("anything")
 
 
+@pytest.mark.parametrize("key", ["1", "x", "Desk", "EUR", "EMPTY", "total", "issues"])
+def test_a_key_that_is_a_common_word_leaves_answers_alone(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ERNIE_API_KEY", key)
+    with service(lambda _: completion(ANSWER)) as vlm:
+        assert vlm.parse(OCR).status == "success"
+
+
+@pytest.mark.parametrize("place", ["answer", "finish", "no completion", "error"])
+def test_a_short_key_that_is_echoed_is_not_shown(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ERNIE_API_KEY", "k-123")
+    replies = {
+        "answer": completion(ANSWER.replace("Desk", "Bearer k-123")),
+        "finish": completion(ANSWER, "k-123"),
+        "no completion": httpx.Response(200, text="wrong: k-123"),
+        "error": httpx.Response(401, text="wrong: k-123"),
+    }
+    with service(lambda _: replies[place], max_attempts=1) as vlm:
+        result = vlm.parse(OCR)
+    assert result.status == "failed"
+    assert "k-123" not in shown(result)
+
+
+@pytest.mark.parametrize("digits", [5000, 8_000_000])
+def test_a_character_of_a_thousand_digits_is_read(digits: int) -> None:
+    assert not Keys([SecretStr(KEY)]).are_in(f"&#{'9' * digits};")
+    assert Keys([SecretStr(KEY)]).are_in(f"&#{'9' * digits};" + KEY.replace("s", f"&#{'0' * digits}115;", 1))
+
+
 @pytest.mark.parametrize("around", ["\n", "\r\n", " \t"])
 def test_white_space_around_a_key_is_left_out(around: str) -> None:
     read = ServiceSettings.read({"ernie_vl": GIVEN}, {"ERNIE_API_KEY": f"{KEY}{around}"})

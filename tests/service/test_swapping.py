@@ -353,7 +353,7 @@ def test_swapping_back_at_once_unloads_nothing_in_use(tmp_path: Path) -> None:
             return results
 
         async def switch() -> None:
-            for place in range(200):
+            for place in range(60):
                 # There and back within a millisecond, and now and then to a third one.
                 await vlm.use_async(bundles[2 if place % 7 == 6 else place % 2])
                 await asyncio.sleep(0.002 * (place % 3))
@@ -366,13 +366,13 @@ def test_swapping_back_at_once_unloads_nothing_in_use(tmp_path: Path) -> None:
 
         results = asyncio.run(all_at_once())
         wait_until(lambda: server.loaded == {vlm.target.model})
-    assert len(results) > 200
+    assert len(results) > 60
     assert {(result.status, result.attempts) for result in results} == {("success", 1)}
     assert server.missed == 0
-    assert server.unloads > 20
+    assert server.unloads > 5
 
 
-def test_an_adapter_that_is_used_again_while_it_is_unloaded_is_loaded_again(tmp_path: Path) -> None:
+def test_an_adapter_used_again_while_unloaded_is_loaded_again(tmp_path: Path) -> None:
     server, unloading, go_on = AdapterServer(), threading.Event(), threading.Event()
 
     async def handler(request: httpx.Request) -> httpx.Response:

@@ -104,6 +104,20 @@ def test_a_run_with_other_settings_is_never_overwritten_unasked(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("failing")
+def test_a_restart_that_is_killed_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(tmp_path, "one")
+    assert run_all([run], quiet()) == []
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_all([run], quiet(), restart=True)
+    assert run_all([run], quiet(), restart=True) == []
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, restart: bool) -> None:
     (tmp_path / "one").mkdir()

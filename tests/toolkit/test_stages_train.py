@@ -34,6 +34,7 @@ TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json")
 # Of an adapter whose B is zero: the trained model is the base model, and prefers neither answer.
 LOSS_OF_NO_PREFERENCE = math.log(2)
 RATE = 1.0e-3
+SECRET = "sk-planted-for-this-test"
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 OWN_LORA = {"r": 4, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": ATTENTION}
 # The tiny base's four layers of 192: one matrix for q, k and v with 192 + 2 × 64 columns, one of 192 × 192 behind it.
@@ -68,7 +69,7 @@ class Run:
         return output
 
     def start(self, command: str, *options: str, module: str = "erniekit_adapter") -> subprocess.Popen[str]:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "ERNIE_API_KEY": SECRET}
         whole = [sys.executable, "-m", module, command, *options]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         return subprocess.Popen(whole, cwd=self.folder, env=environment, text=True, **pipes)
@@ -188,6 +189,13 @@ def test_dpo_follows_its_loss_on_preferences_that_it_does_not_learn(preferred: R
     assert 0 < evaluated < LOSS_OF_NO_PREFERENCE
 
 
+def test_no_file_of_a_run_holds_a_secret(preferred: Run) -> None:
+    """Paddle's launcher writes the variables that it is given to erniekit_dist_log/."""
+    files = [path for path in preferred.path().parent.rglob("*") if path.is_file()]
+    assert any("erniekit_dist_log" in path.parts and b"PATH" in path.read_bytes() for path in files)
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
 def test_the_manifest_says_that_erniekit_took_so_many_steps_of_dpo(preferred: Run) -> None:
     manifest = preferred.json("manifest.json")
     assert manifest["toolkit"]["name"] == "erniekit"
@@ -280,7 +288,7 @@ def test_the_base_models_folder_stays_as_it_was(adapted: Adapted) -> None:
     assert set(hashes(adapted.run.path("model"))) > set(adapted.base_before)
 
 
-def test_a_killed_run_that_becomes_longer_ends_as_an_unbroken_one(desk: Desk, adapted: Adapted) -> None:
+def test_a_killed_run_made_longer_ends_as_an_unbroken_one(desk: Desk, adapted: Adapted) -> None:
     killed = adapted_run(desk, "killed", steps=3).with_lines()
     kill_when_written(killed, killed.path("output", "checkpoint-2", "scheduler.pdparams"))
     adapted_run(desk, "killed").with_lines()

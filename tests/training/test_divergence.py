@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from erniekit_adapter.training.divergence import LossWatch, guessing_loss
+from erniekit_adapter.training.divergence import LossWatch, guessing_loss, newest_finite
 
 NAN, GUESSING = math.nan, 8.030084
 
@@ -34,6 +37,7 @@ def test_a_diverged_run_is_noticed(losses: list[float], step: int) -> None:
         [3.5, 2.0, 1.0, 0.5],
         [9.2, 8.8, 8.31, 8.03, 7.9, 7.0],  # random weights begin above
         [8.05, 8.04, 8.032, 8.029, 8.02],
+        [8.04, 8.02, 8.04, 8.035, 8.04, 8.033],  # random weights that have learned nothing yet
         [2.0, NAN, 1.9, NAN, 1.8],  # fp16 overflows and recovers
         [2.0, 8.5, 2.0, 8.5, 2.0],
         [0.0, 0.0, 0.0],
@@ -72,3 +76,17 @@ def test_dpo_has_another_loss() -> None:
     assert guessing_loss(3072, "SFT") == pytest.approx(GUESSING)
     assert guessing_loss(3072, "DPO") is None
     assert guessing_loss(None, "SFT") is None
+
+
+def test_the_newest_checkpoint_with_finite_weights_is_found(tmp_path: Path) -> None:
+    for step, value in ((9, 1.0), (10, 1.0), (11, NAN)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        save_file({"a": np.full(3, value, np.float32)}, folder / "model-00001-of-00001.safetensors")
+    assert newest_finite(tmp_path) == tmp_path / "checkpoint-10"
+
+
+def test_nothing_is_claimed_of_checkpoints_without_safetensors(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-4").mkdir()
+    (tmp_path / "checkpoint-4" / "model_state.distcp").write_bytes(b"unknown")
+    assert newest_finite(tmp_path) is None

@@ -1,4 +1,4 @@
-"""What `translate` shows is what `train` gives the toolkit; the toolkit is a fake, `fake_erniekit.py`."""
+"""Settings that `translate` shows and `train` gives are equal; the toolkit is a fake, `fake_erniekit.py`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from erniekit_adapter.files import write_json
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.training import stage
 from erniekit_adapter.training.expected import expected_run
+from erniekit_adapter.training.run import TrainOptions
 from erniekit_adapter.training.settings_file import settings_text
-from erniekit_adapter.training.stage import TrainOptions, train
+from erniekit_adapter.training.stage import train
 
 VERSION = "1.0.1"
 
@@ -77,7 +78,7 @@ def test_before_make_data_all_that_may_change_is_marked(tmp_path: Path, train_li
     assert set(early.left_open) == {"num_samples_each_epoch", "do_eval", "evaluation_strategy"}
 
 
-def test_with_no_share_to_evaluate_that_is_known_before_make_data(tmp_path: Path) -> None:
+def test_no_share_to_evaluate_is_known_before_make_data(tmp_path: Path) -> None:
     write_model(tmp_path / "model")
     assert set(expected_run(make_project(tmp_path, val_split_ratio=0.0), VERSION).left_open) == {
         "num_samples_each_epoch"
@@ -121,7 +122,7 @@ def test_lines_of_other_settings_are_refused_by_key(tmp_path: Path, made_with: d
         trained(project)
 
 
-def test_a_warm_up_longer_than_the_run_is_refused_once_there_are_lines(tmp_path: Path) -> None:
+def test_a_warm_up_longer_than_the_run_is_refused_with_lines(tmp_path: Path) -> None:
     """Of 3 lines in 3 epochs come 9 steps at most."""
     write_model(tmp_path / "model")
     write_lines(tmp_path / "run" / "data", train=3)

@@ -159,7 +159,7 @@ def test_steps_that_were_measured_twice_are_kept_once(tmp_path: Path) -> None:
     assert [found["step"] for found in read_metrics(path)] == [1, 2, 3]
 
 
-def test_what_the_launcher_repeats_of_a_failed_worker_is_not_measured_again(tmp_path: Path) -> None:
+def test_measurements_that_the_launcher_repeats_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     evaluated = f"{INFO}eval_loss: 6.2, progress_or_epoch: 0.5\x1b[0m\n"
     detail = "LAUNCH INFO 2026-11-29 13:04:03,554 ----------- ERROR LOG DETAIL -----------\n"

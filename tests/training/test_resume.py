@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.project.toolkit_sections import Backend
+from erniekit_adapter.training.checkpoints import step_of
 from erniekit_adapter.training.resume import (
     Start,
     begin,
@@ -18,7 +22,7 @@ from erniekit_adapter.training.resume import (
     earlier_parts,
     find_start,
     newest_checkpoint,
-    step_of,
+    note_longer,
 )
 
 
@@ -70,6 +74,26 @@ def test_a_checkpoint_whose_tensors_are_cut_off_does_not_count(
     assert begin(tmp_path, with_initial_adapter=False).done_steps == steps
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_renamed_copy_of_a_checkpoint_is_removed(tmp_path: Path, is_link: bool) -> None:
+    """A toolkit would resume from it, at a step that it never reached."""
+    original, copy = checkpoint(tmp_path, 50), tmp_path / "output" / "checkpoint-999999999999"
+    if is_link:
+        copy.symlink_to(original, target_is_directory=True)
+    else:
+        shutil.copytree(original, copy)
+    assert begin(tmp_path, with_initial_adapter=False).done_steps == 50
+    assert not copy.is_symlink()
+    assert not copy.exists()
+    assert (original / "trainer_state.json").is_file()
+
+
+def test_a_folder_named_almost_like_an_earlier_part_is_none(tmp_path: Path) -> None:
+    checkpoint(tmp_path, 50)
+    (tmp_path / "earlier-copy").mkdir()
+    assert begin(tmp_path, with_initial_adapter=False).done_steps == 50
+
+
 @pytest.mark.parametrize("with_adapter", [False, True])
 def test_a_half_written_checkpoint_is_removed(tmp_path: Path, with_adapter: bool) -> None:
     """ERNIEKit resumes from the checkpoint with the highest number, whole or not."""
@@ -86,6 +110,29 @@ def test_a_checkpoint_whose_state_is_cut_off_does_not_count(tmp_path: Path, cont
     checkpoint(tmp_path, 50)
     (checkpoint(tmp_path, 100) / "trainer_state.json").write_text(content)
     assert begin(tmp_path, with_initial_adapter=False).done_steps == 50
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_removed(tmp_path: Path) -> None:
+    (checkpoint(tmp_path, 50) / "peft_model.safetensors").mkdir()  # opening it fails, as on a disk with errors
+    with pytest.raises(AdapterError, match="cannot be read"):
+        begin(tmp_path, with_initial_adapter=False)
+    assert (tmp_path / "output" / "checkpoint-50").is_dir()
+
+
+@pytest.mark.parametrize("backend", ["erniekit", "paddleformers"])
+def test_a_run_that_becomes_longer_keeps_its_last_checkpoint(tmp_path: Path, backend: Backend) -> None:
+    for step in (2, 4):
+        (checkpoint(tmp_path, step) / "scheduler.pdparams").write_bytes(b"pickle")
+    log = tmp_path / "train.log"
+    log.write_text("Total optimization steps = 4\n")
+    note_longer(log)
+    drop_last_of_all(tmp_path, None, backend)
+    assert find_start(tmp_path, with_initial_adapter=False, backend=backend).done_steps == 4
+    # Once the toolkit has printed the new number of steps, that one counts.
+    with log.open("a") as stream:
+        stream.write("Total optimization steps = 6\n")
+    drop_last_of_all(tmp_path, None, backend)
+    assert find_start(tmp_path, with_initial_adapter=False, backend=backend).done_steps == 4
 
 
 @pytest.mark.parametrize(("steps", "left"), [((2, 4), 2), ((4,), 4), ((2, 3), 3)])

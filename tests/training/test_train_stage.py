@@ -11,23 +11,26 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from rich.console import Console
 from safetensors.numpy import save_file
-from training_examples import fake_toolkit, make_project, model_tensors, write_lines, write_model
+from training_examples import fake_toolkit, interrupted, make_project, model_tensors, trained, write_lines, write_model
 
 from erniekit_adapter.errors import AdapterError, UsageError
-from erniekit_adapter.project.schema import Project
 from erniekit_adapter.project.toolkit_sections import ErniekitSection
-from erniekit_adapter.training import stage
+from erniekit_adapter.training import base_weights, stage
 from erniekit_adapter.training.following import read_metrics
-from erniekit_adapter.training.stage import TrainOptions, train
+from erniekit_adapter.training.run import TrainOptions
+from erniekit_adapter.training.stage import train
 
 
 @pytest.fixture(autouse=True)
 def faked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "find_toolkit", fake_toolkit)
+    # Otherwise the python of an installed toolkit is started each time.
+    monkeypatch.setattr(stage, "toolkit_version", lambda project: (fake_toolkit(project.backend).version, "fake"))
     monkeypatch.delenv("FAKE_ERNIEKIT", raising=False)
 
 
@@ -37,21 +40,6 @@ def folder(tmp_path: Path) -> Path:
     write_model(tmp_path / "model")
     write_lines(tmp_path / "run" / "data")
     return tmp_path
-
-
-def trained(project: Project, *, restart: bool = False, stall_minutes: float = 1) -> tuple[dict[str, Any], str]:
-    console = Console(file=io.StringIO(), width=400)
-    manifest = train(project, TrainOptions(restart, stall_minutes), console)
-    assert isinstance(console.file, io.StringIO)
-    return manifest, console.file.getvalue()
-
-
-def interrupted(project: Project, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Train until the toolkit is killed after so many steps."""
-    monkeypatch.setenv("FAKE_ERNIEKIT", f"killed after {after}")
-    with pytest.raises(AdapterError, match="killed by SIGKILL"):
-        trained(project)
-    monkeypatch.delenv("FAKE_ERNIEKIT")
 
 
 def test_a_run_leaves_settings_log_metrics_and_a_manifest(folder: Path) -> None:
@@ -85,9 +73,7 @@ def test_a_failure_gives_exit_code_cause_and_the_place_of_the_log(
     assert not (folder / "run" / "training" / "manifest.json").exists()
 
 
-def test_a_killed_toolkit_is_reported_as_killed_and_where_it_continues(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_toolkit_is_reported_with_where_it_continues(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_ERNIEKIT", "killed after 5")
     with pytest.raises(AdapterError) as error:
         trained(make_project(folder))
@@ -146,9 +132,7 @@ def test_a_checkpoint_that_was_cut_off_is_not_resumed(folder: Path, monkeypatch:
     assert [found["step"] for found in read_metrics(state.parents[2] / "metrics.jsonl") if "loss" in found] == [2, 4, 6]
 
 
-def test_a_run_killed_after_its_last_checkpoint_takes_no_step_too_many(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_killed_at_its_end_takes_no_step_too_many(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(make_project(folder, save_steps=3), monkeypatch, after=6)
     manifest, said = trained(make_project(folder, save_steps=3))
     assert "checkpoint-3" in said
@@ -192,7 +176,7 @@ def test_one_nan_that_a_run_recovers_from_is_allowed(folder: Path, monkeypatch: 
 def test_checkpoints_that_are_not_finite_are_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(make_project(folder), monkeypatch, after=5)
     monkeypatch.setenv("FAKE_ERNIEKIT", "nan weights")
-    with pytest.raises(AdapterError, match=r"the last good checkpoint is .*/output/checkpoint-4$"):
+    with pytest.raises(AdapterError, match=r"the last checkpoint with finite weights is .*/output/checkpoint-4$"):
         trained(make_project(folder, save_steps=5))
     assert [path.name for path in (folder / "run" / "training" / "output").glob("checkpoint-*")] == ["checkpoint-4"]
 
@@ -205,7 +189,18 @@ def test_a_base_model_with_one_nan_is_refused(folder: Path) -> None:
         trained(make_project(folder))
 
 
-def test_a_finished_run_whose_weights_are_gone_is_not_called_trained(folder: Path) -> None:
+def test_files_beside_the_base_model_are_not_its_weights(folder: Path) -> None:
+    save_file({"a": np.full(3, np.nan, np.float32)}, folder / "model" / "other.safetensors")
+    assert trained(make_project(folder))[0]["steps"] == 6
+
+
+def test_restart_reads_the_base_model_only_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(make_project(folder))
+    monkeypatch.setattr(base_weights, "not_finite", lambda *_: pytest.fail("the weights are read again"))
+    assert trained(make_project(folder), restart=True)[0]["started"] == "new"
+
+
+def test_a_finished_run_without_weights_is_not_called_trained(folder: Path) -> None:
     trained(make_project(folder))
     shutil.rmtree(folder / "run" / "training" / "output")
     with pytest.raises(AdapterError, match="its weights are gone"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import sys
 from dataclasses import dataclass
@@ -10,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from rich.console import Console
 from safetensors.numpy import save_file
 
 from erniekit_adapter.backends.installed import Toolkit
+from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import sha256, write_json
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.project.toolkit_sections import Backend
+from erniekit_adapter.training.run import TrainOptions
+from erniekit_adapter.training.stage import train
 
 LAYERS, HIDDEN, QKV, FFN = 2, 8, 16, 6
 CONFIG = {
@@ -93,3 +99,18 @@ class FakeToolkit(Toolkit):
 
 def fake_toolkit(backend: Backend = "erniekit") -> Toolkit:
     return FakeToolkit(Path(sys.executable), "1.0.1", "a fake", versions={"erniekit": "1.0.1"}, backend=backend)
+
+
+def trained(project: Project, *, restart: bool = False, stall_minutes: float = 1) -> tuple[dict[str, Any], str]:
+    console = Console(file=io.StringIO(), width=400)
+    manifest = train(project, TrainOptions(restart, stall_minutes), console)
+    assert isinstance(console.file, io.StringIO)
+    return manifest, console.file.getvalue()
+
+
+def interrupted(project: Project, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Train until the toolkit is killed after so many steps."""
+    monkeypatch.setenv("FAKE_ERNIEKIT", f"killed after {after}")
+    with pytest.raises(AdapterError, match="killed by SIGKILL"):
+        trained(project)
+    monkeypatch.delenv("FAKE_ERNIEKIT")

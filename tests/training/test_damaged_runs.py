@@ -1,0 +1,109 @@
+"""The train stage on folders that were damaged, replaced by links or left half made; the toolkit is a fake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from training_examples import fake_toolkit, interrupted, make_project, trained, write_lines, write_model
+
+from erniekit_adapter.errors import AdapterError, UsageError
+from erniekit_adapter.files import empty_folder
+from erniekit_adapter.training import stage
+
+
+@pytest.fixture(autouse=True)
+def faked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "find_toolkit", fake_toolkit)
+    monkeypatch.delenv("FAKE_ERNIEKIT", raising=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a model and lines, where nothing is trained yet."""
+    write_model(tmp_path / "model")
+    write_lines(tmp_path / "run" / "data")
+    return tmp_path
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_output_folder_that_is_a_link_is_emptied(folder: Path, restart: bool) -> None:
+    """Otherwise weights of an earlier run would count as trained by this one."""
+    elsewhere, training = folder / "disk", folder / "run" / "training"
+    elsewhere.mkdir()
+    save_file({"old": np.ones(1, np.float32)}, elsewhere / "model-00001-of-00001.safetensors")
+    training.mkdir()
+    (training / "run.json").write_text("{}")
+    (training / "output").symlink_to(elsewhere)
+    trained(make_project(folder), restart=restart)
+    assert (training / "output").is_symlink()
+    assert not (elsewhere / "model-00001-of-00001.safetensors").exists()
+    assert (elsewhere / "peft_model-00001-of-00001.safetensors").is_file()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_output_folder_that_is_a_dead_link_is_refused(folder: Path, restart: bool) -> None:
+    training = folder / "run" / "training"
+    training.mkdir()
+    (training / "run.json").write_text("{}")
+    (training / "output").symlink_to(folder / "nowhere")
+    with pytest.raises(UsageError, match=r"output: is a link to .*nowhere, which does not exist"):
+        trained(make_project(folder), restart=restart)
+
+
+def test_a_damaged_manifest_is_refused_before_training(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(make_project(folder), monkeypatch, 3)
+    (folder / "run" / "training" / "manifest.json").mkdir()
+    with pytest.raises(AdapterError, match=r"manifest\.json: is damaged: not a regular file"):
+        trained(make_project(folder))
+    assert trained(make_project(folder), restart=True)[0]["steps"] == 6
+
+
+def test_a_folder_is_ours_before_anything_else_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was killed while it read the base model could not be started again."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "refuse_not_finite", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trained(make_project(folder))
+    assert trained(make_project(folder))[0]["steps"] == 6
+
+
+def test_a_restart_that_is_killed_can_be_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(make_project(folder))
+
+    def killed(path: Path, **kept: object) -> None:
+        empty_folder(path, **kept)  # type: ignore[arg-type]
+        if path.name == "training":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "empty_folder", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trained(make_project(folder), restart=True)
+    assert trained(make_project(folder), restart=True)[0]["steps"] == 6
+
+
+def test_of_many_unreadable_measurements_the_first_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(make_project(folder), monkeypatch, 5)
+    (folder / "run" / "training" / "metrics.jsonl").write_text("x\n" * 2000)
+    assert "are left out: 1, 2, 3, 4, 5 and 1,995 more (" in trained(make_project(folder))[1]
+
+
+def test_damaged_weights_of_a_finished_run_are_trained_again(folder: Path) -> None:
+    trained(make_project(folder))
+    (folder / "run" / "training" / "output" / "peft_model-00001-of-00001.safetensors").write_bytes(b"")
+    with pytest.raises(AdapterError, match="--restart"):
+        trained(make_project(folder))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": [], "settings": {}}', '{"files": {}, "settings": 3}'])
+def test_a_damaged_manifest_of_the_data_is_refused(folder: Path, content: str) -> None:
+    (folder / "run" / "data" / "manifest.json").write_text(content)
+    with pytest.raises(AdapterError, match=r"manifest\.json: is damaged: .*\n.*run make data again"):
+        trained(make_project(folder))
