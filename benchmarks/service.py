@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import os
 import random
 import resource
 import signal
@@ -51,11 +52,13 @@ class StandIn:
     latency_s: float
 
     async def serve(self, port: int) -> None:
-        """Answer until the process is ended."""
+        """Answer until this process or the one that started it ends."""
         self.loaded: set[str] = set()
+        parent = os.getppid()
         server = await asyncio.start_server(self._connection, "127.0.0.1", port, backlog=1024)
         async with server:
-            await server.serve_forever()
+            while os.getppid() == parent:
+                await asyncio.sleep(0.5)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pytest
 
 MAKEFILE = Path(__file__).resolve().parents[1] / "Makefile"
 SHOW = "import sys; print(*sys.argv[1:], sep='\\n')"
+OF_MAKE = re.compile(r"MAKE|MFLAGS|ARGS$|CONFIG$")
 TARGETS = {
     "data": ["build", "--project", "FILE"],
     "train": ["train", "FILE"],
@@ -29,7 +32,9 @@ def arguments(target: str, *settings: str) -> list[str]:
     """Return what the command of a target is given; a program that prints it is run instead, and nothing is set up."""
     show = f'{sys.executable} -c "{SHOW}"'
     command = ["make", "-s", "-f", str(MAKEFILE), "-o", "setup", target, f"ADAPTER={show}", f"DATA={show}", *settings]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=MAKEFILE.parent)
+    # `make test ARGS=…` passes its variables to every make below it; a user's own command has none.
+    environment = {name: value for name, value in os.environ.items() if not OF_MAKE.match(name)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=MAKEFILE.parent, env=environment)
     return done.stdout.splitlines()
 
 
