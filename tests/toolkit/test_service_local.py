@@ -40,7 +40,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_native_adapter(training / "output", SHAPE, "float32", rslora=False)
     manifest: dict[str, Any] = {
         "toolkit": {"name": "erniekit", "version": "1.0.1", "distributions": {}},
-        **dict.fromkeys(("steps", "seconds", "first_loss", "last_loss", "last_eval_loss", "trainable_parameters")),
+        **dict.fromkeys(("seconds", "first_loss", "last_loss", "last_eval_loss", "trainable_parameters")),
+        "steps": 1,
         "adapter": "output",
         "settings": {},
         "data": "d" * 64,
