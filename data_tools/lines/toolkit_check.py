@@ -12,6 +12,7 @@ from pathlib import Path
 
 from data_tools.lines.preference_lines import Preference
 from data_tools.pairs.pairs import Pair
+from data_tools.sources.reading import is_text
 from erniekit_adapter.project.schema import DataFormat
 
 # Written as the control tokens of ERNIE 4.5 and PaddleOCR-VL are: ends of turns, places of images. Tokenizers take them
@@ -76,7 +77,7 @@ def _text_problem(texts: Mapping[str, str]) -> str | None:
             return f"the {name} is blank: a toolkit skips the line, or learns nothing from it"
         if "<" in text and (piece := _CONTROL_PIECE.search(text)):
             return f"the {name} holds {piece[0]}, which a tokenizer can take for a control token"
-        if not _is_utf8(text):
+        if not is_text(text):
             return f"the {name} holds a lone surrogate, which is no text"
     return None
 
@@ -88,18 +89,8 @@ def _media_problem(texts: Mapping[str, str], images: tuple[Path, ...]) -> str | 
             return f"the {name} holds {mark[0]}: PaddleFormers would look for one image, video or sound more"
     if _TURN_MARK in texts["request"]:
         return f"the request holds {_TURN_MARK}, which PaddleFormers replaces with the number of the turn"
-    unreadable = next((image for image in images if not _is_utf8(str(image))), None)
+    unreadable = next((image for image in images if not is_text(str(image))), None)
     return f"the name of the image {unreadable.name!a} is not UTF-8: a line cannot hold it" if unreadable else None
-
-
-def _is_utf8(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _has_table(answer: str) -> bool:

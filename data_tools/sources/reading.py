@@ -54,6 +54,8 @@ def _holds_nul(value: Any) -> bool:
 
 def is_text(text: str) -> bool:
     """Whether UTF-8 can hold a text: not half a character, nor a file name whose bytes are not UTF-8."""
+    if text.isascii():  # nearly every text, and known without a copy
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -7,25 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from training_examples import fake_toolkit, interrupted, make_project, trained, write_lines, write_model
+from training_examples import interrupted, make_project, trained
 
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.files import empty_folder
 from erniekit_adapter.training import stage
 
-
-@pytest.fixture(autouse=True)
-def faked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "find_toolkit", fake_toolkit)
-    monkeypatch.delenv("FAKE_ERNIEKIT", raising=False)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a model and lines, where nothing is trained yet."""
-    write_model(tmp_path / "model")
-    write_lines(tmp_path / "run" / "data")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("faked")
 
 
 @pytest.mark.parametrize("restart", [False, True])

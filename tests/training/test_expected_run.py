@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 import yaml
 from rich.console import Console
-from training_examples import fake_toolkit, make_project, write_lines, write_model
+from training_examples import make_project, write_lines, write_model
 
 from erniekit_adapter.backends.settings import values
 from erniekit_adapter.backends.translation import settings_of
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.files import write_json
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.training import stage
 from erniekit_adapter.training.expected import expected_run
 from erniekit_adapter.training.run import TrainOptions
 from erniekit_adapter.training.settings_file import settings_text
@@ -26,10 +25,7 @@ from erniekit_adapter.training.stage import train
 VERSION = "1.0.1"
 
 
-@pytest.fixture(autouse=True)
-def faked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "find_toolkit", fake_toolkit)
-    monkeypatch.delenv("FAKE_ERNIEKIT", raising=False)
+pytestmark = pytest.mark.usefixtures("faked")
 
 
 def expected(project: Project) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from rich.console import Console
 from safetensors.numpy import save_file
-from training_examples import fake_toolkit, interrupted, make_project, model_tensors, trained, write_lines, write_model
+from training_examples import interrupted, make_project, model_tensors, trained, write_lines, write_model
 
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.project.toolkit_sections import ErniekitSection
@@ -25,21 +25,7 @@ from erniekit_adapter.training.following import read_metrics
 from erniekit_adapter.training.run import TrainOptions
 from erniekit_adapter.training.stage import train
 
-
-@pytest.fixture(autouse=True)
-def faked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "find_toolkit", fake_toolkit)
-    # Otherwise the python of an installed toolkit is started each time.
-    monkeypatch.setattr(stage, "toolkit_version", lambda project: (fake_toolkit(project.backend).version, "fake"))
-    monkeypatch.delenv("FAKE_ERNIEKIT", raising=False)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a model and lines, where nothing is trained yet."""
-    write_model(tmp_path / "model")
-    write_lines(tmp_path / "run" / "data")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("faked")
 
 
 def test_a_run_leaves_settings_log_metrics_and_a_manifest(folder: Path) -> None:
