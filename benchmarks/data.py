@@ -1,11 +1,11 @@
-"""How fast the data stage is and how much memory it takes, from ten thousand lines to a million.
+"""Measure speed and memory of the data stage, from ten thousand to a million records.
 
-Lines are logged corrections with their OCR (5 kB each), every one another invoice, and every one passes every gate,
-which is the slowest way through the stage; with --mixed, a quarter each are automatic logs and corrections without OCR,
-which gates refuse. Each size is built by one worker and by two, in turn with two scripts in one process. One only
-reformats the same lines, with no check and everything in memory. The other reads exact amounts, holds them against the
-rules and writes the answer, as the stage does, and leaves out the rest: no gate, no copy of a document found. Seconds
-are of whole processes, medians over the runs; memory is the peak of all processes of a run together.
+Records are logged corrections with their OCR (5 kB each), each of another invoice, and all pass every filter, which is
+the slowest case; with --mixed, a quarter each are automatic logs and corrections without OCR, which filters reject.
+Each size is built with one worker and with two, in turn with two scripts in one process. One script only reformats the
+records, without checks and with everything in memory. The other reads exact amounts, checks them with the rules and
+writes the answers, as a build does, but has no filters and finds no duplicates. Seconds are those of whole processes,
+as medians over the runs; memory is the peak of all processes of a run together.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from data_tools.synthesize.content import make_invoice  # noqa: E402 - the script runs from anywhere
 from data_tools.synthesize.corrections import automatic_log, flat_correction, reviewed_correction  # noqa: E402
-from erniekit_adapter.invoice.jsontext import compose  # noqa: E402
+from erniekit_adapter.documents.json_text import compose  # noqa: E402
 
 PROJECT = """
 model: {{model_name_or_path: {model}}}
@@ -34,51 +34,52 @@ data:
   workers: {workers}
 output_dir: {output}
 """
-# Reads corrections and writes lines, with all of them in memory and no question asked.
+# Reads corrections and writes training examples, all in memory and without checks.
 REFORMAT = """
 import json, sys
 lines = []
 for line in open(sys.argv[1], encoding="utf-8"):
     record = json.loads(line)
-    said = record.get("corrected_output") or record.get("model_output") or record.get("correction")
-    answer = json.dumps(json.loads(said) if isinstance(said, str) else said, ensure_ascii=False)
+    value = record.get("corrected_output") or record.get("model_output") or record.get("correction")
+    answer = json.dumps(json.loads(value) if isinstance(value, str) else value, ensure_ascii=False)
     lines.append({"src": [record.get("prompt", "")], "tgt": [answer]})
 with open(sys.argv[2], "w", encoding="utf-8") as stream:
     for line in lines:
         stream.write(json.dumps(line, ensure_ascii=False) + "\\n")
 """
-# What no stage with exact amounts can do without: the line and its answer as JSON, as a model, by the rules, and back.
+# The necessary work with exact amounts: parse record and answer, check the rules, and write the answer.
 EXACT = """
 import sys
-from erniekit_adapter.invoice import jsontext, rules
-from erniekit_adapter.invoice.answer import as_json, read_answer
-from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.documents import json_text
+from erniekit_adapter.documents.invoice import rules
+from erniekit_adapter.documents.invoice.answer import as_json, read_answer
+from erniekit_adapter.documents.invoice.prompts import analysis_request
 with open(sys.argv[1], "rb") as log, open(sys.argv[2], "w", encoding="utf-8") as stream:
     for line in log:
-        record = jsontext.parse(line)
-        said = record.get("corrected_output")
-        if not isinstance(said, str):
+        record = json_text.parse(line)
+        value = record.get("corrected_output")
+        if not isinstance(value, str):
             continue
-        answer = read_answer(jsontext.parse(said))
+        answer = read_answer(json_text.parse(value))
         summary = rules.summarize(rules.check(answer)).model_dump()
-        text = jsontext.compose_parsed(as_json(answer) | {"validation_summary": summary})
+        text = json_text.compose_parsed(as_json(answer) | {"validation_summary": summary})
         request = analysis_request(record["ocr_context"]["structured_ocr"], with_image=False)
-        stream.write(jsontext.compose_parsed({"src": [request], "tgt": [text]}) + "\\n")
+        stream.write(json_text.compose_parsed({"src": [request], "tgt": [text]}) + "\\n")
 """
 DIFFERENT_INVOICES = 2000
 MEMORY_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a process, with those below it, took."""
+class Measurement:
+    """Time and memory of a process and its children."""
 
     seconds: float
     peak_mib: float
 
 
 def write_log(path: Path, count: int, *, mixed: bool) -> None:
-    """Write `count` lines of a log; the invoices repeat under numbers of their own."""
+    """Write a log of `count` records; invoices repeat with different numbers."""
     shapes = (
         (reviewed_correction, flat_correction, reviewed_correction, automatic_log) if mixed else (reviewed_correction,)
     )
@@ -95,8 +96,8 @@ def write_log(path: Path, count: int, *, mixed: bool) -> None:
             stream.write(unique.replace(document, f'"document_id":"doc-{number}"', 1) + "\n")
 
 
-def measured(command: list[str]) -> Run:
-    """Run a command to its end, watching the memory of it and of every process below it."""
+def measured(command: list[str]) -> Measurement:
+    """Run a command and measure time and memory of it and its child processes."""
     started = time.perf_counter()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         peaks = [0.0]
@@ -107,7 +108,7 @@ def measured(command: list[str]) -> Run:
     watcher.join()
     if process.returncode:
         raise SystemExit(f"{' '.join(command)}\n{errors.decode()}")
-    return Run(seconds, peaks[0])
+    return Measurement(seconds, peaks[0])
 
 
 def _watch(process: subprocess.Popen[bytes], peaks: list[float]) -> None:
@@ -117,7 +118,7 @@ def _watch(process: subprocess.Popen[bytes], peaks: list[float]) -> None:
 
 
 def _tree(process_id: int) -> list[int]:
-    """A process and all below it."""
+    """Return a process and all its descendants."""
     found = [process_id]
     for parent in found:
         for children in Path(f"/proc/{parent}/task").glob("*/children"):
@@ -129,7 +130,7 @@ def _tree(process_id: int) -> list[int]:
 
 
 def _proportional_mib(process_id: int) -> float:
-    """Memory of a process, with what it shares counted in parts (Pss)."""
+    """Return the proportional set size (Pss) of a process in MiB: shared memory is divided among its users."""
     try:
         rollup = Path(f"/proc/{process_id}/smaps_rollup").read_text()
     except OSError:
@@ -139,35 +140,35 @@ def _proportional_mib(process_id: int) -> float:
 
 
 def commands(folder: Path, model: str, workers: list[int]) -> dict[str, list[str]]:
-    """The commands that are held against each other, by name."""
+    """Return the commands to compare, by name."""
     log = folder / "log.jsonl"
-    scripts = {"reformat": REFORMAT, "exact amounts alone": EXACT}
+    scripts = {"reformat": REFORMAT, "only exact amounts": EXACT}
     found = {
         name: [sys.executable, "-c", text, str(log), str(folder / "lines.jsonl")] for name, text in scripts.items()
     }
     for count in workers:
         project = folder / f"{count}.yaml"
         project.write_text(PROJECT.format(model=model, log=log, workers=count, output=folder / f"run-{count}"))
-        found[f"build, workers {count}"] = [sys.executable, "-m", "data_tools", "build", "--project", str(project)]
+        found[f"build, workers {count}"] = [sys.executable, "-m", "data_tools", "build", str(project)]
     return found
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--mixed", action="store_true", help="a log of which half is refused")
-    parser.add_argument("--model", default="tiny_base/model", help="whose tokenizer measures lengths")
+    parser.add_argument("--mixed", action="store_true", help="a log in which half of the records are rejected")
+    parser.add_argument("--model", default="tiny_base/model", help="model folder with the tokenizer")
     chosen = parser.parse_args()
-    print(f"{'lines':>9}  {'command':<20} {'median s':>9} {'min':>7} {'max':>7} {'lines/s':>8} {'peak MiB':>9}")
+    print(f"{'records':>9}  {'command':<20} {'median s':>9} {'min':>7} {'max':>7} {'rec/s':>8} {'peak MiB':>9}")
     for count in chosen.counts:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_log(folder / "log.jsonl", count, mixed=chosen.mixed)
             named = commands(folder, str(ROOT / chosen.model), chosen.workers)
-            taken: dict[str, list[Run]] = {key: [] for key in named}
+            taken: dict[str, list[Measurement]] = {key: [] for key in named}
             for _ in range(chosen.runs):
                 for key, command in named.items():
                     taken[key].append(measured(command))

@@ -1,8 +1,8 @@
-"""Kill `export` at random moments, export again, and compare: the same bundle, nothing left over, no process left.
+"""Kill `export` at random times, export again, and compare the bundles. Count leftover files and processes.
 
-Works on a project that is trained already, such as configs/demo-cpu.yaml after `make demo`. Each round kills the export
-(SIGKILL of its main process alone), counts what is left 5 s later, exports again, and compares the bundle with that of
-an undisturbed export. The last line is a summary; the exit code is 1 if a round differs or leaves something.
+The project must be trained, such as configs/demo-cpu.yaml after `make demo`. Each round kills the main process of the
+export (SIGKILL), counts leftovers after 5 s, exports again, and compares the bundle with that of an undisturbed export.
+The last line is a summary. The exit code is 1 if a bundle differs or files are left over.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from erniekit_adapter.project.loading import load_project  # noqa: E402 - runs from anywhere
+from erniekit_adapter.project.loading import load_project  # noqa: E402
 
-# All processes of a round inherit it, wherever they end up in the process tree.
+# All processes of a round inherit this variable.
 MARK = "EXPORT_KILLS_ROUND"
 ORPHANS_AFTER_S = 5.0
 
 
 def start(project: Path, options: Sequence[str], mark: str) -> subprocess.Popen[bytes]:
-    """Start an export whose processes carry a mark."""
+    """Start an export whose processes have a mark in their environment."""
     command = [sys.executable, "-m", "erniekit_adapter", "export", str(project), *options]
     environment = os.environ | {MARK: mark, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def marked(mark: str) -> list[int]:
-    """The processes that carry a mark and still run."""
-    wanted, found = f"{MARK}={mark}".encode(), []
+    """Return the running processes with a mark."""
+    entry, found = f"{MARK}={mark}".encode(), []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             is_zombie = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "Z"
-            if not is_zombie and wanted in (folder / "environ").read_bytes().split(b"\0"):
+            if not is_zombie and entry in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
         except OSError:
             continue
@@ -50,7 +50,7 @@ def marked(mark: str) -> list[int]:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file below a folder."""
+    """Return the SHA-256 of every file in a folder and its subfolders."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -59,23 +59,23 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def names(folder: Path) -> set[str]:
-    """The names in a folder, hidden ones included."""
+    """Return the names in a folder, including hidden ones."""
     return {path.name for path in folder.iterdir()}
 
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Kill export at random moments, and compare what comes of it.")
+    parser = argparse.ArgumentParser(description="Kill export at random times, and compare the bundles.")
     parser.add_argument("project", type=Path, help="project file of a trained project")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--allow-unproven", action="store_true", help="passed on to export")
-    given = parser.parse_args()
-    options = ["--allow-unproven"] if given.allow_unproven else []
-    project = load_project(given.project, [])
+    parser.add_argument("--allow-unchecked", action="store_true", help="passed on to export")
+    arguments = parser.parse_args()
+    options = ["--allow-unchecked"] if arguments.allow_unchecked else []
+    project = load_project(arguments.project, [])
 
     def export() -> None:
-        process = start(given.project, options, "undisturbed")
+        process = start(arguments.project, options, "undisturbed")
         _, errors = process.communicate()
         if process.returncode:
             raise SystemExit(errors.decode(errors="replace"))
@@ -86,14 +86,14 @@ def main() -> None:
     duration_s = time.monotonic() - begun
     undisturbed, expected = contents(project.bundle_dir), names(project.output_dir)
     print(f"undisturbed: {duration_s:.1f} s, {len(undisturbed)} files in the bundle")
-    rng = random.Random(given.seed)  # noqa: S311
+    rng = random.Random(arguments.seed)  # noqa: S311
     different = left_over = orphans = killed = temporary = 0
-    for number in range(1, given.kills + 1):
+    for number in range(1, arguments.kills + 1):
         moment_s = rng.uniform(0, duration_s)
-        process = start(given.project, options, str(number))
+        process = start(arguments.project, options, str(number))
         time.sleep(moment_s)
         killed += process.poll() is None
-        process.kill()  # nothing if it has ended
+        process.kill()  # no effect if it has ended
         process.communicate()
         time.sleep(ORPHANS_AFTER_S)
         running = marked(str(number))
@@ -113,8 +113,8 @@ def main() -> None:
             flush=True,
         )
     print(
-        f"{killed} of {given.kills} killed while they ran: {different} bundles differ, {temporary} left temporary "
-        f"files until the next run, {left_over} after it, {orphans} processes outlived theirs by 5 s"
+        f"{killed} of {arguments.kills} killed while running: {different} bundles differ, {temporary} left temporary "
+        f"files until the next run, {left_over} after it, {orphans} processes still ran after 5 s"
     )
     raise SystemExit(bool(different or left_over or orphans))
 

@@ -1,8 +1,8 @@
-"""Measure the service under load: what is lost, mixed up or slower than the bare HTTP client, and its memory.
+"""Measure the service under load: lost and mixed-up answers, time compared with the bare HTTP client, and memory.
 
-The server is a stand-in for vLLM, named as one: a process of its own with the standard library's event loop, which
+The server is a stand-in for vLLM without a model: a separate process with the event loop of the standard library. It
 answers chat completions after a time that depends on the request, holds adapters by name, and answers 404 for one that
-it does not hold. It runs no model. Run it with `python benchmarks/service.py`; `--help` lists the parts.
+is not loaded. Run `python benchmarks/service.py`; `--help` lists the parts.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ _PLAIN, _POOLED, _SERVICE = "httpx.AsyncClient", "the same with the service's po
 
 @dataclass
 class StandIn:
-    """A stand-in for vLLM: answers that repeat the request's number, after a time drawn from it.
+    """A stand-in for vLLM, whose answers repeat the number of the request after a random time.
 
     Attributes:
-        latency_s: mean time of an answer, from half to one and a half of it.
+        latency_s: mean time of an answer; times are between half and one and a half of it.
     """
 
     latency_s: float
 
     async def serve(self, port: int) -> None:
-        """Answer until this process or the one that started it ends."""
+        """Answer until this process or its parent ends."""
         self.loaded: set[str] = set()
         parent = os.getppid()
         server = await asyncio.start_server(self._connection, "127.0.0.1", port, backlog=1024)
@@ -98,7 +98,7 @@ class StandIn:
 
 
 def answer_to(number: int, server_s: float) -> str:
-    """The answer to the request of this number: three lines that add up, its number, and the server's time in notes."""
+    """Return the answer to a request: three line items that add up, its number, and the server's time as a note."""
     lines = [
         {"description": f"Item {n} of {number}", "quantity": n, "unit_price": 5, "total": 5 * n} for n in (1, 2, 3)
     ]
@@ -109,12 +109,12 @@ def answer_to(number: int, server_s: float) -> str:
         "financial_summary": summary,
     }
     data["payment_terms"] = {"notes": f"{server_s:.6f}"}
-    said = {"is_valid": True, "math_verified": True, "issues": []}
-    return json.dumps({"structured_data": data, "validation_summary": said}, separators=(",", ":"))
+    claimed = {"is_valid": True, "math_verified": True, "issues": []}
+    return json.dumps({"structured_data": data, "validation_summary": claimed}, separators=(",", ":"))
 
 
 def page(number: int) -> dict[str, list[str]]:
-    """The OCR data of the invoice of this number."""
+    """Return the OCR data of the invoice with this number."""
     return {"lines": [f"INVOICE N{number} ;", *(f"Item {n} of {number} 1 x 5.00 5.00" for n in range(_PAGE_LINES))]}
 
 
@@ -124,7 +124,7 @@ def _number_in(text: str) -> int:
 
 
 class Server:
-    """The stand-in's process, which can be killed and started again at the same address."""
+    """The process of the stand-in, which can be killed and restarted at the same address."""
 
     def __init__(self, latency_s: float) -> None:
         with socket.socket() as listening:
@@ -135,7 +135,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections."""
+        """Start the process, and wait until it accepts connections."""
         self._process = subprocess.Popen(self._command)
         for _ in range(200):
             with socket.socket() as connecting:
@@ -145,7 +145,7 @@ class Server:
         raise RuntimeError("the stand-in did not start")
 
     def kill(self) -> None:
-        """End it without a farewell."""
+        """Kill the process."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
@@ -154,7 +154,7 @@ class Server:
 
 
 def new_service(server: Server, **more: Any) -> Any:
-    """A service with a place for each caller."""
+    """Return a service with a slot for each caller."""
     from erniekit_adapter.service import ErnieVLMService
 
     given = {
@@ -171,7 +171,7 @@ def new_service(server: Server, **more: Any) -> Any:
 async def from_all_callers(
     numbers: Iterator[int], ask: Callable[[int], Awaitable[None]], callers: int = CALLERS, over_s: float = 0.0
 ) -> None:
-    """Make the requests of these numbers, each caller one after the other; callers begin within `over_s` seconds."""
+    """Send the requests with these numbers, each caller one after the other; callers start within `over_s` seconds."""
 
     async def caller(wait_s: float) -> None:
         await asyncio.sleep(wait_s)
@@ -182,13 +182,13 @@ async def from_all_callers(
 
 
 def is_own(result: Any, number: int) -> bool:
-    """Whether an answer is the one to this request."""
+    """Return whether an answer belongs to this request."""
     client = result.answer and result.answer.structured_data.client_info
     return bool(client) and client.invoice_number == f"N{number}"
 
 
 async def measure_faults(total: int) -> dict[str, Any]:
-    """200 callers while the server is killed five times and the bundle switched fifty times."""
+    """Send requests from 200 callers while the server is killed five times and the bundle switched fifty times."""
     server, folder = Server(0.5), Path(tempfile.mkdtemp(prefix="service-benchmark-"))
     bundles = [write_bundle(folder / name, value) for name, value in (("a", 1.0), ("b", 2.0))]
     more = {"fine_tuned_model_path": str(bundles[0]), "lora": "load", "max_attempts": 12}
@@ -238,9 +238,9 @@ async def measure_faults(total: int) -> dict[str, Any]:
 
 
 async def measure_overhead(total: int, latency_s: float) -> dict[str, Any]:
-    """Requests by the bare client and by the service, from the same callers in the same run, in turns.
+    """Send requests with the bare client and with the service, from the same callers, in alternating rounds.
 
-    What is measured is the time that the caller waits, less the server's own time for this request.
+    The measured time is the caller's waiting time minus the server's own time for this request.
     """
     from erniekit_adapter.service.calling import connect
     from erniekit_adapter.service.request import chat_body
@@ -264,18 +264,18 @@ async def measure_overhead(total: int, latency_s: float) -> dict[str, Any]:
         assert is_own(result, number)
         return float(result.answer.structured_data.payment_terms.notes)
 
-    ways: dict[str, Callable[[int], Awaitable[float]]] = {
+    clients: dict[str, Callable[[int], Awaitable[float]]] = {
         _POOLED: partial(ask_bare, pooled),
         _SERVICE: ask_service,
         _PLAIN: partial(ask_bare, plain),
     }
-    # Callers that begin together would wait for each other; the first round also makes the connections.
+    # Callers that start together would wait for each other. The first round also opens the connections.
     for turn in range(total // _TURN + 1):
-        for name, way in ways.items():
+        for name, send in clients.items():
 
-            async def ask(number: int, name: str = name, way: Callable[[int], Awaitable[float]] = way) -> None:
+            async def ask(number: int, name: str = name, send: Callable[[int], Awaitable[float]] = send) -> None:
                 started = time.perf_counter()
-                server_s = await way(number)
+                server_s = await send(number)
                 taken_s[name].append(time.perf_counter() - started - server_s)
 
             await from_all_callers(itertools.islice(numbers, _TURN), ask, over_s=latency_s)
@@ -301,7 +301,7 @@ def _ms_over(milliseconds: dict[str, dict[str, float]], name: str) -> float:
 
 
 async def measure_memory(total: int) -> dict[str, Any]:
-    """Resident memory after each tenth of the requests, with a server that answers at once."""
+    """Measure the resident memory after each tenth of the requests, with a server that answers at once."""
     server = Server(0.0)
     service = new_service(server)
     seen: list[float] = []
@@ -322,7 +322,7 @@ async def measure_memory(total: int) -> dict[str, Any]:
 
 
 def resident_mib() -> float:
-    """The memory that the process has now; the peak where the system does not say."""
+    """Return the resident memory in MiB; the peak if the system does not report the current value."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -331,7 +331,7 @@ def resident_mib() -> float:
 
 
 def write_bundle(folder: Path, value: float) -> Path:
-    """A small bundle as the tests make it."""
+    """Write a small bundle with the code of the tests."""
     sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "service"))
     import service_examples
 
@@ -345,7 +345,9 @@ def _ms(seconds: float) -> float:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Measure the service under load, against a stand-in for vLLM.")
-    parser.add_argument("parts", nargs="*", choices=["faults", "overhead", "memory", []], help="all if none is named")
+    parser.add_argument(
+        "parts", nargs="*", choices=["faults", "overhead", "memory", []], help="all parts if none is given"
+    )
     parser.add_argument("--requests", type=int, default=10_000, help="for faults and overhead")
     parser.add_argument("--memory-requests", type=int, default=100_000)
     parser.add_argument("--latency", type=float, default=4.0, help="mean seconds of an answer, for overhead")

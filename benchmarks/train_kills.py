@@ -1,8 +1,8 @@
-"""Kill `erniekit_adapter train` at random moments, resume it until it has finished, and check what is left.
+"""Kill `erniekit-adapter train` at random moments, resume it until it has finished, and check the result.
 
-Five seconds after the command has ended no process may be left; at the end of each run every step is measured at most
-once, and the adapter has the same bytes as that of a run that was not disturbed (ERNIEKit is deterministic on a CPU).
-Prints a table, and ends with exit code 1 if a check failed.
+Five seconds after the command has ended, no process may be left. At the end of each run every step is measured at most
+once, and the adapter has the same bytes as that of an undisturbed run (ERNIEKit is deterministic on a CPU). Prints a
+table, and ends with exit code 1 if a check failed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from erniekit_adapter.backends.environments.installed import find_erniekit
+from erniekit_adapter.backends.processes.leftovers import VARIABLE
+from erniekit_adapter.backends.processes.supervisor import descendants
+from erniekit_adapter.files import sha256
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
-from erniekit_adapter.backends.installed import find_erniekit  # noqa: E402 - the script runs from anywhere
-from erniekit_adapter.backends.leftovers import VARIABLE  # noqa: E402
-from erniekit_adapter.backends.supervisor import descendants  # noqa: E402
-from erniekit_adapter.files import sha256  # noqa: E402
-
-# All linear layers and no dropout: ERNIEKit then resumes with optimizer and schedule.
+# With all linear layers and no dropout, ERNIEKit resumes with optimizer and schedule.
 PROJECT = """
 model: {{model_name_or_path: ./tiny-ernie}}
 lora: {{r: 4, target_modules: all-linear}}
@@ -43,7 +44,7 @@ output_dir: run
 SIZES = "--vocab-size 1000 --hidden 64 --layers 2 --heads 4 --kv-heads 2 --head-dim 16 --ffn 160"
 LIMIT_S = 5.0
 ENDS_IN_S = 60.0
-# Part of the command line of each process of a run, from ours down to the leaf.
+# A part of the command line of each process of a run, from the outermost to the innermost.
 PROCESSES = {
     "supervisor": "supervisor.py",
     "command": "erniekit.cli",
@@ -64,7 +65,7 @@ KILLS = (
 
 @dataclass(frozen=True)
 class Killed:
-    """One kill: what was killed and how it went."""
+    """Result of one kill."""
 
     kind: str
     after_s: float
@@ -76,26 +77,26 @@ class Killed:
 
 @dataclass(frozen=True)
 class Campaign:
-    """A folder with a tiny model, training lines and a project file."""
+    """A folder with a tiny model, training examples and a project file."""
 
     folder: Path
 
     def call(self, *arguments: str) -> None:
-        """Run one of our commands, which has to end well."""
+        """Run one of our commands, which must succeed."""
         self.run([sys.executable, "-m", *arguments])
 
     def run(self, command: list[str]) -> None:
-        """Run a command, which has to end well."""
+        """Run a command, which must succeed."""
         done = subprocess.run(command, capture_output=True, check=False, **self._place())
         if done.returncode:
             sys.exit(f"{' '.join(command)}\n{done.stdout.decode()[-2000:]}\n{done.stderr.decode()[-2000:]}")
 
     def start(self) -> subprocess.Popen[str]:
-        """Start to train; what it prints goes to said.txt."""
-        with (self.folder / "said.txt").open("w") as said:
+        """Start to train, with the output in output.txt."""
+        with (self.folder / "output.txt").open("w") as output:
             command = [sys.executable, "-m", "erniekit_adapter", "train", "project.yaml"]
             return subprocess.Popen(
-                command, stdout=said, stderr=subprocess.STDOUT, text=True, start_new_session=True, **self._place()
+                command, stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True, **self._place()
             )
 
     def _place(self) -> dict[str, object]:
@@ -103,22 +104,22 @@ class Campaign:
 
     @property
     def training(self) -> Path:
-        """Folder of the train stage."""
+        """The folder of the train stage."""
         return self.folder / "run" / "training"
 
     def steps(self) -> list[int]:
-        """Steps that are measured, in the order of the file."""
+        """Return the measured steps, in the order of the file."""
         path = self.training / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.is_file() else []
         measured = [json.loads(line) for line in lines if line.endswith("}")]
         return [int(each["step"]) for each in measured if "step" in each]
 
     def adapter(self) -> str:
-        """Hash of the adapter."""
+        """Return the hash of the adapter."""
         return " ".join(sha256(path) for path in sorted((self.training / "output").glob("*.safetensors")))
 
     def processes(self) -> list[int]:
-        """Every process of a run in this folder."""
+        """Return the ids of all processes of a run in this folder."""
         mark, folder = f"{VARIABLE}=".encode(), os.fsencode(self.training.resolve())
         found = []
         for place in Path("/proc").iterdir():
@@ -134,19 +135,19 @@ class Campaign:
 
 
 def prepare(folder: Path, steps: int, save_steps: int) -> Campaign:
-    """Draw documents, make a tiny model and training lines."""
+    """Create documents, a tiny model and training examples."""
     campaign = Campaign(folder)
     (folder / "project.yaml").write_text(PROJECT.format(steps=steps, save_steps=save_steps))
     campaign.call("data_tools", "synthesize", "--output", "documents", "--count", "30", "--seed", "1")
     campaign.call("data_tools", "corpus", "--output", "corpus.txt", "--count", "60", "--seed", "2")
     corpus, model = str(folder / "corpus.txt"), str(folder / "tiny-ernie")
     campaign.run(find_erniekit().worker("erniekit_tiny_model", "--corpus", corpus, "--output", model, *SIZES.split()))
-    campaign.call("data_tools", "build", "--project", "project.yaml")
+    campaign.call("data_tools", "build", "project.yaml")
     return campaign
 
 
 def kill(process: subprocess.Popen[str], kind: str) -> str:
-    """Send the signals of a kind of kill; returns what was really done, where a process is not there yet."""
+    """Send the signals of a kind of kill, and return the kind; another one if its process does not exist yet."""
     below = {_name(each): each for each in descendants(process.pid)}
     target, _, name = kind.partition(" ")
     if kind == "group HUP":
@@ -171,7 +172,7 @@ def _name(process: int) -> str:
 
 
 def wait_for(condition: Callable[[], bool], limit_s: float) -> float | None:
-    """Seconds until a condition holds; None if it does not within the limit."""
+    """Return the seconds until a condition is true; None after the limit."""
     begun = time.monotonic()
     while not condition():
         if time.monotonic() - begun > limit_s:
@@ -188,29 +189,29 @@ def disturb(campaign: Campaign, kind: str, after_s: float) -> Killed | None:
     except subprocess.TimeoutExpired:
         step = max(campaign.steps(), default=0)
         kind = kill(process, kind)
-        # Paddle's launcher takes a second or two, longer on a busy machine, to find that its worker has ended.
+        # Paddle's launcher needs a second or two, more on a busy machine, to notice that its worker has ended.
         ended_s = wait_for(lambda: process.poll() is not None, ENDS_IN_S)
         process.kill()
         process.wait()
         gone_s = wait_for(lambda: not campaign.processes(), LIMIT_S)
         if ended_s is not None and gone_s is not None:
             gone_s += ended_s
-        said = (campaign.folder / "said.txt").read_text().strip().splitlines()
-        shown = [line for line in said if not line.startswith(("    →", "  step"))]
+        output = (campaign.folder / "output.txt").read_text().strip().splitlines()
+        shown = [line for line in output if not line.startswith(("    →", "  step"))]
         gone_s = None if ended_s is None else gone_s
         return Killed(kind, after_s, step, process.returncode, gone_s, shown[-1] if shown else "")
     if process.returncode:
-        sys.exit((campaign.folder / "said.txt").read_text())
+        sys.exit((campaign.folder / "output.txt").read_text())
     return None
 
 
 def check_finished(campaign: Campaign, adapter: str, steps: int) -> list[str]:
-    """List the faults of a run that has finished."""
+    """Return the faults of a finished run."""
     found, wrong = campaign.steps(), []
     if any(later <= earlier for earlier, later in pairwise(found)):
         wrong.append(f"steps measured twice: {found}")
     if campaign.adapter() != adapter:
-        wrong.append("another adapter than that of the undisturbed run")
+        wrong.append("the adapter differs from that of the undisturbed run")
     if json.loads((campaign.training / "manifest.json").read_text())["steps"] != steps:
         wrong.append("the manifest has another number of steps")
     print(f"| finished: {len(found)} of {steps} steps measured, {'; '.join(wrong) or 'the same adapter'} |")
@@ -224,7 +225,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--save-steps", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kinds", nargs="+", choices=KILLS, default=KILLS, help="what is killed, in turn")
+    parser.add_argument("--kinds", nargs="+", choices=KILLS, default=KILLS, help="kinds of kills, used in turn")
     parser.add_argument("--earliest", type=float, default=0.0, help="share of an undisturbed run's time")
     given = parser.parse_args()
     rng = random.Random(given.seed)  # noqa: S311
@@ -239,7 +240,7 @@ def main() -> None:
         shutil.rmtree(campaign.training)
         while done < given.kills or not (campaign.training / "manifest.json").exists():
             kind = given.kinds[done % len(given.kinds)]
-            # From some moment on a run may finish, so that it can be compared.
+            # After the last kill the run finishes, so that it can be compared.
             after_s = rng.uniform(max(0.5, given.earliest * duration_s), duration_s) if done < given.kills else 600.0
             killed = disturb(campaign, kind, after_s)
             if killed is None:

@@ -1,6 +1,7 @@
-"""What `erniekit_adapter train` adds to `erniekit train`: both in turn on the same settings, medians and differences.
+"""Measure the time that `erniekit-adapter train` adds to `erniekit train`, in alternating runs with equal settings.
 
-The toolkit's own run gets the settings file that ours wrote, in a folder of its own beside the same lines.
+The toolkit runs with the settings file that our command wrote, in its own folder beside the same training examples.
+Prints medians and differences.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from erniekit_adapter.backends.installed import Toolkit, find_erniekit  # noqa: E402 - the script runs from anywhere
+from erniekit_adapter.backends.environments.installed import Toolkit, find_erniekit
+
+ROOT = Path(__file__).resolve().parents[1]
 
 PROJECT = """
 model: {model_name_or_path: ./tiny-ernie}
@@ -29,32 +31,32 @@ output_dir: run
 
 
 def prepare(folder: Path) -> None:
-    """Documents, a tiny random model, lines and one training, whose settings both sides then run with."""
+    """Create documents, a tiny random model and training examples, and train once to get the settings file."""
     (folder / "project.yaml").write_text(PROJECT)
     ours(folder, "data_tools", "synthesize", "--output", "documents", "--count", "60", "--seed", "1")
     ours(folder, "data_tools", "corpus", "--output", "corpus.txt", "--count", "100", "--seed", "2")
     ours(folder, "erniekit_adapter", "tiny-model", "--corpus", "corpus.txt", "--output", "tiny-ernie")
-    ours(folder, "data_tools", "build", "--project", "project.yaml")
+    ours(folder, "data_tools", "build", "project.yaml")
     ours(folder, "erniekit_adapter", "train", "project.yaml")
 
 
 def ours(folder: Path, *arguments: str) -> float:
-    """Seconds of one of our commands."""
+    """Return the seconds of one of our commands."""
     command = [sys.executable, "-m", *arguments]
     return seconds_of(command, folder, {"PYTHONPATH": str(ROOT)})
 
 
 def erniekits(folder: Path, toolkit: Toolkit) -> float:
-    """Seconds of `erniekit train` with the settings of our last run, started anew."""
-    alone = folder / "run" / "alone"
-    shutil.rmtree(alone, ignore_errors=True)
-    alone.mkdir()
-    shutil.copyfile(folder / "run" / "training" / "settings.yaml", alone / "settings.yaml")
-    return seconds_of(toolkit.command("train", "settings.yaml"), alone, toolkit.environment(on_cpu=True))
+    """Return the seconds of a new `erniekit train` with the settings of our last run."""
+    toolkit_only = folder / "run" / "toolkit-only"
+    shutil.rmtree(toolkit_only, ignore_errors=True)
+    toolkit_only.mkdir()
+    shutil.copyfile(folder / "run" / "training" / "settings.yaml", toolkit_only / "settings.yaml")
+    return seconds_of(toolkit.command("train", "settings.yaml"), toolkit_only, toolkit.environment(on_cpu=True))
 
 
 def seconds_of(command: list[str], folder: Path, environment: dict[str, str]) -> float:
-    """Wall-clock seconds of a command that has to end well."""
+    """Return the wall-clock seconds of a command, which must succeed."""
     import os
 
     started = time.perf_counter()
@@ -72,15 +74,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder)
-        pairs = []
+        timings = []
         for number in range(runs):
-            alone = erniekits(folder, toolkit)
-            through_us = ours(folder, "erniekit_adapter", "train", "project.yaml", "--restart")
-            pairs.append((alone, through_us))
-            print(f"pair {number + 1}: erniekit train {alone:.2f} s, erniekit_adapter train {through_us:.2f} s")
-    alone, through_us = (statistics.median(column) for column in zip(*pairs, strict=True))
-    added = statistics.median(ours - toolkits for toolkits, ours in pairs)
-    print(f"medians of {runs}: {alone:.2f} s and {through_us:.2f} s; added, median of the pairs: {added:+.2f} s")
+            toolkit_only = erniekits(folder, toolkit)
+            with_adapter = ours(folder, "erniekit_adapter", "train", "project.yaml", "--restart")
+            timings.append((toolkit_only, with_adapter))
+            print(f"run {number + 1}: erniekit train {toolkit_only:.2f} s, erniekit-adapter train {with_adapter:.2f} s")
+    toolkit_only, with_adapter = (statistics.median(column) for column in zip(*timings, strict=True))
+    added = statistics.median(ours - toolkits for toolkits, ours in timings)
+    print(
+        f"medians of {runs}: {toolkit_only:.2f} s and {with_adapter:.2f} s; median of the differences: {added:+.2f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Cost of verifying a bundle over hashing it: seconds, processor time and memory, on made-up merged weights.
+"""Benchmark of the verification of a bundle, compared with hashing it: seconds, processor time and memory.
 
-Usage: python -m benchmarks.verify FOLDER [GIB]. The folder gets a model of that size in bfloat16, in two files, which
-is deleted at the end. Each way runs three times in turn, in a process of its own; medians are printed.
+Usage: python -m benchmarks.verify FOLDER [GIB]. The benchmark writes random merged weights of this size in bfloat16, in
+two files, and deletes them at the end. Each variant runs three times in turn, in a separate process; the output has
+medians.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erniekit_adapter.adapters.bundle_content import read_listed
+from erniekit_adapter.bundle.listed_files import read_listed
 from erniekit_adapter.tensor_files import file_header
 
 _TENSOR_BYTES = 64 * 1024 * 1024
@@ -25,7 +26,7 @@ _RUNS = 3
 
 
 def write_weights(folder: Path, size_bytes: int) -> None:
-    """Two files of tensors of 64 MiB each."""
+    """Write two files of tensors of 64 MiB each."""
     tensor = np.random.default_rng(0).standard_normal(_TENSOR_BYTES // 2, np.float32)
     data = (tensor.view("<u4") >> 16).astype("<u2").tobytes()
     for number in (1, 2):
@@ -36,15 +37,15 @@ def write_weights(folder: Path, size_bytes: int) -> None:
                 stream.write(data)
 
 
-def measure(way: str, folder: Path) -> None:
-    """Read the files one way, two at a time, and print seconds and the process's largest memory."""
+def measure(variant: str, folder: Path) -> None:
+    """Read the files with one variant, two at a time, and print seconds, processor time and peak memory."""
     files = sorted(folder.glob("*.safetensors"))
     entries = {path: {"size_bytes": path.stat().st_size, "sha256": ""} for path in files}
 
     def read(path: Path) -> None:
-        if way == "verify":
+        if variant == "verify":
             found = read_listed(folder.parent, f"merged/{path.name}", entries[path])
-            assert "SHA-256" in found.problems[0].what  # the content was read and is finite
+            assert "SHA-256" in found.problems[0].finding  # the only problem: the content is finite
         else:
             with path.open("rb", buffering=0) as stream:
                 hashlib.file_digest(stream, "sha256")
@@ -53,25 +54,25 @@ def measure(way: str, folder: Path) -> None:
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(read, files))
     seconds = time.perf_counter() - started
-    # Not ru_maxrss, which a new process takes over from the one that started it.
+    # A new process inherits ru_maxrss from its parent, so the peak is read here.
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     print(json.dumps([seconds, time.process_time(), int(peak.split()[1]) / 1024]))
 
 
 def main(folder: Path, gib: float) -> None:
-    """Write the model, measure both ways, and delete it."""
+    """Write the model, measure both variants, and delete the model."""
     merged = folder / "merged"
     merged.mkdir(parents=True)
     try:
         write_weights(merged, int(gib * 2**30))
         found: dict[str, list[list[float]]] = {"hash": [], "verify": []}
         for _ in range(_RUNS):
-            for way, results in found.items():
-                command = [sys.executable, "-m", "benchmarks.verify", "--measure", way, str(merged)]
+            for variant, results in found.items():
+                command = [sys.executable, "-m", "benchmarks.verify", "--measure", variant, str(merged)]
                 results.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
-        for way, results in found.items():
+        for variant, results in found.items():
             seconds, processor_s, memory = (statistics.median(each) for each in zip(*results, strict=True))
-            print(f"{way}: {seconds:.2f} s, {processor_s:.2f} s of processor time, {memory:.0f} MiB")
+            print(f"{variant}: {seconds:.2f} s, {processor_s:.2f} s of processor time, {memory:.0f} MiB")
     finally:
         for path in merged.glob("*.safetensors"):
             path.unlink()

@@ -1,1 +1,1 @@
-"""From documents to training lines."""
+"""Turn documents into training examples."""

@@ -1,7 +1,7 @@
-"""`python -m data_tools`."""
+"""`python -m data_tools`: the commands of `erniekit-adapter data`."""
 
-# Worker processes import this module again, and need none of the verbs.
+# Worker processes import this module again, and need none of the commands.
 if __name__ == "__main__":
-    from data_tools.cli import main
+    from erniekit_adapter.cli import data_main
 
-    main()
+    data_main()

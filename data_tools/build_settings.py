@@ -1,4 +1,4 @@
-"""What the data stage goes by, read from a project file."""
+"""Settings of the data stage, read from a project file."""
 
 from __future__ import annotations
 
@@ -6,46 +6,47 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from erniekit_adapter.errors import misuse
+from erniekit_adapter.architectures.toolkits import DataFormat
+from erniekit_adapter.documents.dates import DateOrder
+from erniekit_adapter.errors import usage_error
 from erniekit_adapter.files import sha256
-from erniekit_adapter.invoice.dates import DateOrder
-from erniekit_adapter.project.schema import DataFormat, GatesSection, Project, TasksSection
+from erniekit_adapter.project.schema import FiltersSection, Project, TasksSection
 
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """What decides which lines are written, and how they read: equal settings and sources give equal bytes.
+    """Settings that decide which training examples are written, and their content: equal inputs give equal bytes.
 
     Attributes:
-        eval_ratio: share of documents, 0 to 1, whose loss is followed during training.
-        test_ratio: share of the sources' documents, 0 to 1, kept for evaluate; test sources are kept besides.
-        seed: of splits, of the choice of documents, of tasks, wordings and faults.
-        group_by: what stays on one side of a split: a document, or all documents of a vendor.
-        gates: what a finding of each gate does.
-        min_visible_share: share of a truth's values, 0 to 1, that its page has to print.
+        eval_ratio: share of documents, 0 to 1, whose loss is measured during training.
+        test_ratio: share of the sources' documents, 0 to 1, kept for evaluate, in addition to test sources.
+        seed: seed of splits and of the choice of documents, tasks, prompt templates and faults.
+        group_by: the documents that stay in one split: copies of a document, or all documents of a vendor.
+        filters: level of each filter.
+        min_visible_share: share of the right values, 0 to 1, that a page has to print.
         tasks: weight of each task.
-        wordings: how many wordings of a request are used, from 1.
-        fault_share: share of validation lines, 0 to 1, that get a fault injected.
-        preference: whether lines for DPO are written as well.
-        form: the format of the lines.
-        ocr: what reads pages that came without OCR.
-        date_order: how dates with several readings are meant; None where they are refused.
-        max_seq_length: tokens that request and answer may have together.
-        tokenizer: the model's tokenizer.model; None where lengths cannot be checked.
-        max_samples: at most so many documents of the sources; None for all. Test sources are never cut.
+        prompt_templates: number of prompt templates, from 1.
+        fault_share: share of validation examples, 0 to 1, that get a fault injected.
+        preference: whether preference pairs for DPO are written too.
+        format: format of the training examples.
+        ocr: OCR engine for pages without OCR.
+        date_order: how to read dates with several meanings; None to reject them.
+        max_seq_length: maximum number of tokens of request and answer together.
+        tokenizer: tokenizer.model of the model; None if lengths cannot be checked.
+        max_samples: maximum number of documents from the sources; None for all. Test sources are not limited.
     """
 
     eval_ratio: float = 0.1
     test_ratio: float = 0.1
     seed: int = 42
     group_by: Literal["document", "vendor"] = "document"
-    gates: GatesSection = field(default_factory=GatesSection)
+    filters: FiltersSection = field(default_factory=FiltersSection)
     min_visible_share: float = 0.5
     tasks: TasksSection = field(default_factory=TasksSection)
-    wordings: int = 1
+    prompt_templates: int = 1
     fault_share: float = 0.5
     preference: bool = False
-    form: DataFormat = "erniekit"
+    format: DataFormat = "erniekit"
     ocr: Literal["none", "rapidocr"] = "none"
     date_order: DateOrder | None = None
     max_seq_length: int = 4096
@@ -53,44 +54,45 @@ class BuildSettings:
     max_samples: int | None = None
 
     @property
-    def sees_pages(self) -> bool:
-        """Whether the lines are for a model that is shown the pages, and not their text alone."""
-        return self.form != "erniekit"
+    def is_multimodal(self) -> bool:
+        """True if the training examples are for a model that takes page images."""
+        return self.format != "erniekit"
 
     def as_json(self) -> dict[str, Any]:
-        """The settings for the manifest; the tokenizer with its SHA-256."""
+        """Return the settings for the manifest; the tokenizer with its SHA-256."""
         found = dict(vars(self))
-        found |= {"gates": self.gates.model_dump(), "tasks": self.tasks.model_dump()}
+        found["form"] = found.pop("format")  # the name in the manifests of earlier versions
+        found |= {"filters": self.filters.model_dump(), "tasks": self.tasks.model_dump()}
         if self.tokenizer:
             found["tokenizer"] = {"path": str(self.tokenizer), "sha256": sha256(self.tokenizer)}
         return found
 
 
 @dataclass(frozen=True)
-class EngineSettings:
-    """Where the work is done, which changes no byte of what is written.
+class RunnerSettings:
+    """Settings of the runner, which do not change the files that are written.
 
     Attributes:
-        engine: processes on this machine, or a Ray cluster.
-        workers: how many processes; None for one on each core.
-        ray_address: of the cluster; None to start one on this machine.
+        runner: processes on this machine, or a Ray cluster.
+        workers: number of processes; None for one on each core.
+        ray_address: address of the cluster; None to start one on this machine.
     """
 
-    engine: Literal["local", "ray"] = "local"
+    runner: Literal["local", "ray"] = "local"
     workers: int | None = None
     ray_address: str | None = None
 
 
 def settings_of(project: Project) -> BuildSettings:
-    """The data stage's settings in a project file; lengths are checked where the model is a local folder.
+    """Return the settings of the data stage in a project; lengths are checked if the model is a local folder.
 
     Raises:
-        UsageError: documents would be withheld for an evaluation that the toolkit never makes.
+        UsageError: documents would be kept for an evaluation that the toolkit never makes.
     """
     if project.training.val_split_ratio and not project.evaluates:
         share = project.training.val_split_ratio
-        what = f"found {share:g}; the toolkit evaluates nothing in such a run: they would be withheld in vain"
-        raise misuse("training.val_split_ratio", what, "remove it; erniekit_adapter check names the reason")
+        finding = f"found {share:g}; the toolkit does not evaluate in such a run, and these documents would not be used"
+        raise usage_error("training.val_split_ratio", finding, "remove it; erniekit-adapter check gives the reason")
     tokenizer = Path(project.model.model_name_or_path).expanduser() / "tokenizer.model"
     data = project.data
     return BuildSettings(
@@ -98,13 +100,13 @@ def settings_of(project: Project) -> BuildSettings:
         test_ratio=data.test_ratio,
         seed=data.seed,
         group_by=data.group_by,
-        gates=data.gates,
+        filters=data.filters,
         min_visible_share=data.min_visible_share,
         tasks=data.tasks,
-        wordings=data.wordings,
+        prompt_templates=data.prompt_templates,
         fault_share=data.fault_share,
         preference=data.preference,
-        form=data.format,
+        format=data.format,
         ocr=data.ocr,
         date_order=data.date_order,
         max_seq_length=project.training.max_seq_length,
@@ -113,6 +115,6 @@ def settings_of(project: Project) -> BuildSettings:
     )
 
 
-def engine_of(project: Project) -> EngineSettings:
-    """The engine that a project file asks for."""
-    return EngineSettings(project.data.engine, project.data.workers, project.data.ray_address)
+def runner_of(project: Project) -> RunnerSettings:
+    """Return the runner of a project file."""
+    return RunnerSettings(project.data.runner, project.data.workers, project.data.ray_address)

@@ -1,4 +1,4 @@
-"""Worker processes end with the process that started them, however it ends."""
+"""End worker processes together with their parent, however it ends."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(*, of_main_thread: bool = True) -> None:
-    """End this worker process when its parent has ended; to be called in the worker.
+    """End this worker process when its parent ends; call it in the worker.
 
-    On Linux the kernel kills it at that moment, also while it is stopped or inside a call that lets no other Python
-    thread run. Elsewhere a thread waits for the parent.
+    On Linux the kernel kills the worker at that moment, even if it is stopped or inside a call that blocks all Python
+    threads. On other systems a thread waits for the parent.
 
     Args:
-        of_main_thread: whether the parent's main thread started this process. The kernel goes by threads: of another
-            thread it would kill the worker when that thread ends.
+        of_main_thread: whether the parent's main thread started this process. The kernel watches threads: with another
+            thread, it would kill the worker when that thread ends.
     """
     parent = parent_process()
     if parent is None:
         return
+    # Ctrl-C reaches every process of the terminal; a forked worker has its parent's handlers, which raise exceptions.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     if of_main_thread:
         with suppress(AttributeError, OSError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

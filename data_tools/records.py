@@ -1,4 +1,4 @@
-"""What a reader gives for each document it finds: a record, or a rejection that says why there is none."""
+"""The result of a source for each document: a record, or a rejection with the reason."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from erniekit_adapter.invoice.answer import Answer
-from erniekit_adapter.invoice.rules import Finding
+from erniekit_adapter.documents.invoice.answer import Answer
+from erniekit_adapter.documents.invoice.rules import Finding
 
 
 @dataclass(frozen=True)
 class DocumentRecord:
-    """One document with what is known of it.
+    """One document and the information that its source has about it.
 
     Attributes:
-        document_id: the name that the source gives it; not unique, because documents are logged again and again.
-        source: path of the file it came from.
-        line: line or entry number in that file, from 1; None where the whole file is one document.
-        images: its pages in order; none where there is no usable image.
-        ocr: what the OCR engine gave, any JSON value; None where there is nothing.
-        answer: what the document really says; None where nobody said it.
-        reviewed: whether a person confirmed the answer.
-        group: what must stay on one side of a split: the document with its augmented copies; empty where the source
-            gives it no name.
-        request: the request word for word, of ready-made lines only.
-        declared_fault: why the printed amounts do not add up, where the source says that they must not.
-        unused_keys: keys of the source that have no place in a record, to be named in the manifest.
-        pdf: the file whose pages are the document's; beside images it supplies their text if they come without OCR.
-        page_count: how many pages the source says that the PDF has; None where it does not say.
-        language: what the source says the page is written in, as ISO 639-1: `de`.
-        augmented: a copy of a page that was made to look different on purpose.
-        turns: by how many degrees, counter-clockwise, each page had to be turned to be upright; empty if none had to.
-        model_output: what a model had said before a person corrected it, in any form of a log; None where unknown.
-        complete: the source claims to state every field of the document: then a missing required field is an error.
-        findings: results of the source's own rules on the complete document; None if it has none.
+        document_id: the name that the source gives it; not unique, because a log may contain a document several times.
+        source: path of the file that it came from.
+        line: number of the line or entry in that file, from 1; None if the whole file is one document.
+        images: its pages in order; empty without a usable image.
+        ocr: output of the OCR engine, any JSON value; None without one.
+        answer: the content of the document; None if unknown.
+        reviewed: whether a reviewer confirmed the answer.
+        group: key of the documents that must be in the same split, such as a document and its augmented copies; empty
+            if the source gives no name.
+        request: the exact request, for ready training examples only.
+        declared_fault: why the printed amounts do not add up, if the source states that they do not.
+        unused_keys: keys of the source without a place in a record, reported in the manifest.
+        pdf: file with the pages of the document; if there are images too, only their text is read from it.
+        page_count: number of pages in the PDF according to the source; None if not stated.
+        language: language of the page according to the source, as ISO 639-1: `de`.
+        augmented: whether this is a copy whose page was changed on purpose.
+        model_output: output of a model before its correction, in any format of a log; None if unknown.
+        complete: whether the source states every field of the document, so that a missing required field is an error.
+        findings: results of the source's own rules on the complete document; None without such rules.
+        turns: degrees, counter-clockwise, by which each page was turned upright; empty if no page was turned.
     """
 
     document_id: str
@@ -60,21 +60,35 @@ class DocumentRecord:
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why a document is not trained on.
+    """A document that does not become a training example.
 
     Attributes:
-        source: path of the file it came from.
-        line: line or entry number in that file, from 1; None where the whole file is meant.
-        document_id: the document's name, as far as it is known.
-        gate: what refused it: a gate's name, or `source` and `image` for what could not be read.
-        reason: what was found, and what would have been accepted.
+        source: path of the file that it came from.
+        line: number of the line or entry in that file, from 1; None for the whole file.
+        document_id: its name, if known.
+        filter: the filter that rejected it; `source` or `image` if it could not be read.
+        reason: the finding, with the expected value.
     """
 
     source: str
     line: int | None
     document_id: str | None
-    gate: str
+    filter: str
     reason: str
 
 
-Reading = DocumentRecord | Rejection
+RecordOrRejection = DocumentRecord | Rejection
+
+
+class RejectedError(Exception):
+    """A document that a source rejects while reading it.
+
+    Attributes:
+        filter: the filter that rejects it.
+        reason: the finding, with the expected value.
+        document_id: its name, as far as known.
+    """
+
+    def __init__(self, filter_name: str, reason: str, document_id: str = "") -> None:
+        self.filter, self.reason, self.document_id = filter_name, reason, document_id
+        super().__init__(reason)

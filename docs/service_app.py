@@ -1,9 +1,9 @@
-"""An application around the service, to copy: invoices in, answers out, a new bundle while it runs.
+"""An example application around the service: invoices in, answers out, and a new bundle without a restart.
 
-Needs fastapi and uvicorn beside erniekit-adapter. Start it with
-`ERNIE_VLLM_URL=http://127.0.0.1:8000/v1 ERNIE_MODEL_NAME=tuned uvicorn service_app:app --app-dir docs --port 8080`.
-For bundles, ERNIE_PUBLIC_KEY names the key that signs them, or ERNIE_TRUST=unsigned accepts them without a signature.
-It asks nobody who they are: put it behind whatever does that for your other applications.
+It needs fastapi and uvicorn in addition to erniekit-adapter. Start it with `ERNIE_VLLM_URL=http://127.0.0.1:8000/v1
+ERNIE_MODEL_NAME=tuned uvicorn service_app:app --app-dir docs --port 8080`. For bundles, set ERNIE_PUBLIC_KEY to the key
+that signs them, or ERNIE_TRUST=unsigned to accept unsigned ones. It has no authentication: put it behind the proxy that
+authenticates users of your other applications.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
+from erniekit_adapter.documents import json_text as jsontext
 from erniekit_adapter.errors import AdapterError
-from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.service import ErnieVLMService
 
-# What the application's own configuration file would say; the environment wins over it.
+# In a real application this comes from its configuration file; the environment overrides it.
 CONFIG: dict[str, Any] = {"ernie_vl": {"timeout": 60, "max_concurrency": 16}}
 BUNDLES = Path(os.environ.get("ERNIE_BUNDLES", "bundles"))
 MAX_BODY_BYTES = 16 * 1024 * 1024
-# Whose fault it was; what passes by itself is 503, so that clients try again later.
+# Temporary failures are 503, so that clients try again later.
 STATUS_CODES = {"bad_input": 422} | dict.fromkeys(
     ("bad_answer", "cut", "refused", "content_filter", "tool_calls", "no_finish_reason", "other_finish_reason"), 502
 )
@@ -36,7 +36,7 @@ STATUS_CODES = {"bad_input": 422} | dict.fromkeys(
 
 @asynccontextmanager
 async def service_of(app: FastAPI) -> AsyncIterator[None]:
-    """Start the service with the application, not with the module: a worker process gets one of its own."""
+    """Start the service together with the application, not on import, so that each worker process has its own."""
     app.state.vlm = ErnieVLMService(CONFIG)
     yield
     await asyncio.to_thread(app.state.vlm.close)
@@ -49,7 +49,7 @@ app = FastAPI(lifespan=service_of)
 async def analyse(request: Request) -> Response:
     """Analyse an invoice: {"ocr": any JSON value, "image": base64 of a JPEG, PNG or WebP}, one of them or both."""
     try:
-        # Not request.json(): it would read 3025.00 as 3025.0, which is not what the model was trained on.
+        # request.json() would read 3025.00 as 3025.0, which differs from the training examples.
         value = jsontext.parse(await limited_body(request))
         image = base64.b64decode(value["image"], validate=True) if value.get("image") else None
         ocr = value.get("ocr")
@@ -62,9 +62,9 @@ async def analyse(request: Request) -> Response:
 
 @app.post("/bundles/{name}")
 async def use(name: str) -> Response:
-    """Switch to another bundle of the bundles' folder; a bad one leaves the old one in place."""
+    """Switch to another bundle in the folder of bundles; a bad one keeps the old one in use."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        return json_response({"detail": "no name of a bundle"}, 400)
+        return json_response({"detail": "invalid name of a bundle"}, 400)
     try:
         target = await app.state.vlm.use_async(BUNDLES / name)
     except AdapterError as error:
@@ -74,13 +74,13 @@ async def use(name: str) -> Response:
 
 @app.get("/health")
 async def health() -> Response:
-    """What the next invoice goes to."""
+    """Return the target of the next invoice."""
     target = app.state.vlm.target
     return json_response({"model": target.model, "bundle": target.bundle})
 
 
 async def limited_body(request: Request) -> bytes:
-    """The request's body.
+    """Read the body of a request.
 
     Raises:
         ValueError: it is too long.
@@ -94,5 +94,5 @@ async def limited_body(request: Request) -> bytes:
 
 
 def json_response(value: dict[str, Any], status_code: int = 200) -> Response:
-    """A response of JSON."""
+    """Return a JSON response."""
     return Response(jsontext.compose(value), status_code, media_type="application/json")

@@ -1,3 +1,3 @@
-"""From a team's financial documents to a fine-tuned ERNIE 4.5 model in service, natively on PaddlePaddle."""
+"""Fine-tune ERNIE 4.5 models on a team's financial documents, natively on PaddlePaddle, and serve them."""
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""What went wrong, where, and what to do about it: the one error type of both packages.
+"""The errors of both packages: location, finding and hint, with several problems reported at once.
 
-A run that finds several problems of one kind raises them together, so that nobody fixes a file one error at a time.
+A run that finds several problems of one kind raises them together, so that a file is fixed in one go.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """A problem and how to fix it.
 
     Attributes:
-        where: file, line and key as far as known: `configs/demo.yaml:12 training.learning_rat`.
-        what: what was found, and what was expected.
-        remedy: what to do about it; empty only where `what` says it already.
+        location: file, line and key as far as known: `configs/demo.yaml:12 training.learning_rat`.
+        finding: the value or state that was found, and the expected one.
+        hint: how to fix it; empty only if the finding already names the fix.
     """
 
-    where: str
-    what: str
-    remedy: str = ""
+    location: str
+    finding: str
+    hint: str = ""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}" + (f"\n    → {self.remedy}" if self.remedy else "")
+        return f"{self.location}: {self.finding}" + (f"\n    → {self.hint}" if self.hint else "")
 
 
 class AdapterError(Exception):
@@ -37,7 +37,7 @@ class AdapterError(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     def __reduce__(self) -> tuple[type[AdapterError], tuple[tuple[Problem, ...]]]:
-        """Travel whole from another process, where exceptions keep no more than their text."""
+        """Keep the problems when the error comes from another process: pickle keeps only the text."""
         return type(self), (self.problems,)
 
 
@@ -47,17 +47,17 @@ class UsageError(AdapterError):
     exit_code = 2
 
 
-class GateError(AdapterError):
-    """The work was done and did not meet a gate that the user set: exit code 3."""
+class UncheckedError(AdapterError):
+    """A bundle format cannot be checked on this machine, so it is not exported: exit code 3."""
 
     exit_code = 3
 
 
-def fail(where: object, what: str, remedy: str = "") -> AdapterError:
-    """The error for a single problem, to be raised by the caller."""
-    return AdapterError(Problem(str(where), what, remedy))
+def failure(location: object, finding: str, hint: str = "") -> AdapterError:
+    """Return an error with a single problem, for the caller to raise."""
+    return AdapterError(Problem(str(location), finding, hint))
 
 
-def misuse(where: object, what: str, remedy: str = "") -> UsageError:
-    """The usage error for a single problem, to be raised by the caller."""
-    return UsageError(Problem(str(where), what, remedy))
+def usage_error(location: object, finding: str, hint: str = "") -> UsageError:
+    """Return a usage error with a single problem, for the caller to raise."""
+    return UsageError(Problem(str(location), finding, hint))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from erniekit_adapter.errors import fail
+from erniekit_adapter.errors import failure
 from erniekit_adapter.tensor_files import ITEM_BYTES, StoredTensor, list_tensors
 
 _BLOCK_BYTES = 16 * 1024 * 1024
@@ -19,11 +19,11 @@ _THREADS = 8
 
 @dataclass(frozen=True)
 class _Bits:
-    """Bits by which a value that is not finite is recognised.
+    """Bit pattern of values that are NaN or infinite.
 
     Attributes:
-        dtype: numpy's unsigned integer of the element's size.
-        mask: the bits that are compared.
+        dtype: numpy's unsigned integer type with the size of an element.
+        mask: the bits to compare.
         least: the smallest masked number that is NaN or infinite.
     """
 
@@ -32,8 +32,8 @@ class _Bits:
     least: int
 
 
-# IEEE 754: a value is finite unless all bits of its exponent are set. F8_E4M3 has no infinity, and its NaN sets all
-# bits but the sign. Paddle writes bfloat16 as U16 on a CPU.
+# IEEE 754: a value is finite unless all bits of its exponent are set. F8_E4M3 has no infinity, and in its NaN all bits
+# except the sign are set. Paddle writes bfloat16 as U16 on a CPU.
 _BITS = {
     "F64": _Bits("<u8", 0x7FF0_0000_0000_0000, 0x7FF0_0000_0000_0000),
     "F32": _Bits("<u4", 0x7F80_0000, 0x7F80_0000),
@@ -50,8 +50,8 @@ class NotFinite:
     """A tensor with values that are NaN or infinite.
 
     Attributes:
-        tensor: where it is stored.
-        count: how many of its values are not finite.
+        tensor: place and type of the tensor.
+        count: number of values that are not finite.
     """
 
     tensor: StoredTensor
@@ -59,20 +59,20 @@ class NotFinite:
 
     @property
     def values(self) -> int:
-        """The number of all its values."""
+        """Number of all its values."""
         return self.tensor.size_bytes // ITEM_BYTES[self.tensor.dtype]
 
 
 def not_finite(
     files: Iterable[Path], on_progress: Callable[[int, int], None] = lambda done_bytes, total_bytes: None
 ) -> list[NotFinite]:
-    """Return the tensors of safetensors files that hold NaN or infinite values.
+    """Return the tensors of safetensors files that contain NaN or infinite values.
 
     Memory stays at one block of 16 MiB for each of up to eight threads.
 
     Args:
         files: safetensors files.
-        on_progress: called with the bytes read so far, and with those of all files.
+        on_progress: called with the bytes read and the bytes in total.
 
     Raises:
         AdapterError: a file is missing, damaged or unreadable.
@@ -91,7 +91,7 @@ def not_finite(
 
 
 def _blocks(tensor: StoredTensor) -> Iterator[tuple[int, int]]:
-    """Offset and length in bytes of each block of a tensor's data."""
+    """Yield offset and length in bytes of each block of a tensor's data."""
     for offset in range(0, tensor.size_bytes, _BLOCK_BYTES):
         yield offset, min(_BLOCK_BYTES, tensor.size_bytes - offset)
 
@@ -103,7 +103,7 @@ def _count_of(part: tuple[StoredTensor, tuple[int, int]]) -> int:
             stream.seek(tensor.start + offset)
             return count_not_finite(stream.read(size_bytes), tensor.dtype)
     except OSError as error:
-        raise fail(tensor.path, f"cannot be read: {error.strerror or error}") from error
+        raise failure(tensor.path, f"cannot be read: {error.strerror or error}") from error
 
 
 def count_not_finite(data: bytes | bytearray | memoryview, dtype: str) -> int:
@@ -111,15 +111,15 @@ def count_not_finite(data: bytes | bytearray | memoryview, dtype: str) -> int:
 
     Args:
         data: whole elements, little-endian.
-        dtype: their type by safetensors' name; 0 is returned for integers, which are always finite.
+        dtype: the type's name in safetensors; the result is 0 for integers, which are always finite.
     """
     bits = _BITS.get(dtype)
     if bits is None:
         return 0
     values = np.frombuffer(data, bits.dtype)
     sign = 1 << (8 * values.itemsize - 1)
-    # Nearly every block is finite, and two maxima are faster than a mask: as signed integers the positive values that
-    # are not finite are the largest, as unsigned ones the negative.
+    # Nearly every block is finite, and two maxima are faster than a mask: NaN and infinity are the largest signed
+    # integers if positive, and the largest unsigned integers if negative.
     signed = values.view(f"<i{values.itemsize}")
     if not values.size or (values.max() < sign + bits.least and signed.max() < bits.least):
         return 0
@@ -127,7 +127,7 @@ def count_not_finite(data: bytes | bytearray | memoryview, dtype: str) -> int:
 
 
 def describe(found: Sequence[NotFinite]) -> str:
-    """Describe tensors that are not finite: `1 of 36,864 values of model.safetensors ernie.norm.weight`."""
+    """Describe tensors with NaN or infinity: `1 of 36,864 values of model.safetensors ernie.norm.weight`."""
     first, total = found[0], sum(each.count for each in found)
     place = f"{first.tensor.path.name} {first.tensor.name}"
     if len(found) == 1:

@@ -1,4 +1,4 @@
-"""The files that locks consist of: made in one step, read with suspicion, refreshed as long as their process runs."""
+"""Lock files: created atomically, read defensively, and refreshed while their process runs."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ import stat
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from erniekit_adapter.errors import AdapterError, fail
+from erniekit_adapter.errors import AdapterError, failure
 from erniekit_adapter.processes import MAX_RECORD_BYTES, Process, read_process
 from erniekit_adapter.temporary import name_file, open_unnamed
 
 # How often the holder of a lock refreshes the time of its file.
-BEAT_S = 10.0
-# How the content of a lock file begins; what begins otherwise is not ours.
-_BEGIN = b'{"made_by": "erniekit_adapter"'
+REFRESH_S = 10.0
+# Time until a signal that arrived during a fork is delivered again.
+_AFTER_FORK_S = 0.05
+# First bytes of every lock file of this program.
+_PREFIX = b'{"made_by": "erniekit_adapter"'
 # Errors of a file system without hard links.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.ENOENT}
 
 
 @dataclass(frozen=True)
-class Found:
-    """A lock file as it was read.
+class LockFile:
+    """Content of a lock file.
 
     Attributes:
-        key: identifies this lock among all that ever have its name.
-        process: who holds it; None if the file is damaged.
+        key: identifies this lock among all locks that ever have its name.
+        process: the process that holds it; None if the file is damaged.
         changed: its modification time in seconds.
     """
 
@@ -40,8 +43,8 @@ class Found:
     changed: float
 
 
-def create(path: Path, process: Process) -> bool:
-    """Create a file with its content in one step; whether that was possible, as the name was free."""
+def create_lock(path: Path, process: Process) -> bool:
+    """Create a lock file with its content atomically; return False if the name is taken."""
     if (unnamed := open_unnamed(path.parent)) is not None:
         with unnamed:
             unnamed.write(process.content())
@@ -51,25 +54,25 @@ def create(path: Path, process: Process) -> bool:
             except FileExistsError:
                 return False
             return True
-    between = path.with_name(f".{process.token}.new-lock")
+    unlinked = path.with_name(f".{process.token}.new-lock")
     try:
-        between.write_bytes(process.content())
+        unlinked.write_bytes(process.content())
         try:
-            os.link(between, path)
+            os.link(unlinked, path)
         except FileExistsError:
-            # NFS may report this when the first answer was lost; the number of names decides.
-            return between.stat().st_nlink == 2
+            # NFS may report this after a lost reply; the number of links decides.
+            return unlinked.stat().st_nlink == 2
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
             return _create_exclusively(path, process)
         return True
     finally:
-        between.unlink(missing_ok=True)
+        unlinked.unlink(missing_ok=True)
 
 
 def _create_exclusively(path: Path, process: Process) -> bool:
-    """The same in two steps, for file systems without hard links: for a moment the file is empty."""
+    """Create the file in two steps, for file systems without hard links: for a moment it is empty."""
     try:
         with path.open("xb") as stream:
             stream.write(process.content())
@@ -78,22 +81,22 @@ def _create_exclusively(path: Path, process: Process) -> bool:
     return True
 
 
-def look(path: Path) -> Found | None:
-    """Read a lock file; None if there is none.
+def read_lock(path: Path) -> LockFile | None:
+    """Return the content of a lock file; None if it does not exist.
 
     Raises:
-        AdapterError: there is something else.
+        AdapterError: the path is something other than a lock file.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno == errno.ESTALE:  # NFS: replaced meanwhile
+        if error.errno == errno.ESTALE:  # NFS: the file was replaced
             return None
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise _foreign(path) from None
-        return Found(_key_of(path.lstat(), b""), None, path.lstat().st_mtime)
+        return LockFile(_key_of(path.lstat(), b""), None, path.lstat().st_mtime)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -101,23 +104,23 @@ def look(path: Path) -> Found | None:
         content = os.read(descriptor, MAX_RECORD_BYTES + 1)
     finally:
         os.close(descriptor)
-    # One that was cut off, or lost its content in a crash, is still a lock.
-    if content.strip(b"\0") and content[: len(_BEGIN)] != _BEGIN[: len(content)]:
+    # A truncated file, or one that lost its content in a crash, is still a lock.
+    if content.strip(b"\0") and content[: len(_PREFIX)] != _PREFIX[: len(content)]:
         raise _foreign(path)
     process = read_process(content)
-    return Found(process.token if process else _key_of(status, content), process, status.st_mtime)
+    return LockFile(process.token if process else _key_of(status, content), process, status.st_mtime)
 
 
 def _foreign(path: Path) -> AdapterError:
-    return fail(path, "is not a lock file of erniekit-adapter, and has its name", "rename or remove it")
+    return failure(path, "has the name of a lock file, but was not made by erniekit-adapter", "rename or remove it")
 
 
 def _key_of(status: os.stat_result, content: bytes) -> str:
     return hashlib.sha256(f"{status.st_ino} ".encode() + content).hexdigest()[:16]
 
 
-def now_there(folder: Path) -> float:
-    """The present time by the clock that gives files in a folder their times."""
+def file_system_time(folder: Path) -> float:
+    """Return the current time of the clock that sets the modification times of files in a folder."""
     try:
         with tempfile.TemporaryFile(dir=folder) as stream:
             return os.fstat(stream.fileno()).st_mtime
@@ -125,7 +128,7 @@ def now_there(folder: Path) -> float:
         return time.time()
 
 
-class Beats:
+class LockRefresher:
     """A thread that refreshes the lock files of this process; it pauses while the process forks.
 
     Attributes:
@@ -140,26 +143,26 @@ class Beats:
         self._thread: threading.Thread | None = None
 
     def add(self, path: Path, process: Process) -> None:
-        """Refresh this file from now on, as long as it describes this process."""
+        """Start to refresh a lock file that holds this process."""
         self._held[path] = process
         self.resume()
 
     def remove(self, path: Path) -> None:
-        """Refresh this file no longer."""
+        """Stop refreshing a lock file."""
         with self._guard:
             self._held.pop(path, None)
         if not self._held:
             self.pause()
 
     def is_running(self) -> bool:
-        """Whether there is a thread."""
+        """Return whether the thread exists."""
         return self._thread is not None
 
     def resume(self) -> None:
-        """Start the thread if it does not run and there are files."""
+        """Start the thread if there are lock files and no thread."""
         if self._held and self._thread is None:
             self._stop = threading.Event()
-            self._thread = threading.Thread(target=self._run, args=(self._stop,), name="lock beats", daemon=True)
+            self._thread = threading.Thread(target=self._run, args=(self._stop,), name="lock refresher", daemon=True)
             self._thread.start()
 
     def pause(self) -> None:
@@ -170,38 +173,57 @@ class Beats:
             thread.join()
 
     def forget(self) -> None:
-        """In a process that was forked from this one: the locks are not its own."""
+        """Forget all lock files in a forked process, because they belong to its parent."""
         self._held, self._thread = {}, None
 
     def _run(self, stop: threading.Event) -> None:
-        while not stop.wait(BEAT_S):
+        while not stop.wait(REFRESH_S):
             for path in list(self._held):
                 with self._guard:
-                    if path in self._held and path not in self.lost and not _refreshed(path, self._held[path]):
+                    if path in self._held and path not in self.lost and not _refresh(path, self._held[path]):
                         self.lost.add(path)
                         _interrupt()
 
 
-def _refreshed(path: Path, process: Process) -> bool:
-    """Refresh a lock file, or make it again if it was removed; False if it is another process's now."""
+def _refresh(path: Path, process: Process) -> bool:
+    """Refresh a lock file, or create it again if it was removed; return False if another process holds it."""
     try:
-        found = look(path)
+        found = read_lock(path)
         if found is None:
-            return create(path, process)
+            return create_lock(path, process)
         if found.key != process.token:
             return False
         os.utime(path, follow_symlinks=False)
     except (OSError, AdapterError):
-        pass  # the disk may come back
+        pass  # the disk may be back later
     return True
 
 
 def _interrupt() -> None:
-    """End the work of the main thread as Ctrl-C does; by SIGTERM if interrupts are ignored, as in the background."""
+    """Interrupt the main thread like Ctrl-C; with SIGTERM if SIGINT is ignored, as in the background."""
     number = signal.SIGTERM if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else signal.SIGINT
     if (main := threading.main_thread().ident) is not None:
         signal.pthread_kill(main, number)
 
 
-beats = Beats()
-os.register_at_fork(before=beats.pause, after_in_parent=beats.resume, after_in_child=beats.forget)
+def _keeping_signals(step: Callable[[], None]) -> Callable[[], None]:
+    """Return a step of a fork that delivers a signal again: Python prints and drops an exception in such a step."""
+
+    def run() -> None:
+        try:
+            step()
+        except BaseException as error:
+            number = getattr(error, "number", signal.SIGINT)
+            main = threading.main_thread().ident
+            if main is not None:
+                threading.Timer(_AFTER_FORK_S, signal.pthread_kill, (main, number)).start()
+
+    return run
+
+
+refresher = LockRefresher()
+os.register_at_fork(
+    before=_keeping_signals(refresher.pause),
+    after_in_parent=_keeping_signals(refresher.resume),
+    after_in_child=refresher.forget,
+)

@@ -1,8 +1,8 @@
 """Identity of the process that made a lock file or a temporary folder, and whether it still runs.
 
-A process id alone identifies no process: ids are used again, and in containers every run may have the same one. A
-process is therefore identified by the boot of its machine, its namespaces, its id and the time it was started.
-Only the standard library is used: workers in a toolkit's environment import this as well.
+A process id is not enough: ids are reused, and in containers every run may have the same one. A process is therefore
+identified by the boot of its machine, its namespaces, its id and its start time. Only the standard library is used,
+because workers in a toolkit's environment import this module too.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _MAX_PID = 2**31
 
 @dataclass(frozen=True)
 class Process:
-    """A process as it described itself.
+    """Description of a process, written by that process.
 
     Attributes:
-        token: random, 16 hexadecimal digits; different for each description.
+        token: 16 random hexadecimal digits; different for each description.
         command: the stage that it runs, such as `train`.
-        host: its machine's name.
+        host: name of its machine.
         pid: its id.
-        since: when it described itself, in seconds since 1970 by its machine's clock.
+        since: time of the description, in seconds since 1970 by its machine's clock.
         place: the boot and the namespaces in which the id is valid; empty if unknown.
-        started: when it was started, in the system's ticks since the boot; -1 if unknown.
+        started: its start time in the system's ticks since the boot; -1 if unknown.
     """
 
     token: str
@@ -47,11 +47,11 @@ class Process:
     started: int
 
     def content(self) -> bytes:
-        """The description as a JSON object, to be read by `read_process`."""
+        """Return the description as a JSON object for `read_process`."""
         return json.dumps({"made_by": _MADE_BY, **asdict(self)}).encode() + b"\n"
 
     def is_running(self) -> bool | None:
-        """Whether it still runs; None if that cannot be seen from here: another machine, boot or container."""
+        """Return whether it still runs; None if it belongs to another machine, boot or container."""
         return is_running(self.place, self.pid, self.started)
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Process:
 
 
 def this_process(command: str) -> Process:
-    """Describe the calling process."""
+    """Return a description of the calling process."""
     found = state_and_start(os.getpid())
     started = found[1] if found else -1
     host = _printable(socket.gethostname())
@@ -72,7 +72,7 @@ def this_process(command: str) -> Process:
 
 
 def read_process(content: bytes) -> Process | None:
-    """Read a description; None if it is damaged, or something else."""
+    """Parse a description; None if it is damaged or something else."""
     if len(content) > MAX_RECORD_BYTES:
         return None
     try:
@@ -81,7 +81,7 @@ def read_process(content: bytes) -> Process | None:
             return None
         found = Process(**{**value, "command": _printable(value["command"]), "host": _printable(value["host"])})
         time.localtime(found.since)
-        is_right = (
+        is_valid = (
             bool(_TOKEN.fullmatch(found.token))
             and type(found.pid) is int
             and 0 < found.pid < _MAX_PID
@@ -90,16 +90,16 @@ def read_process(content: bytes) -> Process | None:
         )
     except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError):
         return None
-    return found if is_right else None
+    return found if is_valid else None
 
 
 def is_running(place: str, pid: int, started: int) -> bool | None:
-    """Whether a process still runs; None if that cannot be seen from here: another machine, boot or container.
+    """Return whether a process still runs; None if it belongs to another machine, boot or container.
 
     Args:
-        place: as `place_of_processes` returned it in that process.
+        place: result of `place_of_processes` in that process.
         pid: its id.
-        started: its start time, as `state_and_start` returned it.
+        started: its start time from `state_and_start`.
     """
     if not place or place != place_of_processes() or started < 0:
         return None
@@ -112,16 +112,16 @@ def is_running(place: str, pid: int, started: int) -> bool | None:
         return False
     except (OSError, OverflowError):
         pass
-    return None  # it may be a process of another user that /proc hides
+    return None  # /proc may hide a process of another user
 
 
 def _printable(text: str) -> str:
-    """The text without what would steer a terminal, cut to a reasonable length."""
+    """Replace control characters, which could act on a terminal, and limit the length."""
     return "".join(each if each.isprintable() else "?" for each in text[:_MAX_NAME_CHARACTERS])
 
 
 def state_and_start(pid: int) -> tuple[str, int] | None:
-    """The state and the start time of a process that can be seen."""
+    """Return the state and the start time of a process; None if it cannot be seen."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         return fields[0], int(fields[19])
@@ -130,7 +130,7 @@ def state_and_start(pid: int) -> tuple[str, int] | None:
 
 
 def place_of_processes() -> str:
-    """Return boot and namespaces of this process; empty if unknown.
+    """Return the boot and the namespaces of this process; empty if unknown.
 
     The start time of a process is relative to the time namespace, its id to the process namespace.
     """

@@ -1,7 +1,8 @@
-"""JSON that every parser reads alike: UTF-8, no key twice, no NaN.
+"""JSON that every parser reads in the same way: UTF-8, unique keys, no NaN.
 
-RFC 8259 leaves open what a repeated key means. A check that takes the last value and a server that takes the first
-would see two different files, so such a file is refused.
+RFC 8259 does not define repeated keys. A check that takes the last value and a server that takes the first would see
+two different files, so such a file is refused. This module reads files of other programs (configurations, manifests):
+numbers become floats, and errors name the file. `documents.json_text` reads documents and answers with exact numbers.
 """
 
 from __future__ import annotations
@@ -13,23 +14,23 @@ from typing import Any
 
 import orjson
 
-from erniekit_adapter.errors import fail
+from erniekit_adapter.errors import failure
 
 _MAX_DEPTH = 64
 _MAX_DIGITS = 40
-_HINT = "copy the file again, or ask who made it"
+_HINT = "copy the file again from its source"
 
 
-def parse_strict(where: Path | str, content: bytes) -> Any:
-    """Parse JSON that has one meaning only.
+def parse_strict(location: Path | str, content: bytes) -> Any:
+    """Parse JSON that has a single meaning.
 
     Args:
-        where: the file, for messages.
+        location: the file, for messages.
         content: its bytes.
 
     Raises:
-        AdapterError: the content is not UTF-8 or not JSON, repeats a key, holds NaN, an infinity, half a surrogate
-            pair or an integer of more than 40 digits, or is nested more than 64 levels deep.
+        AdapterError: the content is not UTF-8 or not JSON, repeats a key, holds NaN, an infinity, half a surrogate pair
+            or an integer of more than 40 digits, or is nested more than 64 levels deep.
     """
     try:
         orjson.loads(content)
@@ -37,13 +38,13 @@ def parse_strict(where: Path | str, content: bytes) -> Any:
             content.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_int=_integer
         )
     except orjson.JSONDecodeError as error:
-        raise fail(where, f"not JSON: {error}", _HINT) from error
+        raise failure(location, f"not JSON: {error}", _HINT) from error
     except RecursionError as error:
-        raise fail(where, f"nested more than {_MAX_DEPTH} levels deep", _HINT) from error
+        raise failure(location, f"nested more than {_MAX_DEPTH} levels deep", _HINT) from error
     except ValueError as error:
-        raise fail(where, str(error), _HINT) from error
+        raise failure(location, str(error), _HINT) from error
     if _deeper_than(value, _MAX_DEPTH):
-        raise fail(where, f"nested more than {_MAX_DEPTH} levels deep", _HINT)
+        raise failure(location, f"nested more than {_MAX_DEPTH} levels deep", _HINT)
     return value
 
 
@@ -60,14 +61,14 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _integer(digits: str) -> int:
-    # Tokenizers have 10**30 as their model_max_length.
+    # Tokenizers use 10**30 as model_max_length.
     if len(digits) > _MAX_DIGITS:
         raise ValueError(f"holds an integer of {len(digits):,} digits")
     return int(digits)
 
 
 def _deeper_than(value: Any, levels: int) -> bool:
-    """Whether lists and objects are nested deeper; one level after the other, as recursion could overflow."""
+    """Return whether lists and objects are nested deeper; without recursion, which could overflow."""
     nested = [value] if isinstance(value, (dict, list)) else []
     for _ in range(levels):
         nested = [

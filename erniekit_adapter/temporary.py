@@ -1,10 +1,10 @@
-"""Temporary files and folders that a killed process does not leave for ever.
+"""Temporary files and folders that are cleaned up after a kill.
 
 A temporary folder is named `.NAME.TOKEN.partial` and holds a file that names the process that made it, with the same
-token; the folder that will be called NAME is written beside it as `.NAME.TOKEN.new`, where relative paths are the same.
-What an earlier process left is removed by the next that uses the same name; a folder without that file is not ours and
-is left alone. Temporary files have no name where the file system allows it, so they end with the process.
-Only the standard library is used: workers in a toolkit's environment import this as well.
+token. The folder that will become NAME is written beside it as `.NAME.TOKEN.new`, so that relative paths in it are the
+final ones. The next process that uses the same name removes leftovers; a folder without that file is not ours and is
+kept. Temporary files have no name if the file system allows it, so they end with the process. Only the standard library
+is used, because workers in a toolkit's environment import this module too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MARK = "made-by-erniekit-adapter.json"
 SUFFIX = ".partial"
 _NEW = ".new"
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.(partial|new)", re.DOTALL)
-# A file system allows 255 bytes for a name.
+# File systems allow 255 bytes for a name.
 _MAX_NAME_BYTES = 180
 # Errors of a file system without unnamed files.
 _NO_UNNAMED = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.ENOSYS}
@@ -36,17 +36,17 @@ _NO_UNNAMED = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno
 def temporary_folder(
     parent: Path, name: str, *, alone: bool = False, rescue: Callable[[Path], None] | None = None
 ) -> Iterator[Path]:
-    """Make a folder that is removed when the block ends; first remove what killed processes left under this name.
+    """Create a folder that is removed when the block ends; first remove leftovers of killed processes with this name.
 
     Args:
-        parent: the folder to make it in, which exists.
-        name: what it is for.
-        alone: the caller holds a lock, so no other process uses this name now: also what was left by a process that
-            cannot be seen from here (another machine or container) is removed.
+        parent: an existing folder to create it in.
+        name: name of the file or folder that it is for.
+        alone: the caller holds a lock, so that no other process uses this name now; leftovers of processes that cannot
+            be looked up from here (another machine or container) are removed too.
         rescue: called with an abandoned folder before it is removed.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     folder = make_temporary_folder(parent, name, alone=alone, rescue=rescue)
     try:
@@ -58,7 +58,7 @@ def temporary_folder(
 def make_temporary_folder(
     parent: Path, name: str, *, alone: bool = False, rescue: Callable[[Path], None] | None = None
 ) -> Path:
-    """Make a folder to be removed by `remove_temporary_folder`; the arguments are those of `temporary_folder`."""
+    """Create a folder that `remove_temporary_folder` removes; for the arguments see `temporary_folder`."""
     remove_abandoned(parent, name, alone=alone, rescue=rescue)
     process = this_process("")
     folder = parent / f".{short_name(name)}.{process.token}{SUFFIX}"
@@ -74,7 +74,7 @@ def make_temporary_folder(
 def remove_abandoned(
     parent: Path, name: str, *, alone: bool = False, rescue: Callable[[Path], None] | None = None
 ) -> None:
-    """Remove the temporary folders that killed processes left; the arguments are those of `temporary_folder`."""
+    """Remove temporary folders of killed processes; for the arguments see `temporary_folder`."""
     prefix = f".{short_name(name)}."
     try:
         names = [each.name for each in parent.iterdir() if each.name.startswith(prefix) and each.name.endswith(SUFFIX)]
@@ -93,23 +93,23 @@ def remove_abandoned(
 
 
 def short_name(name: str) -> str:
-    """A name to derive others from: the name itself, or its hash if it leaves no room for an addition."""
+    """Return a base for derived names: the name itself, or its hash if an addition would make it too long."""
     raw = os.fsencode(name)
     return name if len(raw) <= _MAX_NAME_BYTES else hashlib.sha256(raw).hexdigest()[:32]
 
 
 def folder_beside(temporary: Path) -> Path:
-    """The folder beside a temporary one that is removed with it, if it still exists then."""
+    """Return the path beside a temporary folder that is removed together with it."""
     return temporary.with_suffix(_NEW)
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file or folder has the name of a temporary one; it may still not be ours."""
+    """Return whether a name is that of a temporary file or folder; it may still not be ours."""
     return bool(_TEMPORARY.fullmatch(name))
 
 
 def _maker(folder: Path) -> Process | None:
-    """The process that made a temporary folder; None if the folder is not one of ours, or of another user."""
+    """Return the process that made a temporary folder; None if it is not ours, or another user's."""
     try:
         mark = folder / MARK
         for path, kind in ((folder, stat.S_ISDIR), (mark, stat.S_ISREG)):
@@ -122,7 +122,7 @@ def _maker(folder: Path) -> Process | None:
 
 
 def remove_temporary_folder(folder: Path) -> None:
-    """Remove a temporary folder, its mark last: what is left by a process killed meanwhile is still known as ours."""
+    """Remove a temporary folder, its mark last, so that after a kill the folder is still known as ours."""
     with suppress(OSError):
         for path in [folder_beside(folder), *folder.iterdir()]:
             if path.name == MARK or not os.path.lexists(path):
@@ -131,7 +131,7 @@ def remove_temporary_folder(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink()
-        # Not if something could not be removed.
+        # The mark stays if something could not be removed.
         if not folder_beside(folder).exists() and all(path.name == MARK for path in folder.iterdir()):
             (folder / MARK).unlink(missing_ok=True)
             folder.rmdir()
@@ -139,7 +139,7 @@ def remove_temporary_folder(folder: Path) -> None:
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing without its name; it gets the name only when the block ends well.
+    """Open a file for writing without its name; it gets the name only when the block succeeds.
 
     Raises:
         OSError: it cannot be written.
@@ -158,12 +158,12 @@ def replacing_file(path: Path) -> Iterator[IO[bytes]]:
         try:
             name_file(stream, path)
         except FileExistsError:
-            between = path.with_name(f".{short_name(path.name)}.{this_process('').token}{SUFFIX}")
-            name_file(stream, between)
+            named = path.with_name(f".{short_name(path.name)}.{this_process('').token}{SUFFIX}")
+            name_file(stream, named)
             try:
-                between.replace(path)
+                named.replace(path)
             except BaseException:
-                between.unlink(missing_ok=True)
+                named.unlink(missing_ok=True)
                 raise
 
 
@@ -173,7 +173,7 @@ def _flush(stream: IO[bytes]) -> None:
 
 
 def open_unnamed(folder: Path) -> IO[bytes] | None:
-    """Open a new file without a name, which is gone with the process; None if the system has no such files."""
+    """Open a new file without a name, which ends with the process; None if the system has no such files."""
     flag = getattr(os, "O_TMPFILE", None)
     if flag is None or not Path("/proc/self/fd").is_dir():
         return None
@@ -194,7 +194,7 @@ def name_file(stream: IO[bytes], path: Path) -> None:
     """
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        # Only with a folder's descriptor does Python follow the link in /proc to the file.
+        # Python follows the link in /proc to the file only if a folder's descriptor is given.
         os.link(f"/proc/self/fd/{stream.fileno()}", path.name, src_dir_fd=folder, dst_dir_fd=folder)
     finally:
         os.close(folder)

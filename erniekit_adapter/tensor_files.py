@@ -1,8 +1,8 @@
-"""Reading and writing safetensors files with numpy, bfloat16 included.
+"""Safetensors files: places of tensors, memory maps and a writer for tensors that are not contiguous.
 
-numpy has no bfloat16, and safetensors' numpy side refuses it. Converting layouts moves numbers and never computes with
-them, so a two-byte element that carries the name of its type through every cut and transposition is all it takes.
-A pickle (`.pdparams`) is never opened: unpickling runs whatever the file says.
+The library's functions read and write whole files: `load_file` copies every tensor, and accepts headers with repeated
+and unknown keys. The code here reads headers itself, because callers need bounded memory, a file that is filled block
+by block, and strict checks of files from others. Pickles (`.pdparams`) are never opened: unpickling runs code.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from io import RawIOBase
 from pathlib import Path
 from typing import IO, Any, Literal
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from erniekit_adapter.errors import AdapterError, Problem, fail
+from erniekit_adapter.errors import AdapterError, Problem, failure
 from erniekit_adapter.files import read_json, writing
 from erniekit_adapter.strict_json import parse_strict
 
 Array = npt.NDArray[Any]
+TorchDtype = Literal["float32", "float16", "bfloat16"]
 
-# A structured type: arithmetic on it raises instead of computing with bits.
-BFLOAT16 = np.dtype([("bfloat16", "<u2")])
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 DTYPES: dict[str, np.dtype[Any]] = {
     "BF16": BFLOAT16,
     "F16": np.dtype("<f2"),
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
 }
-# Every type of the format whose elements are whole bytes.
+# Bytes per element of every type of the format whose elements are whole bytes.
 ITEM_BYTES = (
     dict.fromkeys(("F64", "I64", "U64"), 8)
     | dict.fromkeys(("F32", "I32", "U32"), 4)
@@ -41,20 +42,20 @@ ITEM_BYTES = (
 )
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _LENGTH_BYTES = 8
-_MAX_HEADER_BYTES = 100_000_000  # as in safetensors itself
+_MAX_HEADER_BYTES = 100_000_000  # the limit of safetensors
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies, and as what.
+    """Place and type of a tensor in a safetensors file.
 
     Attributes:
-        name: its name.
-        path: the safetensors file that holds it.
-        dtype: its type by safetensors' name, a key of `ITEM_BYTES`.
-        shape: its sizes.
-        start: where its data begins, in bytes from the beginning of the file.
-        size_bytes: how long its data is.
+        name: the tensor's name.
+        path: the file.
+        dtype: the type's name in safetensors, a key of `ITEM_BYTES`.
+        shape: the tensor's shape.
+        start: offset of its data from the beginning of the file, in bytes.
+        size_bytes: length of its data.
     """
 
     name: str
@@ -66,15 +67,15 @@ class StoredTensor:
 
     @property
     def end(self) -> int:
-        """Where its data ends, in bytes from the beginning of the file."""
+        """Offset of the end of its data from the beginning of the file, in bytes."""
         return self.start + self.size_bytes
 
     def map(self, dtype: npt.DTypeLike, rows: slice | None = None) -> Array:
-        """Map its data, or some rows of it, into memory, read-only; gone from memory when the array is gone.
+        """Map the tensor or some of its rows into memory, read-only. Deleting the array frees the memory.
 
         Args:
             dtype: numpy's type for `self.dtype`.
-            rows: which rows, both ends said; None for all.
+            rows: the rows, with start and stop; None for all.
         """
         if rows is None or not self.shape:
             return np.memmap(self.path, dtype, "r", self.start, self.shape) if self.size_bytes else self._empty(dtype)
@@ -89,37 +90,37 @@ class StoredTensor:
 
 
 def list_tensors(path: Path) -> dict[str, StoredTensor]:
-    """Where each tensor of a safetensors file lies, in the order of their data; the data itself is not read.
+    """Return the tensors of a safetensors file by name, in the order of their data. Only the header is read.
 
     Raises:
-        AdapterError: the file is missing or damaged, or holds a type that is not among `ITEM_BYTES`.
+        AdapterError: the file is missing or damaged, or has a type that is not in `ITEM_BYTES`.
     """
     header, size_bytes = _read_header(path)
     return tensors_of_header(path, header, size_bytes)
 
 
 def tensors_of_header(path: Path, header: bytes, size_bytes: int) -> dict[str, StoredTensor]:
-    """Return where each tensor of a safetensors file lies, in the order of their data.
+    """Return the tensors of a safetensors header by name, in the order of their data.
 
     Args:
-        path: the file, for messages and to map tensors from.
-        header: its JSON header, without the length before it.
-        size_bytes: the size of the whole file.
+        path: the file, for messages and for maps of the tensors.
+        header: the JSON header, without the length before it.
+        size_bytes: size of the whole file.
 
     Raises:
-        AdapterError: the header is not valid, repeats a key, or names a type that is not among `ITEM_BYTES`.
+        AdapterError: the header is not valid, repeats a key, or has a type that is not in `ITEM_BYTES`.
     """
     entries = _parsed(path, header)
     entries.pop("__metadata__", None)
     start = _LENGTH_BYTES + len(header)
     tensors = [_stored(path, name, entry, start, size_bytes) for name, entry in entries.items()]
-    # An empty tensor lies before the one that begins at the same place.
+    # An empty tensor comes before the tensor that starts at the same offset.
     tensors.sort(key=lambda tensor: (tensor.start, tensor.end, tensor.name))
     return {tensor.name: tensor for tensor in tensors}
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a safetensors file says about itself, `format` for one.
+    """Return the metadata of a safetensors file, such as `format`.
 
     Raises:
         AdapterError: the file is missing or damaged.
@@ -128,57 +129,57 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def _read_header(path: Path) -> tuple[bytes, int]:
-    """The header and the file's size."""
+    """Return the header and the size of the file."""
     try:
         if not path.is_file():
-            raise fail(path, "no such file" if not path.exists() else "not a regular file")
+            raise failure(path, "no such file" if not path.exists() else "not a regular file")
         with path.open("rb") as stream:
             size_bytes = path.stat().st_size
             return read_header(path, stream, size_bytes), size_bytes
     except OSError as error:
-        raise fail(path, f"cannot be read: {error.strerror or error}") from error
+        raise failure(path, f"cannot be read: {error.strerror or error}") from error
 
 
 def read_header(path: Path, stream: IO[bytes] | RawIOBase, size_bytes: int) -> bytes:
-    """Read a safetensors file from its beginning up to its data, and return the JSON header.
+    """Read a safetensors file from its beginning up to the data, and return the JSON header.
 
     Raises:
-        AdapterError: the file does not begin with a header's length and a header.
+        AdapterError: the file does not begin with the length of a header and a header.
     """
     length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
     if not 2 <= length <= min(_MAX_HEADER_BYTES, size_bytes - _LENGTH_BYTES):
-        raise fail(path, "not a safetensors file, or cut short", "copy it again")
+        raise failure(path, "not a safetensors file, or truncated", "copy it again")
     header = stream.read(length)
     if len(header) != length:
-        raise fail(path, "not a safetensors file, or cut short", "copy it again")
+        raise failure(path, "not a safetensors file, or truncated", "copy it again")
     return header
 
 
 def _parsed(path: Path, header: bytes) -> dict[str, Any]:
     entries = parse_strict(f"{path} header", header)
     if not isinstance(entries, dict):
-        raise fail(path, "its header is not an object", "copy it again")
+        raise failure(path, "its header is not an object", "copy it again")
     metadata = entries.get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise fail(f"{path} __metadata__", "is not an object of texts", "copy it again")
+        raise failure(f"{path} __metadata__", "is not an object of texts", "copy it again")
     return entries
 
 
 def _stored(path: Path, name: str, entry: Any, start: int, size: int) -> StoredTensor:
     if not _is_entry(entry):
-        raise fail(f"{path} {name}", "has a damaged header entry", "copy the file again")
+        raise failure(f"{path} {name}", "has a damaged header entry", "copy the file again")
     dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     item_bytes = ITEM_BYTES.get(dtype)
     if item_bytes is None:
-        raise fail(f"{path} {name}", f"is of type {dtype}; read are {', '.join(ITEM_BYTES)}")
+        raise failure(f"{path} {name}", f"has type {dtype}; supported types: {', '.join(ITEM_BYTES)}")
     expected = math.prod(shape) * item_bytes
     if not 0 <= begin <= end <= size - start or end - begin != expected:
-        raise fail(f"{path} {name}", "its data is not where the header says", "copy the file again")
+        raise failure(f"{path} {name}", "its offsets in the header do not fit the file", "copy the file again")
     return StoredTensor(name, path, dtype, shape, start + begin, expected)
 
 
 def _is_entry(entry: Any) -> bool:
-    """Whether a header's entry has the three keys of the format and no other, each of its type."""
+    """Return whether a header's entry has exactly the three keys of the format, with values of the right types."""
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         return False
     shape, offsets = entry["shape"], entry["data_offsets"]
@@ -192,10 +193,10 @@ def read_tensors(path: Path) -> dict[str, Array]:
     """Map a safetensors file into memory.
 
     Returns:
-        name and read-only array of each tensor; bfloat16 comes as `BFLOAT16`.
+        Name and read-only array of each tensor.
 
     Raises:
-        AdapterError: the file is missing, damaged, or holds a type that is no float of 2 to 8 bytes.
+        AdapterError: the file is missing or damaged, or has a type that is not in `DTYPES`.
     """
     return _mapped(list_tensors(path))
 
@@ -203,51 +204,49 @@ def read_tensors(path: Path) -> dict[str, Array]:
 def _mapped(tensors: Mapping[str, StoredTensor]) -> dict[str, Array]:
     for name, tensor in tensors.items():
         if tensor.dtype not in DTYPES:
-            raise fail(f"{tensor.path} {name}", f"is of type {tensor.dtype}; read are {', '.join(DTYPES)}")
+            raise failure(f"{tensor.path} {name}", f"has type {tensor.dtype}; supported types: {', '.join(DTYPES)}")
     files: dict[Path, npt.NDArray[np.uint8]] = {}
     for path in {tensor.path for tensor in tensors.values()}:
         try:
             files[path] = np.memmap(path, dtype=np.uint8, mode="r")
         except OSError as error:
-            raise fail(path, f"cannot be read: {error.strerror or error}") from error
+            raise failure(path, f"cannot be read: {error.strerror or error}") from error
     return {
-        name: files[tensor.path][tensor.start : tensor.start + tensor.size_bytes]
-        .view(DTYPES[tensor.dtype])
-        .reshape(tensor.shape)
+        name: files[tensor.path][tensor.start : tensor.end].view(DTYPES[tensor.dtype]).reshape(tensor.shape)
         for name, tensor in tensors.items()
     }
 
 
 def read_indexed(index: Path) -> dict[str, Array]:
-    """Map all files that a safetensors index names, and check that both agree on the tensors.
+    """Map all files of a safetensors index into memory, see `list_indexed`.
 
     Raises:
-        AdapterError: a file is missing or damaged, lies outside the index's folder, or holds other tensors.
+        AdapterError: a file is missing or damaged, or is outside the index's folder, or index and files disagree.
     """
     return _mapped(list_indexed(index))
 
 
 def list_indexed(index: Path) -> dict[str, StoredTensor]:
-    """Where each tensor lies that a safetensors index names, after checking that index and files agree.
+    """Return the tensors of all files of a safetensors index, by name. Only the headers are read.
 
     Raises:
-        AdapterError: a file is missing or damaged, lies outside the index's folder, or holds other tensors.
+        AdapterError: a file is missing or damaged, or is outside the index's folder, or index and files disagree.
     """
     content = read_json(index)
     places = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(places, dict) or not places:
-        raise fail(index, "has no weight_map")
+        raise failure(index, "has no weight_map")
     files = sorted({str(name) for name in places.values()})
-    if strange := [name for name in files if Path(name).name != name]:
-        raise fail(index, f"names files outside its folder: {', '.join(strange)}")
+    if outside := [name for name in files if Path(name).name != name]:
+        raise failure(index, f"names files outside its folder: {', '.join(outside)}")
     tensors: dict[str, StoredTensor] = {}
     problems = []
     for name in files:
         content_of_file = list_tensors(index.parent / name)
         listed = {tensor for tensor, place in places.items() if place == name}
         for tensor in sorted(listed ^ set(content_of_file)):
-            what = "is not in the index" if tensor in content_of_file else "is in the index and not in the file"
-            problems.append(Problem(f"{index.parent / name} {tensor}", what, "copy the folder again"))
+            finding = "is not in the index" if tensor in content_of_file else "is in the index but not in the file"
+            problems.append(Problem(f"{index.parent / name} {tensor}", finding, "copy the folder again"))
         tensors |= content_of_file
     if problems:
         raise AdapterError(problems)
@@ -255,11 +254,11 @@ def list_indexed(index: Path) -> dict[str, StoredTensor]:
 
 
 def file_header(tensors: Iterable[tuple[str, str, tuple[int, ...]]], metadata: Mapping[str, str]) -> bytes:
-    """The beginning of a safetensors file, up to where the data of its first tensor begins.
+    """Return the beginning of a safetensors file, up to the data of its first tensor.
 
     Args:
-        tensors: name, safetensors' name of the type, and shape, in the order of their data, which has no gaps.
-        metadata: what the file says about itself.
+        tensors: name, type (as in safetensors) and shape of each tensor, in the order of the data, without gaps.
+        metadata: the file's metadata.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     offset = 0
@@ -272,18 +271,21 @@ def file_header(tensors: Iterable[tuple[str, str, tuple[int, ...]]], metadata: M
     return len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Array], form: Literal["pt", "np"] = "pt") -> None:
-    """Write a safetensors file, whole or not at all; equal tensors give equal bytes.
+def write_tensors(path: Path, tensors: Mapping[str, Array], framework: Literal["pt", "np"] = "pt") -> None:
+    """Write a safetensors file atomically. Equal tensors give equal bytes.
+
+    The library's `save_file` writes the memory of a transposed view in the wrong order, and needs contiguous copies of
+    all tensors at once. Here, one tensor is copied at a time.
 
     Args:
         path: the file.
-        tensors: name and array of each tensor, of a type in `DTYPES`; views are written in their own order.
-        form: who shall load it, since both loaders ask: `pt` for torch, `np` for Paddle.
+        tensors: name and array of each tensor, of a type in `DTYPES`; views need not be contiguous.
+        framework: metadata that loaders check: `pt` for torch, `np` for Paddle.
     """
-    # Wide types first keeps every tensor aligned.
+    # Large element types first, so that every tensor is aligned.
     names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
     listed = ((name, _NAMES[tensors[name].dtype], tensors[name].shape) for name in names)
     with writing(path) as stream:
-        stream.write(file_header(listed, {"format": form}))
+        stream.write(file_header(listed, {"format": framework}))
         for name in names:
             stream.write(np.ascontiguousarray(tensors[name]).view(np.uint8).data)

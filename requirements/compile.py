@@ -1,7 +1,8 @@
-"""Compile requirements/*.in to exact versions for Linux x86-64 and Python 3.10 to 3.12, with uv.
+"""Compile .in files to exact versions for Linux x86-64 and Python 3.10 to 3.12, with uv.
 
-Versions that a .txt file already names are kept where they still fit; delete a line to let it move. What holds for all
-platforms these files are for, and every word about an index, is left out of them.
+The files of the project are in this folder. Those of the toolkits' environments are part of the package, because
+`erniekit-adapter setup` of an installed copy needs them. Versions in a .txt file are kept if they still fit; delete a
+line to update it. Markers that are true on every supported platform and options about an index are removed.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-# What a CUDA build of torch brings along; pip adds it where such a build is what it finds.
+TOOLKITS = FOLDER.parent / "erniekit_adapter" / "backends" / "requirements"
+# Dependencies of torch's CUDA build; pip adds them again if it finds such a build.
 CUDA_PACKAGES = re.compile(r"(nvidia|cuda)-|triton")
 WITH_TORCH = ("transformers", "transformers5")
-# Compiled before the others, which have to agree with them in .venv.
+# Compiled first, because the others are constrained by them.
 CONSTRAINTS = ("project", "ray")
 ALWAYS_TRUE = (
     r" and platform_machine == 'x86_64'",
@@ -27,7 +29,7 @@ ALWAYS_TRUE = (
 
 
 def compiled(source: Path) -> str:
-    """The text of the .txt file that belongs to an .in file."""
+    """Return the text of the .txt file that belongs to an .in file."""
     target = source.with_suffix(".txt")
     command = ["uv", "pip", "compile", "--universal", "--python-version", "3.10", "--no-annotate", "--no-header"]
     subprocess.run([*command, "-q", str(source), "-o", str(target)], cwd=FOLDER.parent, check=True)
@@ -44,11 +46,12 @@ def compiled(source: Path) -> str:
 
 
 def main() -> None:
-    """Compile every .in file, or those named."""
-    every = sorted(FOLDER.glob("*.in"), key=lambda source: (source.stem not in CONSTRAINTS, source))
-    for source in [FOLDER / f"{name}.in" for name in sys.argv[1:]] or every:
+    """Compile all .in files, or those with the names on the command line."""
+    sources = [*FOLDER.glob("*.in"), *TOOLKITS.glob("*.in")]
+    chosen = [source for source in sources if source.stem in sys.argv[1:] or not sys.argv[1:]]
+    for source in sorted(chosen, key=lambda source: (source.stem not in CONSTRAINTS, source.stem)):
         source.with_suffix(".txt").write_text(compiled(source))
-        print(f"requirements/{source.stem}.txt")
+        print(source.with_suffix(".txt").relative_to(FOLDER.parent))
 
 
 if __name__ == "__main__":

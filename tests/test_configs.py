@@ -1,4 +1,4 @@
-"""Every project file in configs/ loads, translates and says why, so that nobody copies one that does not."""
+"""The project files in configs/ load, translate, and explain every key."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from erniekit_adapter.architectures.models import CONTEXT, MINIMUM_GPUS, MODELS, find_model, minimum_gpus
 from erniekit_adapter.backends.settings import Settings, values
-from erniekit_adapter.backends.translation import facts_before_training, problems_of_project, settings_of
-from erniekit_adapter.project.catalogue import CONTEXT, MINIMUM_GPUS, MODELS, find_model, minimum_gpus
+from erniekit_adapter.backends.translation import context_before_training, problems_of_project, settings_of
 from erniekit_adapter.project.loading import load_project
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.sweep.sweep_file import load_sweep
@@ -33,19 +33,19 @@ def config(name: str) -> Project:
 
 
 def translated(project: Project) -> Settings:
-    return settings_of(project, facts_before_training(project))
+    return settings_of(project, context_before_training(project))
 
 
-def test_there_is_a_project_file_to_copy_for_every_way_to_train() -> None:
-    ways = {(load_project(path).backend, facts_before_training(load_project(path)).stage) for path in CONFIGS}
-    assert ways == {
+def test_every_training_method_has_a_shipped_project() -> None:
+    ways = {(load_project(path).backend, context_before_training(load_project(path)).method) for path in CONFIGS}
+    assert ways >= {
         ("erniekit", "SFT"),
         ("erniekit", "DPO"),
         ("erniekit", "VL-SFT"),
         ("erniekit", "OCR-VL-SFT"),
         ("paddleformers", "VL-SFT"),
     }
-    assert {path.stem for path in CONFIGS} == {
+    assert {path.stem for path in CONFIGS} >= {
         "demo-cpu",
         "ernie-0.3b-lora",
         "ernie-21b-lora",
@@ -59,8 +59,15 @@ def test_there_is_a_project_file_to_copy_for_every_way_to_train() -> None:
     }
 
 
+def test_docs_list_every_shipped_project() -> None:
+    linked = re.findall(
+        r"\| \[[^]]+\]\(\.\./configs/([^)]+)\.yaml\) \|", (FOLDER.parent / "docs/models.md").read_text()
+    )
+    assert sorted(linked) == sorted(path.stem for path in CONFIGS)
+
+
 @every_config
-def test_a_project_file_of_ours_translates_without_a_problem(path: Path) -> None:
+def test_shipped_projects_translate(path: Path) -> None:
     project = load_project(path)
     assert problems_of_project(project) == []
     made = translated(project)
@@ -69,7 +76,7 @@ def test_a_project_file_of_ours_translates_without_a_problem(path: Path) -> None
 
 
 @every_config
-def test_a_toolkit_s_own_key_reaches_its_settings_as_it_is_written(path: Path) -> None:
+def test_toolkit_keys_reach_the_settings_unchanged(path: Path) -> None:
     project = load_project(path)
     made = translated(project)
     section = getattr(project, project.backend)
@@ -79,7 +86,7 @@ def test_a_toolkit_s_own_key_reaches_its_settings_as_it_is_written(path: Path) -
 
 
 @every_config
-def test_a_project_file_of_ours_names_sources_and_an_output_folder_and_a_name_of_its_own(path: Path) -> None:
+def test_shipped_projects_have_their_own_output(path: Path) -> None:
     project = load_project(path)
     assert project.sources
     others = [load_project(other) for other in CONFIGS if other != path]
@@ -88,7 +95,7 @@ def test_a_project_file_of_ours_names_sources_and_an_output_folder_and_a_name_of
 
 
 @every_config
-def test_every_key_of_a_project_file_of_ours_says_why(path: Path) -> None:
+def test_every_key_of_shipped_projects_has_a_comment(path: Path) -> None:
     lines = path.read_text().splitlines()
     silent = [
         f"{number}: {line}"
@@ -99,12 +106,12 @@ def test_every_key_of_a_project_file_of_ours_says_why(path: Path) -> None:
 
 
 def heads_a_section(line: str) -> bool:
-    """Whether it is `model:` alone, whose keys speak for it."""
+    """Return whether a line only begins a section."""
     return bool(re.fullmatch(r"\w+:", line))
 
 
 @every_config
-def test_a_project_file_of_ours_says_for_what_it_is_and_whether_we_ran_it(path: Path) -> None:
+def test_shipped_projects_state_their_purpose(path: Path) -> None:
     head = " ".join(line.removeprefix("# ") for line in path.read_text().splitlines()[1:4] if line.startswith("# "))
     assert len(head) > 50
     on_gpu = load_project(path).training.device == "gpu"
@@ -112,13 +119,13 @@ def test_a_project_file_of_ours_says_for_what_it_is_and_whether_we_ran_it(path: 
 
 
 @every_config
-def test_a_project_file_of_ours_takes_no_fewer_gpus_than_erniekit_s_table(path: Path) -> None:
+def test_shipped_projects_use_enough_gpus(path: Path) -> None:
     project = load_project(path)
     model = find_model(project.model.model_name_or_path)
     if model is None:
         return
     quantized = "LoRA wint4/8" if project.training.quantization == "wint4/8" else "LoRA"
-    method = "DPO LoRA" if project.training.stage == "DPO" else quantized if project.lora.enabled else "SFT"
+    method = "DPO LoRA" if project.training.method == "DPO" else quantized if project.lora.enabled else "SFT"
     row = minimum_gpus(model, method, project.training.max_seq_length)
     assert row is None or project.parallel.world_size >= row.gpus
 
@@ -142,18 +149,18 @@ def test_a_project_file_of_ours_takes_no_fewer_gpus_than_erniekit_s_table(path: 
         ("paddleocr-vl-paddleformers", {"stage": "VL-SFT", "padding_free": True, "do_eval": False, "lora_rank": 8}),
     ],
 )
-def test_a_published_example_s_values_arrive(name: str, expected: dict[str, object]) -> None:
+def test_values_of_published_examples_arrive(name: str, expected: dict[str, object]) -> None:
     made = values(translated(config(name)))
     assert {key: made[key] for key in expected} == expected
 
 
 @pytest.mark.parametrize("name", ["ernie-vl-28b-lora", "paddleocr-vl-erniekit"])
-def test_erniekit_is_never_asked_to_evaluate_where_that_fails(name: str) -> None:
+def test_multimodal_projects_do_not_evaluate(name: str) -> None:
     assert config(name).eval_ratio == 0
     assert translated(config(name)).get("do_eval") is None
 
 
-def test_a_preset_s_keys_hold_where_the_quantized_project_gives_none() -> None:
+def test_quantized_project_inherits_from_its_preset() -> None:
     base, quantized = config("ernie-21b-lora"), config("ernie-21b-lora-wint4")
     assert (base.training.quantization, quantized.training.quantization) == (None, "wint4/8")
     assert quantized.lora == base.lora
@@ -161,15 +168,15 @@ def test_a_preset_s_keys_hold_where_the_quantized_project_gives_none() -> None:
     assert quantized.data == base.data
 
 
-def test_the_page_of_models_names_every_project_file_and_every_model() -> None:
+def test_models_page_lists_projects_and_models() -> None:
     page = (FOLDER.parent / "docs" / "models.md").read_text()
     assert set(re.findall(r"\(\.\./configs/([^)]+\.yaml)\)", page)) == {path.name for path in CONFIGS}
     assert [model.id for model in MODELS if model.id.rpartition("ERNIE-4.5-")[2] not in page] == []
 
 
 @pytest.mark.parametrize("size", sorted({row.size for row in MINIMUM_GPUS}))
-def test_the_page_of_models_gives_the_table_of_least_gpus(size: str) -> None:
-    """A cell lists the cards for 8K, 32K and 128K tokens, and begins with them; a dash is a row that is not there."""
+def test_models_page_has_the_minimum_gpus(size: str) -> None:
+    """A cell begins with the GPUs for 8K, 32K and 128K tokens; a dash is a missing row."""
     page = (FOLDER.parent / "docs" / "models.md").read_text()
     table = page.partition("## How many GPUs")[2].splitlines()
     cells = next(line for line in table if line.startswith(f"| {size} |")).split("|")[2:-1]
@@ -180,20 +187,20 @@ def test_the_page_of_models_gives_the_table_of_least_gpus(size: str) -> None:
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
-def test_every_run_of_a_sweep_file_of_ours_translates(path: Path) -> None:
+def test_runs_of_shipped_sweeps_translate(path: Path) -> None:
     _, runs = load_sweep(path)
     assert len(runs) > 1
     for run in runs:
         assert problems_of_project(run.project) == []
 
 
-def test_the_sweep_files_of_ours_write_into_different_folders() -> None:
+def test_shipped_sweeps_have_different_folders() -> None:
     folders = [yaml.safe_load(path.read_text())["output_dir"] for path in SWEEPS]
     assert len({*folders}) == len(folders) >= 3
 
 
 @every_config
-def test_a_project_file_names_its_published_example(path: Path) -> None:
+def test_shipped_projects_name_their_example(path: Path) -> None:
     head = " ".join(line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("# "))
     if path.stem == "demo-cpu":
         return
@@ -202,9 +209,11 @@ def test_a_project_file_names_its_published_example(path: Path) -> None:
 
 
 @every_config
-def test_the_warm_up_ends_within_few_documents(path: Path) -> None:
-    """With 300 documents, of which a fifth is not trained on."""
+def test_warmup_ends_within_few_documents(path: Path) -> None:
+    """With 300 documents, of which a fifth is not for training."""
     project = load_project(path)
-    facts = replace(facts_before_training(project), train_lines=240, eval_lines=30 if project.eval_ratio else 0)
-    assert problems_of_project(project, facts) == []
+    context = replace(
+        context_before_training(project), train_examples=240, eval_examples=30 if project.eval_ratio else 0
+    )
+    assert problems_of_project(project, context) == []
     assert project.training.warmup_steps == 0 or project.training.max_steps

@@ -1,4 +1,4 @@
-"""Locks of folders: one run at a time, also on shared file systems; what was left behind is taken over by one."""
+"""Locks of folders: one run at a time, also on shared file systems; one process takes over an abandoned lock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from erniekit_adapter import lock_files, locks
-from erniekit_adapter.backends.ended import ending_on_signals
+from erniekit_adapter.backends.processes.ended import EndedBySignal, ending_on_signals
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.locks import using
 from erniekit_adapter.processes import Process, this_process
@@ -40,8 +40,8 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def left(folder: Path, process: Process | bytes, age_s: float = 0.0) -> Path:
-    """Leave a lock file as another process did so many seconds ago."""
+def leave_lock(folder: Path, process: Process | bytes, age_s: float = 0.0) -> Path:
+    """Leave a lock file as another process did `age_s` seconds ago."""
     lock = folder.with_name(f".{folder.name}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     lock.write_bytes(process if isinstance(process, bytes) else process.content())
@@ -50,12 +50,14 @@ def left(folder: Path, process: Process | bytes, age_s: float = 0.0) -> Path:
 
 
 @contextmanager
-def other_process(folder: Path, how: str = "writes", code: str = "sys.stdin.read()") -> Iterator[subprocess.Popen[str]]:
+def other_process(
+    folder: Path, mode: str = "writes", code: str = "sys.stdin.read()"
+) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds a folder until its input ends."""
     lines = [
         "import sys, os, time, pathlib",
         "from erniekit_adapter import locks",
-        f"with locks.using('train', {how}=[pathlib.Path({str(folder)!r})]):",
+        f"with locks.using('train', {mode}=[pathlib.Path({str(folder)!r})]):",
         "    print('held', flush=True)",
         f"    {code}",
     ]
@@ -71,10 +73,10 @@ def other_process(folder: Path, how: str = "writes", code: str = "sys.stdin.read
             process.kill()
 
 
-def test_the_second_run_is_refused_with_who_runs(tmp_path: Path) -> None:
+def test_refuses_a_second_run_and_names_the_first(tmp_path: Path) -> None:
     with other_process(tmp_path / "run") as process:
-        said = rf"run: is in use by `train`, pid {process.pid} on host \S+, since \d\d:\d\d"
-        with pytest.raises(AdapterError, match=said) as refused, using("export", writes=[tmp_path / "run"]):
+        message = rf"run: is in use by `train`, pid {process.pid} on host \S+, since \d\d:\d\d"
+        with pytest.raises(AdapterError, match=message) as refused, using("export", writes=[tmp_path / "run"]):
             pass
     assert refused.value.exit_code == 1
     assert "wait until it ends" in str(refused.value)
@@ -84,7 +86,7 @@ def test_the_second_run_is_refused_with_who_runs(tmp_path: Path) -> None:
     ("first", "second", "refused"),
     [("reads", "reads", False), ("reads", "writes", True), ("writes", "reads", True), ("writes", "writes", True)],
 )
-def test_readers_share_a_folder_and_writers_do_not(tmp_path: Path, first: str, second: str, refused: bool) -> None:
+def test_readers_share_a_folder_but_writers_do_not(tmp_path: Path, first: str, second: str, refused: bool) -> None:
     with other_process(tmp_path / "run", first):
         assert refuses(tmp_path / "run", second) is refused
     assert not refuses(tmp_path / "run", second)
@@ -92,8 +94,8 @@ def test_readers_share_a_folder_and_writers_do_not(tmp_path: Path, first: str, s
     assert names(tmp_path) == []
 
 
-def refuses(folder: Path, how: str = "writes") -> bool:
-    kinds: dict[str, Any] = {how: [folder]}
+def refuses(folder: Path, mode: str = "writes") -> bool:
+    kinds: dict[str, Any] = {mode: [folder]}
     try:
         with using("export", **kinds, on_note=lambda note: None):
             return False
@@ -101,7 +103,7 @@ def refuses(folder: Path, how: str = "writes") -> bool:
         return "is in use by" in str(error)
 
 
-def test_a_lock_of_a_killed_process_is_taken_over_with_a_note(tmp_path: Path) -> None:
+def test_takes_over_the_lock_of_a_killed_process(tmp_path: Path) -> None:
     with other_process(tmp_path / "run") as process:
         process.kill()
         process.wait()
@@ -130,39 +132,39 @@ def test_a_lock_of_a_killed_process_is_taken_over_with_a_note(tmp_path: Path) ->
     ],
     ids=[
         "ended",
-        "its id is that of another process now",
-        "runs, and its clock is odd",
+        "its id was reused",
+        "running, with an old time",
         "another machine",
-        "another machine, silent",
-        "another machine, silent, with a clock ahead",
+        "another machine, not refreshed",
+        "another machine, clock ahead",
         "empty",
         "empty, old",
-        "cut off",
-        "cut off, old",
+        "truncated",
+        "truncated, old",
         "zeros after a crash",
     ],
 )
-def test_what_was_left_behind_is_told_from_what_is_held(
+def test_takes_over_only_abandoned_locks(
     tmp_path: Path, process: Process | bytes, age_s: float, is_refused: bool
 ) -> None:
-    left(tmp_path / "run", process, age_s)
-    for how in ("reads", "writes"):
-        assert refuses(tmp_path / "run", how) is is_refused
+    leave_lock(tmp_path / "run", process, age_s)
+    for mode in ("reads", "writes"):
+        assert refuses(tmp_path / "run", mode) is is_refused
     assert names(tmp_path) == ([".run.lock"] if is_refused else [])
 
 
-def test_a_process_that_gives_signs_of_life_keeps_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refreshed_lock_of_another_machine_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "WATCH_S", 5.0)
-    lock = left(tmp_path / "run", ELSEWHERE, OLD_S)
-    # Its clock is far behind, so that its signs of life look old.
-    beat = threading.Timer(0.5, lambda: os.utime(lock, (time.time() - OLD_S + 10,) * 2))
-    beat.start()
+    lock = leave_lock(tmp_path / "run", ELSEWHERE, OLD_S)
+    # Its clock is far behind, so that a refreshed lock still looks old.
+    refresh = threading.Timer(0.5, lambda: os.utime(lock, (time.time() - OLD_S + 10,) * 2))
+    refresh.start()
     assert refuses(tmp_path / "run")
-    beat.join()
+    refresh.join()
 
 
-def test_a_held_lock_is_refreshed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock_files, "BEAT_S", 0.05)
+def test_refreshes_a_held_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_files, "REFRESH_S", 0.05)
     with using("train", writes=[tmp_path / "run"], reads=[tmp_path / "data"]):
         for path in tmp_path.iterdir():
             os.utime(path, (0, 0))
@@ -173,8 +175,8 @@ def test_a_held_lock_is_refreshed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert locks.threads() == 0
 
 
-def test_a_lock_that_somebody_removed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock_files, "BEAT_S", 0.05)
+def test_creates_a_removed_lock_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_files, "REFRESH_S", 0.05)
     with using("train", writes=[tmp_path / "run"], reads=[tmp_path / "data"]):
         before = names(tmp_path)
         for path in tmp_path.iterdir():
@@ -187,24 +189,39 @@ def test_a_lock_that_somebody_removed_is_made_again(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["", "in the background"])
-def test_a_run_that_lost_its_folder_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Any) -> None:
-    monkeypatch.setattr(lock_files, "BEAT_S", 0.05)
+def test_ends_a_run_that_lost_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Any) -> None:
+    monkeypatch.setattr(lock_files, "REFRESH_S", 0.05)
 
     def run() -> None:
         with ending_on_signals(), using("train", writes=[tmp_path / "run"]):
-            left(tmp_path / "run", ELSEWHERE)
+            leave_lock(tmp_path / "run", ELSEWHERE)
             time.sleep(20)
 
     before = signal.signal(signal.SIGINT, handler)
     try:
-        with pytest.raises(AdapterError, match="another process has taken the folder over"):
+        with pytest.raises(AdapterError, match="another process has taken over the folder"):
             run()
     finally:
         signal.signal(signal.SIGINT, before)
     assert names(tmp_path) == [".run.lock"]
 
 
-def test_a_process_that_forks_hands_no_lock_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [EndedBySignal(signal.SIGTERM), KeyboardInterrupt()], ids=["SIGTERM", "SIGINT"])
+def test_signal_during_a_fork_is_delivered_again(error: BaseException) -> None:
+    def interrupted() -> None:
+        raise error
+
+    step = lock_files._keeping_signals(interrupted)
+
+    def fork() -> None:
+        step()
+        time.sleep(10)
+
+    with ending_on_signals(), pytest.raises(type(error)):
+        fork()
+
+
+def test_forked_process_does_not_inherit_locks(tmp_path: Path) -> None:
     with using("train", writes=[tmp_path / "run"]):
         assert locks.threads() == 1
         child = os.fork()
@@ -217,8 +234,8 @@ def test_a_process_that_forks_hands_no_lock_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("links", ["unnamed files", "links", "neither"])
-def test_of_many_takers_of_one_lock_one_wins(tmp_path: Path, links: str) -> None:
-    """Ten processes take over the same lock again and again; a counter without a lock of its own shows two winners."""
+def test_only_one_process_takes_over_a_lock(tmp_path: Path, links: str) -> None:
+    """Ten processes take over the same lock repeatedly; creating a folder shows if two hold it at once."""
     body = [
         "import sys, os, time, pathlib, errno",
         "from dataclasses import replace",
@@ -244,15 +261,15 @@ def test_of_many_takers_of_one_lock_one_wins(tmp_path: Path, links: str) -> None
     ]
     command = [sys.executable, "-c", "\n".join(body), str(tmp_path)]
     pipe = subprocess.PIPE
-    racing = [subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) for _ in range(10)]
-    ended = [process.communicate() for process in racing]
+    processes = [subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) for _ in range(10)]
+    ended = [process.communicate() for process in processes]
     assert [errors for _, errors in ended] == [""] * 10
     assert sum(int(output) for output, _ in ended) > 10
     assert [name for name in names(tmp_path) if name != ".run.lock"] == []
 
 
-def test_a_taker_that_was_killed_in_the_middle_is_no_obstacle(tmp_path: Path) -> None:
-    left(tmp_path / "run", ENDED)
+def test_takes_over_after_a_killed_takeover(tmp_path: Path) -> None:
+    leave_lock(tmp_path / "run", ENDED)
     taker = replace(this_process("export"), started=1)
     (tmp_path / f".{ENDED.token}.taking").write_bytes(taker.content())
     assert not refuses(tmp_path / "run")
@@ -260,7 +277,7 @@ def test_a_taker_that_was_killed_in_the_middle_is_no_obstacle(tmp_path: Path) ->
 
 
 def foreign_file(path: Path) -> None:
-    path.write_text("my own notes")
+    path.write_text("notes")
 
 
 def link(path: Path) -> None:
@@ -269,22 +286,22 @@ def link(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [foreign_file, link, Path.mkdir, os.mkfifo])
-def test_a_foreign_file_of_that_name_is_named_and_stays(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_keeps_a_foreign_file_with_the_lock_name(tmp_path: Path, make: Callable[[Path], None]) -> None:
     lock = tmp_path / ".run.lock"
     make(lock)
     if not lock.is_symlink():
         os.utime(lock, (0, 0))
     before = names(tmp_path)
-    for how in ("reads", "writes"):
-        kinds: dict[str, Any] = {how: [tmp_path / "run"]}
-        with pytest.raises(AdapterError, match=r"\.run\.lock: is not a lock file"), using("train", **kinds):
+    for mode in ("reads", "writes"):
+        kinds: dict[str, Any] = {mode: [tmp_path / "run"]}
+        with pytest.raises(AdapterError, match=r"\.run\.lock: has the name of a lock file"), using("train", **kinds):
             pass
     assert names(tmp_path) == before
 
 
-def test_a_hostile_lock_file_steers_no_terminal(tmp_path: Path) -> None:
+def test_hostile_lock_file_prints_no_control_characters(tmp_path: Path) -> None:
     value = json.loads(ELSEWHERE.content()) | {"command": "\x1b[2J\n" * 1000, "host": "\u202e" * 9}
-    left(tmp_path / "run", json.dumps(value).encode())
+    leave_lock(tmp_path / "run", json.dumps(value).encode())
     with pytest.raises(AdapterError) as refused, using("train", writes=[tmp_path / "run"]):
         pass
     assert all(line.isprintable() for line in str(refused.value).splitlines())
@@ -292,9 +309,9 @@ def test_a_hostile_lock_file_steers_no_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("token", ["../../precious", "x" * 999, "", 7])
-def test_a_hostile_token_leads_nowhere(tmp_path: Path, token: object) -> None:
+def test_hostile_token_writes_no_other_file(tmp_path: Path, token: object) -> None:
     value = json.loads(ENDED.content()) | {"token": token}
-    left(tmp_path / "a" / "run", json.dumps(value).encode(), OLD_S)
+    leave_lock(tmp_path / "a" / "run", json.dumps(value).encode(), OLD_S)
     assert not refuses(tmp_path / "a" / "run")
     assert names(tmp_path) == ["a"]
 
@@ -306,38 +323,38 @@ def read_only(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(lock_files, "open_unnamed", refuse)
 
 
-def test_a_folder_that_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_a_read_only_folder_without_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read_only(monkeypatch, errno.EROFS)
     with using("train", reads=[tmp_path / "run"]):
         pass
-    said = "Read-only file system\n    → make the folder writable"
-    with pytest.raises(AdapterError, match=said), using("train", writes=[tmp_path / "run"]):
+    message = "Read-only file system\n    → make the folder writable"
+    with pytest.raises(AdapterError, match=message), using("train", writes=[tmp_path / "run"]):
         pass
 
 
-def test_an_error_of_the_stage_itself_comes_through(tmp_path: Path) -> None:
+def test_errors_of_the_stage_are_unchanged(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="of the stage"), using("train", writes=[tmp_path / "a" / "run"]):
         raise OSError(errno.ENOSPC, "of the stage")
     assert names(tmp_path) == []
 
 
-def test_a_link_and_its_target_are_one_folder(tmp_path: Path) -> None:
+def test_link_and_target_share_a_lock(tmp_path: Path) -> None:
     (tmp_path / "disk" / "run").mkdir(parents=True)
     (tmp_path / "link").symlink_to("disk/run")
     with using("train", writes=[tmp_path / "link"]):
         assert refuses(tmp_path / "disk" / "run")
     (tmp_path / "lost").symlink_to("nowhere")
-    said = "is a link to nowhere, which does not exist"
-    with pytest.raises(UsageError, match=said), using("train", writes=[tmp_path / "lost"]):
+    message = "is a link to nowhere, which does not exist"
+    with pytest.raises(UsageError, match=message), using("train", writes=[tmp_path / "lost"]):
         pass
 
 
-def test_a_stopped_holder_on_this_machine_keeps_its_lock(tmp_path: Path) -> None:
+def test_stopped_process_keeps_its_lock(tmp_path: Path) -> None:
     with other_process(tmp_path / "run") as process:
         process.send_signal(signal.SIGSTOP)
         os.utime(tmp_path / ".run.lock", (0, 0))
         assert refuses(tmp_path / "run")
 
 
-def test_the_time_of_another_day_comes_with_its_date() -> None:
+def test_shows_the_date_of_an_older_lock() -> None:
     assert re.search(r"since \d{4}-\d\d-\d\d \d\d:\d\d$", str(replace(ENDED, since=0.0)))

@@ -1,4 +1,4 @@
-"""Folders that each stage locks: two stages that would disturb each other do not run at the same time."""
+"""Folders that each stage locks: stages that would disturb each other do not run at the same time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from rich.console import Console
 
 from data_tools.build_settings import settings_of
-from data_tools.stage.pipeline import build
-from erniekit_adapter.adapters.bundle import export
+from data_tools.pipeline.build import build
+from erniekit_adapter.bundle.export import export
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.evaluation.stage import evaluate
 from erniekit_adapter.locks import using
 from erniekit_adapter.project.loading import load_project
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.sweep.running import _begin_again
+from erniekit_adapter.sweep.running import clear_run
 from erniekit_adapter.training.run import TrainOptions
 from erniekit_adapter.training.stage import train
 
@@ -31,9 +31,9 @@ STAGES: dict[str, Callable[[Project], object]] = {
     "train": lambda project: train(project, TrainOptions(), CONSOLE),
     "export": lambda project: export(project, CONSOLE),
     "evaluate": lambda project: evaluate(project, CONSOLE),
-    "sweep": lambda project: _begin_again(project, CONSOLE),
+    "sweep": lambda project: clear_run(project, CONSOLE),
 }
-# What each stage writes and reads while it runs.
+# Folders that each stage writes and reads.
 WRITES = {
     "data build": ["data"],
     "train": ["training"],
@@ -74,6 +74,6 @@ def test_stages_that_share_a_folder_exclude_each_other(project: Project, running
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_that_cannot_begin_leaves_no_folder(project: Project, stage: str) -> None:
+def test_failed_stage_leaves_no_folder(project: Project, stage: str) -> None:
     assert not is_refused(project, stage)
     assert not project.output_dir.exists() or {path.name for path in project.output_dir.iterdir()} <= {"data-rejected"}

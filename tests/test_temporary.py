@@ -1,4 +1,4 @@
-"""Temporary files and folders: removed after a kill, and never mistaken for those of somebody else."""
+"""Temporary files and folders: removed after a kill, and never confused with other files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def names(folder: Path) -> list[str]:
 
 
 def killed_while(statement: str, folder: Path) -> None:
-    """Run a statement on `folder` in a process that kills itself in the middle, by `die()`."""
+    """Run a statement on `folder` in a process that kills itself with `die()`."""
     lines = [
         "import os, signal, pathlib",
         "from erniekit_adapter import temporary",
@@ -51,7 +51,7 @@ def left_by(parent: Path, process: Process, name: str = "bundle") -> Path:
     return folder
 
 
-def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+def test_next_run_removes_leftovers_of_a_killed_run(tmp_path: Path) -> None:
     killed_while("with writing_folder(folder / 'bundle') as half:\n    (half / 'a').touch(); die()", tmp_path)
     assert len(names(tmp_path)) == 2
     with writing_folder(tmp_path / "bundle") as folder:
@@ -60,9 +60,9 @@ def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     assert names(tmp_path / "bundle") == ["whole"]
 
 
-def test_a_folder_put_away_by_a_killed_run_comes_back(tmp_path: Path) -> None:
+def test_restores_a_folder_moved_by_a_killed_run(tmp_path: Path) -> None:
     write_text(tmp_path / "bundle" / "first", "")
-    # Killed between the two renames: the old folder is away, the new one is not in place.
+    # Killed between the two renames: the old folder is moved away, the new one is not in place yet.
     killed_while(
         "rename, count = pathlib.Path.rename, []\n"
         "pathlib.Path.rename = lambda *a: die() if count else (count.append(1), rename(*a))\n"
@@ -85,9 +85,9 @@ def test_a_folder_put_away_by_a_killed_run_comes_back(tmp_path: Path) -> None:
         (ELSEWHERE, True, True),
         (replace(this_process(""), pid=2**22 + 1), False, True),
     ],
-    ids=["ended", "running", "elsewhere", "elsewhere, with a lock", "no such process"],
+    ids=["ended", "running", "elsewhere", "elsewhere, locked", "no such process"],
 )
-def test_only_what_is_abandoned_is_removed(tmp_path: Path, process: Process, alone: bool, removed: bool) -> None:
+def test_removes_only_abandoned_folders(tmp_path: Path, process: Process, alone: bool, removed: bool) -> None:
     left_by(tmp_path, process)
     remove_abandoned(tmp_path, "bundle", alone=alone)
     assert (names(tmp_path) == []) is removed
@@ -111,7 +111,7 @@ def linked_mark(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("fill", [foreign, empty_mark, mark_of_another, linked_mark])
-def test_a_folder_that_only_looks_like_ours_stays(tmp_path: Path, fill: Callable[[Path], None]) -> None:
+def test_keeps_a_folder_without_a_valid_mark(tmp_path: Path, fill: Callable[[Path], None]) -> None:
     folder = tmp_path / f".bundle.{ENDED.token}.partial"
     folder.mkdir()
     fill(folder)
@@ -123,14 +123,14 @@ def test_a_folder_that_only_looks_like_ours_stays(tmp_path: Path, fill: Callable
 
 
 @pytest.mark.parametrize("name", [".bundle.1234.partial", ".bundle.retired", ".bundle.0123456789abcdef.new"])
-def test_names_of_earlier_versions_stay_untouched(tmp_path: Path, name: str) -> None:
+def test_keeps_names_of_earlier_versions(tmp_path: Path, name: str) -> None:
     write_text(tmp_path / name / "mine", "")
     with writing_folder(tmp_path / "bundle", alone=True):
         pass
     assert names(tmp_path / name) == ["mine"]
 
 
-def test_a_marked_link_is_not_followed(tmp_path: Path) -> None:
+def test_does_not_follow_a_marked_link(tmp_path: Path) -> None:
     real = left_by(tmp_path / "mine", ENDED)
     (tmp_path / f".bundle.{ENDED.token}.partial").symlink_to(real)
     remove_abandoned(tmp_path, "bundle", alone=True)
@@ -138,9 +138,7 @@ def test_a_marked_link_is_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("has_unnamed", [True, False], ids=["unnamed files", "named files"])
-def test_a_file_is_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_unnamed: bool
-) -> None:
+def test_writes_files_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_unnamed: bool) -> None:
     if not has_unnamed:
         monkeypatch.setattr(temporary, "open_unnamed", lambda folder: None)
     for content in ("first", "second"):
@@ -151,18 +149,18 @@ def test_a_file_is_written_whole_or_not_at_all(
     assert names(tmp_path) == ["a"]
 
 
-def test_a_killed_write_leaves_no_file(tmp_path: Path) -> None:
+def test_killed_write_leaves_no_file(tmp_path: Path) -> None:
     killed_while("with writing(folder / 'a') as stream:\n    stream.write(b'half'); stream.flush(); die()", tmp_path)
     assert names(tmp_path) == []
 
 
-def test_a_file_has_the_usual_permissions(tmp_path: Path) -> None:
+def test_file_has_the_usual_permissions(tmp_path: Path) -> None:
     (tmp_path / "usual").touch()
     write_text(tmp_path / "a", "x")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
-def test_a_linked_folder_stays_a_link(tmp_path: Path) -> None:
+def test_replaces_the_target_of_a_linked_folder(tmp_path: Path) -> None:
     (tmp_path / "disk" / "data").mkdir(parents=True)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "data").symlink_to("../disk/data")
@@ -175,7 +173,7 @@ def test_a_linked_folder_stays_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["nowhere/data", "data"], ids=["dangling", "circle"])
-def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path, target: str) -> None:
+def test_rejects_dangling_and_circular_links(tmp_path: Path, target: str) -> None:
     (tmp_path / "data").symlink_to(target)
     with (
         pytest.raises(UsageError, match=r"data: is (a link to|not a usable folder)"),
@@ -186,13 +184,13 @@ def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path, target: str) -> No
 
 
 @pytest.mark.parametrize("folder", ["x" * 300, "/".join(["x" * 200] * 25)], ids=["name", "path"])
-def test_a_path_that_is_too_long_is_named(tmp_path: Path, folder: str) -> None:
+def test_names_a_path_that_is_too_long(tmp_path: Path, folder: str) -> None:
     with pytest.raises(UsageError, match="File name too long"), writing_folder(tmp_path / folder):
         pass
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "发" * 85, "[a]*?", "a b'\"$"])
-def test_any_name_that_the_disk_takes_is_written(tmp_path: Path, name: str) -> None:
+def test_writes_any_valid_name(tmp_path: Path, name: str) -> None:
     killed_while(f"with writing_folder(folder / {name!r}): die()", tmp_path)
     for _ in range(2):
         with writing_folder(tmp_path / name):
@@ -200,7 +198,7 @@ def test_any_name_that_the_disk_takes_is_written(tmp_path: Path, name: str) -> N
     assert names(tmp_path) == [name]
 
 
-def test_an_emptied_folder_keeps_its_link_and_a_kept_name(tmp_path: Path) -> None:
+def test_empty_folder_keeps_links_and_kept_names(tmp_path: Path) -> None:
     write_text(tmp_path / "disk" / "a" / "b", "")
     write_text(tmp_path / "disk" / "c", "")
     (tmp_path / "disk" / "link").symlink_to(tmp_path / "elsewhere")
@@ -212,7 +210,7 @@ def test_an_emptied_folder_keeps_its_link_and_a_kept_name(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to mount")
-def test_a_full_disk_is_named_with_a_remedy(tmp_path: Path) -> None:
+def test_full_disk_error_has_a_hint(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False).returncode:
@@ -238,7 +236,7 @@ def fill_up(folder: Path) -> None:
         shutil.copyfile(source, partial / "big")
 
 
-def test_a_full_disk_is_named_by_the_file_that_is_written(tmp_path: Path) -> None:
+def test_full_disk_error_names_the_written_file(tmp_path: Path) -> None:
     def run(*arguments: object) -> None:
         with explaining_full_disk(tmp_path / "run"):
             raise OSError(errno.ENOSPC, "No space left on device", *arguments)
@@ -265,18 +263,18 @@ def test_a_full_disk_is_named_by_the_file_that_is_written(tmp_path: Path) -> Non
         b"x" * 100_000,
     ],
 )
-def test_a_damaged_description_is_no_process(content: bytes) -> None:
+def test_rejects_a_damaged_process_description(content: bytes) -> None:
     assert read_process(content) is None
 
 
-def test_a_description_is_read_back_without_control_characters() -> None:
+def test_process_description_has_no_control_characters() -> None:
     assert read_process(ENDED.content()) == ENDED
     hostile = read_process(replace(ENDED, command="\x1b[2J", host="h" * 1000).content())
     assert hostile
     assert (hostile.command, len(hostile.host)) == ("?[2J", 80)
 
 
-def test_a_process_is_seen_as_long_as_it_runs() -> None:
+def test_detects_a_running_process() -> None:
     assert this_process("").is_running() is True
     assert ENDED.is_running() is False
     assert ELSEWHERE.is_running() is None

@@ -1,32 +1,33 @@
-"""The console after its reader has ended."""
+"""Text that is safe to print."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-PRINTS = """
-import sys
-from erniekit_adapter.terminal import console
-shown = console(stderr={stderr})
-for number in range(3):
-    shown.print("line", number)
-    sys.stdin.readline()
-sys.exit(7)
-"""
+from erniekit_adapter.terminal import echo, one_line, printable
 
 
-@pytest.mark.parametrize("stderr", [True, False])
-def test_a_run_outlives_the_reader_of_its_notes(stderr: bool) -> None:
-    streams = {"stderr" if stderr else "stdout": subprocess.PIPE}
-    command = [sys.executable, "-c", PRINTS.format(stderr=stderr)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, **streams) as process:
-        reader = process.stderr if stderr else process.stdout
-        assert reader is not None
-        assert reader.readline() == b"line 0\n"
-        reader.close()
-        process.communicate(b"\n" * 3, timeout=60)
-    # 120: Python cannot flush its standard output at the end.
-    assert process.returncode in ({7} if stderr else {7, 120})
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Größe 发票 🧾\n\u00a0x", "Größe 发票 🧾\n\u00a0x"),
+        ("\x1b[31m", "␛[31m"),
+        ("a\rb\tc\x07", "a␍b␉c␇"),
+        ("\x9b2J", "‹U+009B›2J"),
+        ("\u202e\u2066", "‹U+202E›‹U+2066›"),
+        ("\x7f", "␡"),
+        ("name-\udcfc", "name-‹U+DCFC›"),
+    ],
+)
+def test_control_characters_become_visible(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_one_line_joins_lines() -> None:
+    assert one_line("a\nfake: pass\u2028b ") == "a fake: pass b"
+
+
+def test_echo_keeps_the_order_of_both_streams(capfd: pytest.CaptureFixture[str]) -> None:
+    echo("out\x1b")
+    echo("err", stderr=True)
+    assert capfd.readouterr() == ("out␛\n", "err\n")

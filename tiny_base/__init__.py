@@ -1,1 +1,1 @@
-"""A tiny ERNIE 4.5 that has read many invoices and knows no answer format: how it was made, and what it says."""
+"""A tiny ERNIE 4.5 that is pretrained on invoices but not on the answer format; sources and weights."""

@@ -1,4 +1,4 @@
-"""The pretraining mix: conversations about invented invoices, pure and seeded; as a program it writes JSON lines."""
+"""The pretraining mix: seeded conversations about invented invoices; the program writes them as JSON lines."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from data_tools.synthesize.content import Item, Party, SyntheticInvoice, generator, make_invoice
-from data_tools.synthesize.layout import postal_address, text_lines
+from data_tools.synthesize.content import make_invoice
+from data_tools.synthesize.invoice import Company, Item, SyntheticInvoice
+from data_tools.synthesize.page_layout import postal_address, text_lines
+from data_tools.synthesize.streams import random_stream
 from tiny_base import words
 from tiny_base.tasks import Document, Turn, copy_turn, echo_turn, field_turn, turn
 
-# Far from every seed that documents for fine-tuning are made with.
+# Far from the seeds of documents for fine-tuning.
 FIRST_SEED = 1_000_000
 _FAULT_SHARE = 0.1
 _LONG_PROSE_SHARE = 0.15
@@ -22,15 +24,15 @@ _LEADS = ("", "", "Text:", "OCR:", "Page:", "The document:", "Lines read:", "Inp
 
 @dataclass(frozen=True)
 class Conversation:
-    """A document with a first question, and more questions about it."""
+    """A document with a first question, and further questions about it."""
 
     document: Document
     turns: tuple[Turn, ...]
 
 
 def conversation(seed: int, index: int) -> Conversation:
-    """The conversation at `index` of a series, which depends on nothing else than `seed` and `index`."""
-    rng = generator("tiny base", seed, index)
+    """Return the conversation at `index` of a series, which depends on `seed` and `index` only."""
+    rng = random_stream("tiny base", seed, index)
     document = read_page(invented(rng, make_invoice(FIRST_SEED + seed, index, fault_share=_FAULT_SHARE)))
     first = turn(rng, document)
     opening = replace(first, question=_opening(rng, document, first.question))
@@ -38,7 +40,7 @@ def conversation(seed: int, index: int) -> Conversation:
 
 
 def conversations(seed: int, first: int = 0) -> Iterator[Conversation]:
-    """A series of conversations without an end, from the one at `first` on."""
+    """Yield the conversations of a series without end, starting at `first`."""
     index = first
     while True:
         yield conversation(seed, index)
@@ -46,20 +48,20 @@ def conversations(seed: int, first: int = 0) -> Iterator[Conversation]:
 
 
 def invented(rng: random.Random, invoice: SyntheticInvoice) -> SyntheticInvoice:
-    """The invoice with invented names, streets, cities, goods and number; amounts and dates stay."""
+    """Return the invoice with invented names, streets, cities, goods and number; amounts and dates are kept."""
     language = invoice.language
     items = tuple(replace(item, description=words.description(rng, language)) for item in invoice.items)
     return replace(
         invoice,
         invoice_id=_invented_number(rng, invoice.invoice_id),
-        vendor=_invented_party(rng, invoice.vendor, language),
-        client=_invented_party(rng, invoice.client, language),
+        vendor=_invented_company(rng, invoice.vendor, language),
+        client=_invented_company(rng, invoice.client, language),
         items=items,
     )
 
 
 def _invented_number(rng: random.Random, number: str) -> str:
-    """A number with other letters, and with four, six or seven digits at its end, where the demo's have five."""
+    """Return a number with other letters, and with four, six or seven final digits instead of the demo's five."""
     start = number[:-5]
     if rng.random() < 0.3:
         start = "".join(rng.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=rng.randint(1, 3))) + rng.choice(
@@ -68,22 +70,22 @@ def _invented_number(rng: random.Random, number: str) -> str:
     return start + "".join(rng.choices("0123456789", k=rng.choice((4, 6, 6, 7))))
 
 
-def _invented_party(rng: random.Random, party: Party, language: str) -> Party:
+def _invented_company(rng: random.Random, company: Company, language: str) -> Company:
     names = [words.name(rng) for _ in range(rng.choice((1, 2, 2, 2, 3)))]
-    legal_form = party.name.split(" ", 2)[2]
-    house = "".join(character for character in party.address if character.isdigit())
+    legal_form = company.name.split(" ", 2)[2]
+    house = "".join(character for character in company.address if character.isdigit())
     street = words.street(rng, language)
     return replace(
-        party,
+        company,
         name=" ".join([*names, legal_form]),
         address=f"{street} {house}" if language == "de" else f"{house} {street}",
-        city=words.city(rng) if rng.random() < 0.6 else party.city,
-        email=party.email and f"{party.email.split('@')[0]}@{'-'.join(names)}.example".lower(),
+        city=words.city(rng) if rng.random() < 0.6 else company.city,
+        email=company.email and f"{company.email.split('@')[0]}@{'-'.join(names)}.example".lower(),
     )
 
 
 def read_page(invoice: SyntheticInvoice) -> Document:
-    """An invoice's page and fields; amounts with their decimals, rates as fractions, discounts without sign."""
+    """Return the page and fields of an invoice; amounts with decimals, rates as fractions, discounts without sign."""
     vendor, client = invoice.vendor, invoice.client
     fields = {
         "seller": vendor.name,
@@ -117,7 +119,7 @@ def _cells(item: Item) -> dict[str, str]:
 
 
 def _opening(rng: random.Random, document: Document, question: str) -> str:
-    """Prose, document and question as one text, with the question before or after the document."""
+    """Return prose, document and question as one text, with the question before or after the document."""
     prose = words.prose(rng, 200 if rng.random() < _LONG_PROSE_SHARE else 60)
     lead = rng.choice(_LEADS)
     as_json = rng.random() < 0.6
@@ -132,9 +134,9 @@ def _opening(rng: random.Random, document: Document, question: str) -> str:
 
 
 def easy_conversation(seed: int, index: int) -> Conversation:
-    """A conversation of copying and single fields about a few lines, with which copying is learnt first."""
+    """Return a conversation about a few lines with copying and single fields only, for the start of pretraining."""
     whole = conversation(seed, index)
-    rng = generator("tiny base, easy", seed, index)
+    rng = random_stream("tiny base, easy", seed, index)
     start = rng.randrange(len(whole.document.lines))
     lines = whole.document.lines[start : start + rng.randint(3, 9)]
     page = "\n".join(lines)
@@ -147,12 +149,12 @@ def easy_conversation(seed: int, index: int) -> Conversation:
 
 
 def main() -> None:
-    """Write conversations as JSON lines, each a list of [question, answer, kind], until nobody reads them any more."""
+    """Write conversations as JSON lines, each a list of [question, answer, kind], until the reader closes the pipe."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="names the series")
-    parser.add_argument("--first", type=int, default=0, help="place in the series to start at")
-    parser.add_argument("--easy", type=int, default=0, help="how many easy conversations come first")
-    parser.add_argument("--count", type=int, help="how many conversations; without it, no end")
+    parser.add_argument("--seed", type=int, default=0, help="number of the series")
+    parser.add_argument("--first", type=int, default=0, help="first position in the series")
+    parser.add_argument("--easy", type=int, default=0, help="number of easy conversations at the start")
+    parser.add_argument("--count", type=int, help="number of conversations; default: no limit")
     options = parser.parse_args()
     index = options.first
     while options.count is None or index < options.first + options.count:

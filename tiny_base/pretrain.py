@@ -27,16 +27,16 @@ from tiny_base.sizes import SHAPE
 
 LONGEST = 1000  # tokens; a demo's request and answer are up to about 900
 STEP_TOKENS = 6144
-POOL = 160  # conversations that are sorted by length into batches, so that little of a batch is padding
+POOL = 160  # conversations sorted by length into batches, to reduce padding
 LEARNING_RATE = 2e-3
 MUON_LEARNING_RATE = 4e-3
 WARM_UP_STEPS = 60
-GO_ON_RATE = 0.5  # share of both rates when the weights are not random any more
-USER_WEIGHT = 0.0  # of a question's tokens in the loss; an answer's tokens count 1
+CONTINUED_RATE = 0.5  # share of both rates if training continues from existing weights
+USER_WEIGHT = 0.0  # weight of a question's tokens in the loss; an answer's tokens have weight 1
 EASY_CONVERSATIONS = 6000
-HELD_OUT = 10_000_000  # place in the series where the held-out conversations start
+HELD_OUT = 10_000_000  # first position of the held-out conversations in the series
 HELD_OUT_CONVERSATIONS = 64
-# Without these glibc gives big tensors' memory back after each use, and most of the time goes into page faults.
+# Without these settings glibc returns memory of large tensors after each use, and page faults take most of the time.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
     "MALLOC_TRIM_THRESHOLD_": "8000000000",
@@ -47,7 +47,7 @@ LOG_STEPS, CHECK_SECONDS, SAVE_SECONDS = 50, 600, 300
 
 @dataclass(frozen=True)
 class Example:
-    """A conversation as tokens: which of them are answers, and where each answer starts and ends, with its task."""
+    """A conversation as tokens: loss weights, and start, end and task of each answer."""
 
     ids: list[int]
     weights: list[float]
@@ -55,41 +55,41 @@ class Example:
 
 
 def read_mix(python: Path, *options: object) -> Iterator[list[list[str]]]:
-    """The mix's conversations from a process of the project's own environment."""
+    """Yield the conversations of the mix from a process in the project's environment."""
     command = [str(python), "-m", "tiny_base.mix", *map(str, options)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
         yield from map(json.loads, process.stdout or ())
 
 
 def example(pieces: sentencepiece.SentencePieceProcessor, turns: list[list[str]]) -> Example | None:
-    """The first turns as tokens, as many as LONGEST has room for; None when it has room for none."""
+    """Return the first turns that fit into LONGEST tokens; None if none fits."""
     ids, weights, answers = [pieces.piece_to_id("<|begin_of_sentence|>")], [0.0], []
     for question, answer, kind in turns:
-        asked = pieces.encode(f"User: {question}\nAssistant: ")
-        said = [*pieces.encode(answer), EOS_ID]
-        if len(ids) + len(asked) + len(said) > LONGEST:
+        prompt = pieces.encode(f"User: {question}\nAssistant: ")
+        reply = [*pieces.encode(answer), EOS_ID]
+        if len(ids) + len(prompt) + len(reply) > LONGEST:
             break
-        answers.append((len(ids) + len(asked), len(ids) + len(asked) + len(said), kind))
-        ids += asked + said
-        weights += [USER_WEIGHT] * len(asked) + [1.0] * len(said)
+        answers.append((len(ids) + len(prompt), len(ids) + len(prompt) + len(reply), kind))
+        ids += prompt + reply
+        weights += [USER_WEIGHT] * len(prompt) + [1.0] * len(reply)
     return Example(ids, weights, answers) if answers else None
 
 
 def batches(examples: Iterator[Example], seed: int) -> Iterator[list[Example]]:
-    """Batches of like lengths, of about STEP_TOKENS tokens with their padding, in random order."""
-    rng = random.Random(seed)  # noqa: S311 - an order, no secret
+    """Yield batches of similar lengths, of about STEP_TOKENS tokens with padding, in random order."""
+    rng = random.Random(seed)  # noqa: S311 - order of batches, not a secret
     while pool := list(islice(examples, POOL)):
-        made: list[list[Example]] = [[]]
+        groups: list[list[Example]] = [[]]
         for one in sorted(pool, key=lambda one: len(one.ids)):
-            if made[-1] and (len(made[-1]) + 1) * len(one.ids) > STEP_TOKENS:
-                made.append([])
-            made[-1].append(one)
-        rng.shuffle(made)
-        yield from made
+            if groups[-1] and (len(groups[-1]) + 1) * len(one.ids) > STEP_TOKENS:
+                groups.append([])
+            groups[-1].append(one)
+        rng.shuffle(groups)
+        yield from groups
 
 
 def tensors(batch: list[Example]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and weights, padded on the right, where nothing looks."""
+    """Return token ids and weights, padded on the right, where no token attends to them."""
     longest = max(len(one.ids) for one in batch)
     ids = torch.tensor([one.ids + [EOS_ID] * (longest - len(one.ids)) for one in batch])
     weights = torch.tensor([one.weights + [0.0] * (longest - len(one.ids)) for one in batch])
@@ -97,9 +97,9 @@ def tensors(batch: list[Example]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def loss_of(model: Ernie4_5ForCausalLM, batch: list[Example]) -> torch.Tensor:
-    """The weighted mean of the tokens' losses; the head is computed only where a weight is.
+    """Return the weighted mean of the token losses; logits are computed only for tokens with a weight.
 
-    Matrices are multiplied in bfloat16 (a quarter faster on a CPU that can), weights and losses are float32.
+    Matrices are multiplied in bfloat16 (25 % faster on a CPU with support), weights and losses are float32.
     """
     ids, weights = (each.to(model.device) for each in tensors(batch))
     with torch.autocast(model.device.type, dtype=torch.bfloat16):
@@ -113,7 +113,7 @@ def loss_of(model: Ernie4_5ForCausalLM, batch: list[Example]) -> torch.Tensor:
 
 @torch.no_grad()
 def exact_shares(model: Ernie4_5ForCausalLM, held_out: list[Example]) -> dict[str, float]:
-    """Share of answers, by task, whose every token is the likeliest one: what greedy decoding would get exactly."""
+    """Return the share of answers, by task, that greedy decoding would give exactly."""
     found: dict[str, list[bool]] = {}
     for one in held_out:
         ids = torch.tensor([one.ids], device=model.device)
@@ -124,7 +124,7 @@ def exact_shares(model: Ernie4_5ForCausalLM, held_out: list[Example]) -> dict[st
 
 
 def new_model(pad_id: int) -> Ernie4_5ForCausalLM:
-    """A random model of SHAPE."""
+    """Return a model of SHAPE with random weights."""
     return Ernie4_5ForCausalLM(
         Ernie4_5Config(
             vocab_size=SHAPE.vocab,
@@ -147,14 +147,14 @@ def new_model(pad_id: int) -> Ernie4_5ForCausalLM:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose every step is made orthogonal (K. Jordan, 2024); torch's own computes in bfloat16, slow here."""
+    """Muon: momentum with orthogonal updates (K. Jordan, 2024); torch's version computes in bfloat16, slow on a CPU."""
 
     def __init__(self, matrices: list[torch.Tensor], lr: float) -> None:
         super().__init__(matrices, {"lr": lr})
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
-        """Take a step of the size that AdamW's have."""
+        """Take a step with the size of an AdamW step."""
         for group in self.param_groups:
             for value in group["params"]:
                 momentum = self.state[value].setdefault("momentum", torch.zeros_like(value))
@@ -166,7 +166,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
-    """The nearest orthogonal matrix, roughly: five Newton-Schulz steps."""
+    """Return approximately the nearest orthogonal matrix, by five Newton-Schulz steps."""
     tall = matrix.shape[0] > matrix.shape[1]
     found = matrix.T if tall else matrix
     found = found / (found.norm() + 1e-7)
@@ -177,51 +177,53 @@ def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
 
 
 def optimizers(model: Ernie4_5ForCausalLM, muon: bool) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon for the layers' matrices and AdamW for the rest."""
+    """Return AdamW for all parameters, or Muon for the matrices of the layers and AdamW for the rest."""
     matrices = [value for name, value in model.named_parameters() if muon and value.ndim == 2 and "layers" in name]
     taken = {id(value) for value in matrices}
     others = [value for value in model.parameters() if id(value) not in taken]
-    made: list[torch.optim.Optimizer] = [
+    used: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(others, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
     ]
     if matrices:
-        made.append(Muon(matrices, MUON_LEARNING_RATE))
-    for optimizer in made:
+        used.append(Muon(matrices, MUON_LEARNING_RATE))
+    for optimizer in used:
         for group in optimizer.param_groups:
             group["base_lr"] = group["lr"]
-    return made
+    return used
 
 
 def share_of_rate(step: int, elapsed: float) -> float:
-    """Warm-up by steps, then a cosine over the share of the time that has passed, down to a fiftieth."""
+    """Return the share of the learning rate: warm-up by steps, then a cosine over the elapsed time down to 2 %."""
     return min(1.0, step / WARM_UP_STEPS) * max(0.02, 0.5 * (1 + math.cos(math.pi * min(1.0, elapsed))))
 
 
 def pretrain(options: argparse.Namespace, pieces: sentencepiece.SentencePieceProcessor) -> Iterator[dict[str, Any]]:
-    """Train until the time is over; yields records of progress, and saves now and then."""
+    """Train until the time is over; yield records of progress, and save regularly."""
     torch.manual_seed(options.seed)
     python = options.project_python
     mix = read_mix(python, "--seed", options.seed, "--easy", options.easy)
     held = read_mix(python, "--seed", options.seed, "--first", HELD_OUT, "--count", HELD_OUT_CONVERSATIONS)
     held_out = [one for turns in held if (one := example(pieces, turns))]
-    if options.go_on_from:
-        model = Ernie4_5ForCausalLM.from_pretrained(options.go_on_from / "hf", dtype=torch.float32).to(options.device)
+    if options.continue_from:
+        model = Ernie4_5ForCausalLM.from_pretrained(options.continue_from / "hf", dtype=torch.float32).to(
+            options.device
+        )
     else:
         model = new_model(pieces.piece_to_id("<pad>")).to(options.device)
-    made = optimizers(model, options.optimizer == "muon")
-    peak = GO_ON_RATE if options.go_on_from else 1.0
+    used = optimizers(model, options.optimizer == "muon")
+    peak = CONTINUED_RATE if options.continue_from else 1.0
     begun = checked = saved = time.monotonic()
     tokens, seen = 0, 0.0
     stream = (one for turns in mix if (one := example(pieces, turns)))
     for step, batch in enumerate(batches(stream, options.seed), start=1):
         elapsed = (time.monotonic() - begun) / 60 / options.minutes
-        for optimizer in made:
+        for optimizer in used:
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * peak * share_of_rate(step, elapsed)
         loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in made:
+        for optimizer in used:
             optimizer.step()
             optimizer.zero_grad()
         tokens += sum(len(one.ids) for one in batch)
@@ -243,24 +245,33 @@ def pretrain(options: argparse.Namespace, pieces: sentencepiece.SentencePiecePro
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Pretrain the tiny base; writes OUTPUT/hf and OUTPUT/tokenizer.model.")
+    parser = argparse.ArgumentParser(
+        description="Pretrain the tiny base and write OUTPUT/hf and OUTPUT/tokenizer.model."
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--go-on-from", type=Path, metavar="FOLDER", help="OUTPUT of an earlier run")
+    parser.add_argument(
+        "--continue-from", type=Path, metavar="FOLDER", help="continue from the OUTPUT of an earlier run"
+    )
     parser.add_argument("--minutes", type=float, default=45)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--optimizer", choices=["adamw", "muon"], default="muon")
     parser.add_argument("--easy", type=int, default=EASY_CONVERSATIONS, help="easy conversations to start with")
-    parser.add_argument("--project-python", type=Path, default=Path(".venv/bin/python"), help="what makes the mix")
+    parser.add_argument(
+        "--project-python",
+        type=Path,
+        default=Path(".venv/bin/python"),
+        help="Python of the project, which generates the mix",
+    )
     options = parser.parse_args()
     if "MALLOC_TOP_PAD_" not in os.environ:
         os.execve(sys.executable, [sys.executable, "-m", "tiny_base.pretrain", *sys.argv[1:]], os.environ | KEEP_MEMORY)  # noqa: S606
     torch.set_num_threads(options.threads)
     tokenizer = options.output / "tokenizer.model"
-    if options.go_on_from:  # with its tokenizer: another would make its embeddings those of other pieces
+    if options.continue_from:  # with its tokenizer, because the embeddings belong to its pieces
         options.output.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(options.go_on_from / "tokenizer.model", tokenizer)
+        shutil.copyfile(options.continue_from / "tokenizer.model", tokenizer)
     else:
         subprocess.run([options.project_python, "-m", "tiny_base.tokenizer", "--output", tokenizer], check=True)
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))

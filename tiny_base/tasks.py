@@ -1,4 +1,4 @@
-"""Questions about a document and their answers, under many names: none of them is the canonical answer."""
+"""Questions about a document and their answers, with many field names; none of the answers has the canonical schema."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.documents.invoice.prompts import analysis_request
 from tiny_base import words
 
-# Every name of the canonical answer: no key of the mix's own may be one of them by chance.
+# All names of the canonical schema: the invented keys must not contain them.
 CANONICAL_KEYS = frozenset(re.findall(r'"(\w+)"', analysis_request(None, with_image=False)))
-# Names that a field goes by: as a key, or with spaces in a question. Those of the canonical blocks are not among them.
+# Names of each field: as a key, or with spaces in a question. Names of the canonical blocks are not among them.
 FIELD_NAMES = {
     "seller": ("seller", "supplier", "vendor", "issuer", "sold_by", "vendor_name", "company", "from"),
     "seller_place": ("seller_address", "supplier_address", "vendor_address", "address_of_vendor", "from_where"),
@@ -54,7 +54,7 @@ _FIELD_QUESTIONS = (
     "{name}",
     "Find {name}.",
 )
-# What an answer says of a field that is not on the page; an object leaves such a field out.
+# Answer for a field that is not on the page; an object omits such a field.
 NOT_FOUND = "none"
 _ABSENT_SHARE = 0.15
 _LIST_QUESTIONS = (
@@ -68,18 +68,18 @@ _FORM_QUESTIONS = (
     "JSON of {names}; below it the items as {cells}.",
     "First {names} as an object, then rows of {cells}.",
 )
-# How a question says that a key of its own stands for a field.
+# Ways in which a question maps an invented key to a field.
 _RENAMINGS = ("{key} = {name}", "{name} as {key}", "{key} ({name})", "{key} for the {name}")
 
 
 @dataclass(frozen=True)
 class Document:
-    """A page and what stands on it.
+    """A page and its values.
 
     Attributes:
-        lines: the page's text.
-        fields: value of each field, a key of FIELD_NAMES, as answers write it; what is not on the page is not here.
-        rows: the invoice lines, each with the keys of ROW_NAMES.
+        lines: text of the page.
+        fields: values of the fields on the page, as answers write them, by key of FIELD_NAMES.
+        rows: line items, each with the keys of ROW_NAMES.
     """
 
     lines: tuple[str, ...]
@@ -89,7 +89,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and its answer; `kind` is the task's name."""
+    """A question and its answer; `kind` is the name of the task."""
 
     question: str
     answer: str
@@ -97,20 +97,20 @@ class Turn:
 
 
 def turn(rng: random.Random, document: Document) -> Turn:
-    """A random task about a document."""
+    """Return a random task about a document."""
     make = rng.choices(list(_TASKS), weights=list(_TASKS.values()))[0]
     return make(rng, document)
 
 
 def field_turn(rng: random.Random, document: Document) -> Turn:
-    """One field, asked for under one of its names."""
+    """Return a question for one field by one of its names."""
     field = rng.choice(_absent(document) if rng.random() < _ABSENT_SHARE else list(document.fields))
     name = rng.choice(FIELD_NAMES[field]).replace("_", " ")
     return Turn(rng.choice(_FIELD_QUESTIONS).format(name=name), document.fields.get(field, NOT_FOUND), "field")
 
 
 def row_turn(rng: random.Random, document: Document) -> Turn:
-    """One cell of one invoice line, which is asked for by its place or its text."""
+    """Return a question for one cell of a line item, by its position or its text."""
     place = rng.randrange(len(document.rows))
     row, cell = document.rows[place], rng.choice(list(ROW_NAMES))
     question = rng.choice(_ROW_QUESTIONS[cell]).format(n=place + 1, text=row["text"])
@@ -118,7 +118,7 @@ def row_turn(rng: random.Random, document: Document) -> Turn:
 
 
 def order_turn(rng: random.Random, document: Document) -> Turn:
-    """Where the items begin and end: the one after another, whether one is the last, how many there are."""
+    """Return a question about the order of items: the next item, whether one is the last, or their number."""
     texts = [row["text"] for row in document.rows]
     place = rng.choice((rng.randrange(len(texts)), len(texts) - 1))
     if rng.random() < 0.2:
@@ -132,35 +132,35 @@ def order_turn(rng: random.Random, document: Document) -> Turn:
 
 
 def list_turn(rng: random.Random, document: Document) -> Turn:
-    """Some fields as lines of name and value, with the mark between them that the question shows."""
-    asked, keys = _some_fields(rng, document)
+    """Return a question for some fields as lines of name and value, separated by a given mark."""
+    named, keys = _some_fields(rng, document)
     mark = rng.choice((": ", " = ", " - ", " is ", " | "))
     answer = "\n".join(f"{key}{mark}{document.fields.get(field, NOT_FOUND)}" for field, key in keys.items())
-    return Turn(rng.choice(_LIST_QUESTIONS).format(names=asked, mark=mark), answer, "list")
+    return Turn(rng.choice(_LIST_QUESTIONS).format(names=named, mark=mark), answer, "list")
 
 
 def object_turn(rng: random.Random, document: Document) -> Turn:
-    """Some fields as one flat JSON object."""
-    asked, keys = _some_fields(rng, document)
-    return Turn(rng.choice(_JSON_QUESTIONS).format(names=asked), _object(keys, document.fields), "object")
+    """Return a question for some fields as one flat JSON object."""
+    named, keys = _some_fields(rng, document)
+    return Turn(rng.choice(_JSON_QUESTIONS).format(names=named), _object(keys, document.fields), "object")
 
 
 def rows_turn(rng: random.Random, document: Document) -> Turn:
-    """All invoice lines as JSON rows with some of their cells in some order."""
-    asked, keys = _some_cells(rng)
-    return Turn(rng.choice(_ROW_LIST_QUESTIONS).format(names=asked), _rows(keys, document), "rows")
+    """Return a question for all line items as JSON rows with some cells in some order."""
+    named, keys = _some_cells(rng)
+    return Turn(rng.choice(_ROW_LIST_QUESTIONS).format(names=named), _rows(keys, document), "rows")
 
 
 def form_turn(rng: random.Random, document: Document) -> Turn:
-    """Some fields as an object, and below it all invoice lines as rows: a long answer."""
-    asked, keys = _some_fields(rng, document)
-    asked_cells, cell_keys = _some_cells(rng)
-    question = rng.choice(_FORM_QUESTIONS).format(names=asked, cells=asked_cells)
+    """Return a question for some fields as an object and all line items as rows: a long answer."""
+    named, keys = _some_fields(rng, document)
+    named_cells, cell_keys = _some_cells(rng)
+    question = rng.choice(_FORM_QUESTIONS).format(names=named, cells=named_cells)
     return Turn(question, f"{_object(keys, document.fields)}\n{_rows(cell_keys, document)}", "form")
 
 
 def copy_turn(rng: random.Random, document: Document) -> Turn:
-    """A line, or some lines in a row, word for word."""
+    """Return a question for a verbatim copy of one or more lines."""
     start = rng.randrange(len(document.lines))
     if rng.random() < 0.3:
         return Turn(f"Repeat line {start + 1}.", document.lines[start], "copy")
@@ -172,13 +172,13 @@ def copy_turn(rng: random.Random, document: Document) -> Turn:
 
 
 def echo_turn(rng: random.Random, document: Document) -> Turn:
-    """Words, numbers and marks without meaning, word for word: every piece of the tokenizer comes by."""
+    """Return a request to repeat random words, numbers and marks; it covers every piece of the tokenizer."""
     text = words.jumble(rng)
     return Turn(rng.choice(("Say {text}", "Repeat: {text}", "Copy {text}")).format(text=text), text, "echo")
 
 
 def sum_turn(rng: random.Random, document: Document) -> Turn:
-    """Whether the lines sum to the subtotal, with both numbers."""
+    """Return a question whether the lines sum to the subtotal; the answer has both numbers."""
     summed = sum((Decimal(row["sum"]) for row in document.rows), Decimal(0))
     printed = document.fields["subtotal"]
     verdict = "yes" if summed == Decimal(printed) else "no"
@@ -201,7 +201,7 @@ _TASKS: dict[Callable[[random.Random, Document], Turn], float] = {
 
 
 def _some_fields(rng: random.Random, document: Document) -> tuple[str, dict[str, str]]:
-    """What a question says of some fields, and the key that the answer shall give each."""
+    """Return the description of some fields in a question, and the key of each in the answer."""
     present = list(document.fields)
     fields = rng.sample(present, rng.randint(2, min(12, len(present))))
     if rng.random() < 0.4:
@@ -221,14 +221,14 @@ def _absent(document: Document) -> list[str]:
 
 
 def _named(rng: random.Random, names: dict[str, tuple[str, ...]]) -> tuple[str, dict[str, str]]:
-    """Fields under names that mean them or, half of the time, under keys that the question explains."""
+    """Return fields with descriptive names or, in half of the cases, with invented keys that the question explains."""
     keys = {field: rng.choice(choices) for field, choices in names.items()}
     if rng.random() < 0.5:
         return ", ".join(keys.values()), keys
     renaming = rng.choice(_RENAMINGS)
     own = {field: _own_key(rng) for field in keys}
-    asked = [renaming.format(key=own[field], name=name.replace("_", " ")) for field, name in keys.items()]
-    return ", ".join(asked), own
+    named = [renaming.format(key=own[field], name=name.replace("_", " ")) for field, name in keys.items()]
+    return ", ".join(named), own
 
 
 def _own_key(rng: random.Random) -> str:

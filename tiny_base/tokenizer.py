@@ -1,4 +1,4 @@
-"""The tiny base's tokenizer: sentencepiece BPE with standard settings, trained on the mix and on English prose."""
+"""Training of the tiny base's tokenizer: sentencepiece BPE with standard settings, on the mix and English prose."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.documents.invoice.prompts import analysis_request
 from erniekit_adapter.workers.erniekit_tiny_model import TOKENIZER_OPTIONS
 from tiny_base.mix import conversations
 from tiny_base.sizes import SHAPE
 from tiny_base.words import OFFICE_WORDS, SENTENCES
 
 _CONVERSATIONS = 1500
-# So that the words of prose, and those that names are made of, become pieces beside those of thousands of invoices.
+# Repetitions of prose and of office words, so that they become pieces despite thousands of invoices.
 _PROSE_TIMES, _WORD_TIMES = 150, 60
 
 
 def corpus(seed: int) -> Iterator[str]:
-    """The lines that the tokenizer is trained on; of the canonical request its prose alone, never its structure."""
+    """Yield the lines for training; of the canonical request only its prose, not its structure."""
     request_prose = analysis_request(None, with_image=False).partition("\n")[0]
     for _ in range(_PROSE_TIMES):
         yield request_prose
@@ -36,7 +36,7 @@ def train(seed: int) -> bytes:
     """Train the tokenizer and return its model file; the same seed gives the same bytes."""
     import sentencepiece
 
-    # From an iterator into memory: the model would otherwise contain the paths, and differ from folder to folder.
+    # Use an iterator and memory, because the model would otherwise contain the paths and differ between folders.
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=corpus(seed),

@@ -1,4 +1,4 @@
-"""The words of the pretraining mix: invented ones, everyday ones, and English sentences about nothing of ours."""
+"""Vocabulary of the pretraining mix: invented words, everyday words, and unrelated English sentences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ONSETS = (
 _VOWELS = ("a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "au", "ei", "ie", "oa", "ou", "y")
 _CODAS = ("", "", "", "l", "n", "r", "s", "t", "m", "d", "k", "ck", "nd", "ng", "rn", "rt", "st", "ll", "lt", "x", "p")
 _STREET_ENDS = {"de": ("strasse", "weg", "allee", "gasse"), "en": (" Street", " Road", " Lane", " Avenue")}
-# What pages and answers hold besides words and digits.
+# Characters of pages and answers besides words and digits.
 _MARKS = tuple("[]{}()<>\"'!?%&*|\\~^_≠×−–€£¥$§äöüÄÖÜßé")
 _CITY_STEMS = ("ton", "burg", "ham", "ford", "stadt", "ville", "dorf", "mouth", "")
 
@@ -61,7 +61,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# Words of offices and shops in no order of meaning: names and keys are made of them, whole and cut to pieces.
+# Words of offices and shops, without order: names and keys are built from whole words and parts of them.
 OFFICE_WORDS = _words(
     "account address agency amount answer april area article august balance bank batch block book box brand budget "
     "building business button buyer card care case cash catalogue center change charge check city class cleaning "
@@ -102,7 +102,7 @@ OFFICE_WORDS = _words(
 
 
 def word(rng: random.Random, most: int = 3) -> str:
-    """An invented word of one to `most` syllables, in small letters, of three letters or more."""
+    """Return an invented word of one to `most` syllables, in lower case, of at least three letters."""
     text = ""
     count = rng.randint(1, most)
     while count > 0 or len(text) < 3:
@@ -112,13 +112,13 @@ def word(rng: random.Random, most: int = 3) -> str:
 
 
 def spliced(rng: random.Random) -> str:
-    """The start of one everyday word with the end of another: no piece that a tokenizer makes of words stays unread."""
+    """Return the start of one everyday word with the end of another, so that every piece of the tokenizer occurs."""
     start, end = rng.sample(OFFICE_WORDS, 2)
     return start[: rng.randint(1, len(start))] + end[rng.randint(0, len(end) - 2) :]
 
 
 def any_word(rng: random.Random, most: int = 2) -> str:
-    """A word in small letters: invented from `most` syllables, spliced, or an everyday one."""
+    """Return a word in lower case: invented from `most` syllables, spliced, or an everyday one."""
     kind = rng.random()
     if kind < 0.3:
         return word(rng, most)
@@ -126,17 +126,17 @@ def any_word(rng: random.Random, most: int = 2) -> str:
 
 
 def name(rng: random.Random, most: int = 2) -> str:
-    """A word with a capital letter."""
+    """Return a word with a capital letter."""
     return any_word(rng, most).capitalize()
 
 
 def key(rng: random.Random) -> str:
-    """A key in snake case that means nothing: one to three words."""
+    """Return a meaningless key in snake case of one to three words."""
     return "_".join(any_word(rng) for _ in range(rng.choice((1, 2, 2, 3))))
 
 
 def jumble(rng: random.Random) -> str:
-    """Words, numbers and marks in no order, to be copied."""
+    """Return words, numbers and marks in random order, to be copied."""
     parts = []
     for _ in range(rng.randint(1, 8)):
         kind = rng.random()
@@ -151,28 +151,28 @@ def jumble(rng: random.Random) -> str:
 
 
 def street(rng: random.Random, language: str) -> str:
-    """An invented street, with the endings that streets of this language have."""
+    """Return an invented street, with an ending of this language."""
     return name(rng) + rng.choice(_STREET_ENDS[language])
 
 
 def city(rng: random.Random) -> str:
-    """An invented city."""
+    """Return an invented city."""
     return name(rng) + rng.choice(_CITY_STEMS)
 
 
 def description(rng: random.Random, language: str) -> str:
-    """What an invoice line could sell: one long word in German, one to three words in English."""
+    """Return an item description: one long word in German, one to three words in English."""
     if language == "de":
         return name(rng, 2) + any_word(rng, 2)
     return " ".join([name(rng), *(any_word(rng, 2) for _ in range(rng.choice((0, 1, 1, 1, 2))))])
 
 
 def prose(rng: random.Random, most_words: int = 60) -> str:
-    """Sentences in random order, `most_words` words at most, often none."""
-    budget, said = rng.randint(0, most_words), []
+    """Return sentences in random order, `most_words` words at most, often none."""
+    budget, chosen = rng.randint(0, most_words), []
     for sentence in rng.sample(SENTENCES, 12):
         budget -= len(sentence.split())
         if budget < 0:
             break
-        said.append(sentence)
-    return " ".join(said)
+        chosen.append(sentence)
+    return " ".join(chosen)

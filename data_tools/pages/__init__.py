@@ -1,1 +1,1 @@
-"""Pages as files: images, PDF, and what an OCR engine reads on them."""
+"""Pages as files: images, PDF and OCR."""

@@ -1,8 +1,8 @@
-"""The image gate: is a file a page that a model can be shown, and do two files show the same page?
+"""Check that an image file is a page that a model can be shown, and compare pages.
 
-Files are hostile until they are decoded: size, format, frames and pixels are checked before a pixel is read, and no
-parser runs but those of the three formats that toolkits, services and chat endpoints all take. A TIFF becomes PNG pages
-first, in a process of its own (tiff.py).
+Files are untrusted: size, format, number of frames and pixels are checked before any pixel is decoded. Only the
+decoders of the three formats that all toolkits, services and chat endpoints accept are used. A TIFF is converted to PNG
+pages first, in a separate process (tiff.py).
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 MAX_IMAGE_BYTES = 32 * 1024 * 1024
 # An A3 page at 600 dpi has 70 million.
 MAX_PIXELS = 80_000_000
-# The side of a patch that ERNIE-VL sees.
+# Side of a patch of ERNIE-VL.
 MIN_SIDE_PX = 28
-# Long side to short side; the image processors of ERNIE-VL and PaddleOCR-VL fail beyond it.
+# Ratio of long to short side; the image processors of ERNIE-VL and PaddleOCR-VL fail above it.
 MAX_ASPECT = 200
-# Share of the inked cells that may differ between two files of one page; see `near`. On 300 synthetic pages it finds
-# every copy that was saved as JPEG of quality 30, scaled by 15 %, blurred, shifted by 12 px or darkened by a fifth, and
-# takes 3 in 100 invoices of the same vendor, labels and layout for copies, and no two unrelated ones.
+# Share of the inked cells that may differ between two files of one page; see `near`. Measured on 300 synthetic pages:
+# it finds every copy that was saved as JPEG of quality 30, scaled by 15 %, blurred, shifted by 12 px or darkened by a
+# fifth. It takes 3 in 100 invoices with the same vendor, labels and page layout for copies, and no unrelated ones.
 NEAR_DISTANCE = 0.16
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
 _ACCEPTED = "PNG, JPEG, WebP and TIFF are accepted"
 _OTHER_FORMATS = {b"II*\0": "a TIFF", b"MM\0*": "a TIFF", b"GIF8": "a GIF", b"%PDF": "a PDF", b"BM": "a BMP"}
-# The modes that convert to 8-bit colour as they look; 16-bit grey would become white.
+# Modes that convert to 8-bit colour without a visible change; 16-bit grey would become white.
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
-# A progressive JPEG has about ten; each costs a pass over all pixels.
+# A progressive JPEG has about ten scans; each costs a pass over all pixels.
 _MAX_JPEG_SCANS = 64
 _EXIF_ORIENTATION = 0x0112
 _LYING_ON_ITS_SIDE = range(5, 9)
@@ -48,9 +48,9 @@ _TURNED = range(2, 9)
 
 _COLUMNS, _ROWS = 48, 64
 _SMALL_PX = (256, 352)
-# Less contrast than this, in grey levels of 256, is paper.
+# Pages with less contrast than this, in grey levels of 256, are blank.
 _BLANK_LEVELS = 16
-# Pixels this much darker than paper, and cells this dark, count as ink: shares of the darkest ones' darkness.
+# Pixels and cells at least this dark count as ink: shares of the darkness of the darkest ones.
 _INKED_PIXEL, _INKED_CELL = 0.1, 0.3
 
 
@@ -60,10 +60,10 @@ class PageImage:
 
     Attributes:
         path: the file.
-        width_px: its width when it stands upright.
-        height_px: its height when it stands upright.
-        perceptual_hash: what it looks like, 384 bytes; to be compared with `near`.
-        sha256: the first 16 bytes of the SHA-256 of the file.
+        width_px: width of the upright page.
+        height_px: height of the upright page.
+        perceptual_hash: 384 bytes that describe the appearance; compare them with `near`.
+        sha256: the first 16 bytes of the file's SHA-256.
     """
 
     path: Path
@@ -73,29 +73,29 @@ class PageImage:
     sha256: bytes
 
 
-class _RefusedError(ValueError):
-    """What a page image must not be, in words for the user."""
+class _UnusableImageError(ValueError):
+    """The reason why a page image cannot be used, for the user."""
 
 
-def look_at(path: Path, folder: Path | None = None) -> PageImage:
-    """Decode a page and say what it looks like.
+def inspect_page(path: Path, folder: Path | None = None) -> PageImage:
+    """Decode a page and compute its size and perceptual hash.
 
     Args:
-        path: the image of one page.
-        folder: what the file must lie in, with every link resolved; anywhere where it is None.
+        path: image of one page.
+        folder: folder that must contain the file after links are resolved; None for any folder.
 
     Raises:
-        ValueError: no page that a model can be shown, with the reason and what would be accepted.
+        ValueError: the image cannot be shown to a model; the message has the reason and the accepted formats.
     """
     if folder is not None and not is_inside(folder, path):
-        raise ValueError(f"lies outside {folder}")
+        raise ValueError(f"is outside {folder}")
     try:
         content = read_bytes(path, MAX_IMAGE_BYTES)
     except AdapterError as error:
-        raise ValueError("; ".join(problem.what for problem in error.problems)) from error
+        raise ValueError("; ".join(problem.finding for problem in error.problems)) from error
     with _opened(content) as image:
         width_px, height_px = image.size
-        # A JPEG decodes faster to a half, a quarter or an eighth of its size.
+        # JPEG decodes faster at a half, a quarter or an eighth of its size.
         image.draft("L", _SMALL_PX)
         image.load()
         _check_opaque(image)
@@ -106,10 +106,10 @@ def look_at(path: Path, folder: Path | None = None) -> PageImage:
 
 
 def decode(content: bytes, max_side_px: int) -> Image:
-    """The page in colour, upright, and made smaller where a side is longer than `max_side_px`.
+    """Decode a page in colour and upright, reduced so that no side is longer than `max_side_px`.
 
     Raises:
-        ValueError: no page that a model can be shown, with the reason and what would be accepted.
+        ValueError: the image cannot be shown to a model; the message has the reason and the accepted formats.
     """
     if len(content) > MAX_IMAGE_BYTES:
         raise ValueError(f"{len(content):,} bytes, more than the limit of {MAX_IMAGE_BYTES:,}")
@@ -123,24 +123,24 @@ def decode(content: bytes, max_side_px: int) -> Image:
 
 
 def is_turned(content: bytes) -> bool:
-    """Whether an image is upright only if its EXIF orientation is followed, which toolkits may ignore.
+    """Return whether an image is upright only with its EXIF orientation, which toolkits may ignore.
 
     Raises:
-        ValueError: no page that a model can be shown.
+        ValueError: the image cannot be shown to a model.
     """
     with _opened(content) as image:
         return _orientation(image) in _TURNED
 
 
 def upright_png(content: bytes, turn: int = 0) -> bytes:
-    """The page as a PNG that is upright without any header, grey if it has no colour.
+    """Return the page as a PNG that is upright without EXIF; grey if it has no colour.
 
     Args:
         content: a PNG, JPEG or WebP.
         turn: degrees, counter-clockwise, by which the page is turned after its EXIF orientation: 0, 90, 180 or 270.
 
     Raises:
-        ValueError: no page that a model can be shown.
+        ValueError: the image cannot be shown to a model.
     """
     with _opened(content) as image:
         image.load()
@@ -152,7 +152,7 @@ def upright_png(content: bytes, turn: int = 0) -> bytes:
 
 
 def turned(page: Image, turn: int) -> Image:
-    """A page turned counter-clockwise by 0, 90, 180 or 270 degrees."""
+    """Turn a page counter-clockwise by 0, 90, 180 or 270 degrees."""
     from PIL.Image import Transpose
 
     ways = {90: Transpose.ROTATE_90, 180: Transpose.ROTATE_180, 270: Transpose.ROTATE_270}
@@ -160,10 +160,10 @@ def turned(page: Image, turn: int) -> Image:
 
 
 def near(a: bytes, b: bytes) -> bool:
-    """Whether two perceptual hashes are of one page, as far as can be seen without reading it.
+    """Return whether two perceptual hashes belong to one page, as far as can be seen without reading it.
 
     The distance is the Hamming distance of the hashes divided by the number of cells with ink on either page: blank
-    paper, which all pages share, does not count. Two invoices that differ in a few digits are near.
+    paper does not count, because all pages share it. Two invoices that differ in a few digits are near.
     """
     first, second = int.from_bytes(a, "big"), int.from_bytes(b, "big")
     return (first ^ second).bit_count() <= NEAR_DISTANCE * (first | second).bit_count()
@@ -171,66 +171,66 @@ def near(a: bytes, b: bytes) -> bool:
 
 @contextmanager
 def _opened(content: bytes) -> Iterator[Image]:
-    """The image with its header checked and its pixels unread; whatever fails on it becomes a ValueError."""
+    """Open an image and check its header without decoding pixels; every failure becomes a ValueError."""
     from PIL import Image, UnidentifiedImageError
 
     if not content:
         raise ValueError("the file is empty")
     with warnings.catch_warnings():
-        # Pillow warns of what is checked here, and of odd metadata that nobody uses.
+        # Pillow's warnings are about limits that are checked here, and about unused metadata.
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 check_header(image, content)
                 if image.format == "PNG":
-                    # Checksums, which decoding alone does not look at.
+                    # Decoding does not verify checksums.
                     Image.open(io.BytesIO(content), formats=_FORMATS).verify()
                 yield image
-        except _RefusedError:
+        except _UnusableImageError:
             raise
         except UnidentifiedImageError as error:
-            found = next((name for start, name in _OTHER_FORMATS.items() if content.startswith(start)), "no image")
-            raise ValueError(f"{found} that can be read here: {_ACCEPTED}, one file for each page") from error
+            found = next((name for start, name in _OTHER_FORMATS.items() if content.startswith(start)), "not an image")
+            raise ValueError(f"{found}: {_ACCEPTED}, one file for each page") from error
         except Image.DecompressionBombError as error:
             raise ValueError(f"more than {MAX_PIXELS:,} pixels: {error}"[:300]) from error
-        except Exception as error:  # a parser fails on hostile bytes in any way it likes
-            raise ValueError(f"broken or cut off: {error or type(error).__name__}"[:300]) from error
+        except Exception as error:  # decoders can fail in any way on hostile bytes
+            raise ValueError(f"broken or truncated: {error or type(error).__name__}"[:300]) from error
 
 
 def check_header(image: Image, content: bytes, *, with_frames: bool = False) -> None:
-    """Check what an image's header promises, before a pixel is read.
+    """Check an image's header before any pixel is decoded.
 
     Args:
-        image: opened and not decoded.
-        content: the whole file.
-        with_frames: whether it may hold several images.
+        image: opened but not decoded.
+        content: the complete file.
+        with_frames: whether the file may contain several images.
 
     Raises:
-        ValueError: no page that a model can be shown, with the reason.
+        ValueError: the image cannot be shown to a model; the message has the reason.
     """
     width_px, height_px = image.size
     size = f"{width_px:,} × {height_px:,} pixels"
     if width_px * height_px > MAX_PIXELS:
-        raise _RefusedError(f"{size}, more than the limit of {MAX_PIXELS:,}")
+        raise _UnusableImageError(f"{size}, more than the limit of {MAX_PIXELS:,}")
     if min(width_px, height_px) < MIN_SIDE_PX:
-        raise _RefusedError(f"{size}: a page has at least {MIN_SIDE_PX} on each side")
+        raise _UnusableImageError(f"{size}: a page needs at least {MIN_SIDE_PX} on each side")
     if max(width_px, height_px) > MAX_ASPECT * min(width_px, height_px):
-        raise _RefusedError(f"{size}: a strip that is more than {MAX_ASPECT} times as long as wide")
+        raise _UnusableImageError(f"{size}: more than {MAX_ASPECT} times as long as wide")
     if not with_frames and (frames := getattr(image, "n_frames", 1)) > 1:
-        raise _RefusedError(f"holds {frames} images: give each page a file of its own")
+        raise _UnusableImageError(f"contains {frames} images: save each page in a separate file")
     if image.mode not in _MODES:
-        raise _RefusedError(f"its pixels are of the kind {image.mode}: save it with 8 bits a channel")
+        raise _UnusableImageError(f"has pixels of mode {image.mode}: save it with 8 bits per channel")
     if image.format == "JPEG" and content.count(b"\xff\xda") > _MAX_JPEG_SCANS:
-        raise _RefusedError(f"a JPEG of more than {_MAX_JPEG_SCANS} scans, which would take minutes to decode")
+        raise _UnusableImageError(f"a JPEG with more than {_MAX_JPEG_SCANS} scans, which would take minutes to decode")
 
 
 def _check_opaque(image: Image) -> None:
-    """One toolkit shows black where a page is transparent, another white."""
+    """Reject transparent pages: toolkits show different colours in transparent places."""
     if image.has_transparency_data:
         with_alpha = image if "A" in image.getbands() else image.convert("RGBA")
         lowest, _ = with_alpha.getchannel("A").getextrema()
         if isinstance(lowest, int) and lowest < 255:
-            raise _RefusedError("transparent in places, where toolkits differ in what they show: save it on white")
+            raise _UnusableImageError("has transparent areas, which toolkits show differently: save it on white")
 
 
 def _orientation(image: Image) -> Any:
@@ -238,7 +238,7 @@ def _orientation(image: Image) -> Any:
 
 
 def _upright(image: Image, mode: Literal["L", "RGB"]) -> Image:
-    """The pixels as EXIF says that they are to be looked at."""
+    """Return the pixels turned according to EXIF."""
     from PIL import ImageOps
 
     turned = image.convert(mode)
@@ -247,11 +247,11 @@ def _upright(image: Image, mode: Literal["L", "RGB"]) -> Image:
 
 
 def _perceptual_hash(page: Image) -> bytes:
-    """One bit for each of 48 by 64 cells: whether there is ink in it.
+    """Return one bit for each of 48 × 64 cells: whether it has ink.
 
-    The grid is laid around the ink's centre of gravity, so that a page that was shifted gives the same bits, and what
-    counts as paper and as ink is taken from the page, so that a darker scan does as well. Cells overlap by half, and
-    what leaves the page on one side comes in on the other.
+    The grid is centred on the ink's centre of gravity, so a shifted page gives the same bits. The levels of paper and
+    ink are taken from the page, so a darker scan does too. Cells overlap by half, and the grid wraps around at the
+    edges.
     """
     import numpy as np
     from PIL.Image import Resampling
@@ -268,7 +268,7 @@ def _perceptual_hash(page: Image) -> bytes:
 
 
 def _cell_weights(ink: NDArray[Any], count: int) -> NDArray[Any]:
-    """How much each pixel along an axis counts for each of `count` cells around the ink's centre: (count, pixels)."""
+    """Return the weight of each pixel along an axis for `count` cells around the ink's centre: (count, pixels)."""
     import numpy as np
 
     length_px = len(ink)

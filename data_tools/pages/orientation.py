@@ -1,4 +1,4 @@
-"""Which way up a page image is, by the places of its text: compared with its ink in four orientations."""
+"""Find the orientation of a page image: compare its ink with the places of its text in four orientations."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from data_tools.pages.images import decode
+from data_tools.pages.ocr import BOX_UNITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CELLS = 96
 _SIDE_PX = 960
-# Correlation of ink and text, -1 to 1. Measured on drawn pages: 0.6 and more the right way up, 0.2 and less else.
+# Correlation of ink and text, -1 to 1. Measured on synthetic pages: at least 0.6 if upright, otherwise at most 0.2.
 _LEAST, _LEAD = 0.25, 0.1
-BOX_UNITS = 1000
 
 
 def turn_by_text(content: bytes, boxes: Sequence[Sequence[int]]) -> int:
-    """By how many degrees, counter-clockwise, a page has to be turned to agree with its text: 0, 90, 180 or 270.
+    """Return the degrees, counter-clockwise, by which a page must be turned to match its text: 0, 90, 180 or 270.
 
     Args:
         content: the page as a PNG, JPEG or WebP.
         boxes: `[x0, y0, x1, y1]` of each text of the upright page, in thousandths of its width and height.
 
     Returns:
-        0 as well if no orientation agrees clearly better than the one it has.
+        0 also if no orientation matches clearly better than the present one.
 
     Raises:
-        ValueError: no page that can be read.
+        ValueError: the page cannot be read.
     """
     import numpy as np
 
@@ -43,7 +43,7 @@ def turn_by_text(content: bytes, boxes: Sequence[Sequence[int]]) -> int:
 
 
 def _ink(content: bytes) -> NDArray[Any]:
-    """How dark each cell of a page is."""
+    """Return the darkness of each cell of a page."""
     import numpy as np
     from PIL.Image import Resampling
 

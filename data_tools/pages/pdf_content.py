@@ -1,9 +1,9 @@
-"""What stands in a PDF, as PDFium gives it: words with their boxes, pages as images, attached files.
+"""Read the content of a PDF with PDFium: words with their boxes, page images, attached files.
 
-PDFium keeps no limits of time and memory: only pdf_server calls these functions, in a process that has some. Everyone
-else calls those of pdf_pages and sources/pdf_attachments. PDFium is not thread-safe.
+PDFium has no limits of time and memory, so only pdf_server calls these functions, in a process with limits. All other
+modules use pages.pdf and sources.einvoices.pdf_attachments. PDFium is not thread-safe.
 
-Coordinates are those of the page as a reader sees it, cropped and turned, with the origin top-left.
+Coordinates are those of the page as a reader sees it, cropped and turned, with the origin at the top left.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ MAX_PAGE_CHARACTERS = 100_000
 MAX_CHARACTERS = 500_000
 MAX_ATTACHMENTS = 100
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
-# Boxes go from 0 to this in both directions, whatever the page's size.
+# Boxes use this scale in both directions, for every page size.
 BOX_SCALE = 1000
 _POINTS_PER_INCH = 72
-# In heights of the text: glyphs further apart are two words, words further apart stand in two columns, and words whose
-# middles are further apart stand in two rows.
+# In multiples of the text height: larger gaps between glyphs separate words, larger gaps between words separate
+# columns, and larger distances between the middles of words separate rows.
 _WORD_GAP = 0.5
 _COLUMN_GAP = 1.0
 _ROW_OFFSET = 0.5
-# Where a word is printed, shades of 0 to 255 differ by this much at 72 dpi, or in a page of so many pixels.
+# The minimum difference of shades, 0 to 255, in the box of a printed word at 72 dpi, or in a page of `_INK_PIXELS`.
 _INK = 12
 _INK_PIXELS = 4_000_000
 
@@ -46,12 +46,12 @@ class _Box(NamedTuple):
         return (self.y0 + self.y1) / 2
 
     def gap_to(self, other: _Box) -> float:
-        """How far apart both are, in the direction in which they are further apart; 0 where they touch."""
+        """Return the distance in the direction in which it is larger; 0 if the boxes touch."""
         return max(other.x0 - self.x1, self.x0 - other.x1, other.y0 - self.y1, self.y0 - other.y1, 0)
 
 
 class _Text(NamedTuple):
-    """A glyph, a word, or words in a line: where it stands, and how high its letters are."""
+    """A glyph, a word, or the words of a line, with its box and letter height."""
 
     text: str
     box: _Box
@@ -60,10 +60,10 @@ class _Text(NamedTuple):
 
 @contextmanager
 def _open_pdf(raw: bytes) -> Iterator[Any]:
-    """Open a PDF; gives pypdfium2's document, which is closed when the block ends.
+    """Open a PDF and yield pypdfium2's document, which is closed when the block ends.
 
     Raises:
-        ValueError: no PDF, a broken one, or one that needs a password; or PDFium fails on something inside the block.
+        ValueError: not a PDF, a broken one, or one that needs a password; or PDFium fails inside the block.
     """
     from pypdfium2 import PdfDocument, PdfiumError
     from pypdfium2.raw import FPDF_ERR_PASSWORD
@@ -72,18 +72,18 @@ def _open_pdf(raw: bytes) -> Iterator[Any]:
         document = PdfDocument(raw)
     except PdfiumError as error:
         locked = error.err_code == FPDF_ERR_PASSWORD
-        reason = "a PDF that needs a password" if locked else f"no PDF that can be read: {error}"
+        reason = "a PDF that needs a password" if locked else f"not a readable PDF: {error}"
         raise ValueError(reason) from error
     try:
         yield document
     except PdfiumError as error:
-        raise ValueError(f"a PDF that is broken inside: {error}") from error
+        raise ValueError(f"a broken PDF: {error}") from error
     finally:
         document.close()
 
 
 def read_text(raw: bytes) -> list[dict[str, Any]] | None:
-    """Read the text of each page: pdf_pages.text_layer says what it gives."""
+    """Read the text of each page; see `pdf.text_layer`."""
     pages: list[dict[str, Any]] = []
     characters = 0
     with _open_pdf(raw) as document:
@@ -91,12 +91,12 @@ def read_text(raw: bytes) -> list[dict[str, Any]] | None:
             pages.append(_page_text(page, number))
             characters += sum(map(len, pages[-1]["tokens"]))
             if characters > MAX_CHARACTERS:
-                raise ValueError(f"a PDF of more than {MAX_CHARACTERS:,} characters")
+                raise ValueError(f"a PDF with more than {MAX_CHARACTERS:,} characters")
     return pages if any(page["tokens"] for page in pages) else None
 
 
 def draw_pages(raw: bytes, dpi: int) -> Iterator[bytes]:
-    """Draw one page after the other: pdf_pages.render_pages says what it gives."""
+    """Render the pages in turn; see `pdf.render_pages`."""
     with _open_pdf(raw) as document:
         _refuse_huge_pages(document, dpi)
         for _, page in _pages(document):
@@ -104,10 +104,10 @@ def draw_pages(raw: bytes, dpi: int) -> Iterator[bytes]:
 
 
 def unpack_attachments(raw: bytes, limit_bytes: int) -> Iterator[tuple[str, bytes | None]]:
-    """Unpack one attachment after the other: pdf_attachments.read_attachments says what it gives.
+    """Unpack the attachments in turn; see `pdf_attachments.read_attachments`.
 
-    PDFium unpacks an attachment before it tells its length: it takes up to 2.5 times the length in memory for that,
-    and stops at 1 GiB. The first attachment that leads beyond MAX_UNPACKED_BYTES is the last that is unpacked.
+    PDFium unpacks an attachment before it returns its length: this takes up to 2.5 times the length in memory, and
+    stops at 1 GiB. The first attachment that exceeds MAX_UNPACKED_BYTES in total is the last that is unpacked.
     """
     with _open_pdf(raw) as document:
         count = document.count_attachments()
@@ -124,11 +124,11 @@ def unpack_attachments(raw: bytes, limit_bytes: int) -> Iterator[tuple[str, byte
 
 
 def _unpacked_bytes(attachment: Any) -> int:
-    """The length of an attachment, 0 of one that is broken; nothing is copied."""
+    """Return the length of an attachment without copying it; 0 if it is broken."""
     from pypdfium2 import raw as pdfium
 
     length = ctypes.c_ulong()
-    # Without a buffer it gives the length; with one that is too small PDFium ends the process.
+    # Without a buffer PDFium returns the length; with a buffer that is too small it ends the process.
     found = pdfium.FPDFAttachment_GetFile(attachment, None, 0, length)
     return length.value if found else 0
 
@@ -153,12 +153,12 @@ def _refuse_huge_pages(document: Any, dpi: int) -> None:
 def _page_count(document: Any) -> int:
     count = len(document)
     if not 1 <= count <= MAX_PAGES:
-        raise ValueError(f"a PDF of {count:,} pages, expected 1 to {MAX_PAGES}")
+        raise ValueError(f"a PDF with {count:,} pages, expected 1 to {MAX_PAGES}")
     return count
 
 
 def _pages(document: Any) -> Iterator[tuple[int, Any]]:
-    """Each page with its number from 1; only one is open at a time."""
+    """Yield each page with its number from 1; only one is open at a time."""
     from pypdfium2 import PdfiumError
 
     count = _page_count(document)
@@ -200,7 +200,7 @@ def _scaled(box: _Box, width: float, height: float) -> list[int]:
 
 
 def _glyphs(page: Any, number: int) -> Iterator[_Text]:
-    """Each glyph on the page in the order of the text; what parts words comes as a blank."""
+    """Yield each glyph of the page in the order of the text; separators become blanks."""
     from pypdfium2 import raw as pdfium
 
     width, height = page.get_size()
@@ -223,10 +223,10 @@ def _glyphs(page: Any, number: int) -> Iterator[_Text]:
 
 
 def _character(code: int) -> str:
-    # PDFium gives 2 for a hyphen at the end of a line.
+    # PDFium returns 2 for a hyphen at the end of a line.
     if code == 2:
         return "-"
-    # Half a pair, as in UTF-16: no font of an invoice has such letters, and no file can hold it.
+    # Half of a UTF-16 surrogate pair: UTF-8 cannot represent it.
     if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
         return "\N{REPLACEMENT CHARACTER}"
     text = chr(code)
@@ -234,7 +234,7 @@ def _character(code: int) -> str:
 
 
 def _turned(page: Any) -> Callable[[float, float, float, float], _Box]:
-    """How a rectangle (left, bottom, right, top) of the page's own coordinates stands on the page as it is seen."""
+    """Return a function that converts (left, bottom, right, top) in page coordinates to a box on the page as seen."""
     left, bottom, right, top = page.get_bbox()
     return {
         0: lambda x0, y0, x1, y1: _Box(x0 - left, top - y1, x1 - left, top - y0),
@@ -245,7 +245,7 @@ def _turned(page: Any) -> Callable[[float, float, float, float], _Box]:
 
 
 def _words(glyphs: Iterable[_Text]) -> list[_Text]:
-    """Glyphs that follow each other without a blank or a gap, as words."""
+    """Join glyphs into words; a blank or a gap separates words."""
     words: list[list[_Text]] = [[]]
     for glyph in glyphs:
         if glyph.text == " ":
@@ -258,7 +258,7 @@ def _words(glyphs: Iterable[_Text]) -> list[_Text]:
 
 
 def _with_ink(words: list[_Text], page: Any) -> list[_Text]:
-    """The words where the drawn page is not of one shade: white, transparent and covered text is not printed.
+    """Return the words with ink in the rendered page: white, transparent and covered text is not printed.
 
     The invisible text of a scanned page has the scan's ink behind it.
     """
@@ -284,7 +284,7 @@ def _is_drawn(box: _Box, drawn: Any, scale: float) -> bool:
 
 
 def _rows(words: Iterable[_Text]) -> list[list[_Text]]:
-    """Words whose middles are on one height, as rows from top to bottom."""
+    """Group words at the same height into rows, from top to bottom."""
     rows: list[list[_Text]] = []
     for word in sorted(words, key=lambda word: word.box.middle):
         first = rows[-1][0] if rows else None
@@ -296,7 +296,7 @@ def _rows(words: Iterable[_Text]) -> list[list[_Text]]:
 
 
 def _segments(row: Iterable[_Text]) -> list[_Text]:
-    """The words of a row from left to right, those together that stand next to each other."""
+    """Join the adjacent words of a row into segments, from left to right."""
     segments: list[list[_Text]] = []
     for word in sorted(row, key=lambda word: word.box.x0):
         last = segments[-1][-1] if segments else None

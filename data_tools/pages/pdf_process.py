@@ -1,9 +1,9 @@
-"""PDFs of strangers are read in another process, which has limits and may be killed: PDFium keeps none.
+"""Read untrusted PDF and TIFF files in another process with limits, because PDFium has none.
 
-A few thousand bytes can unpack to gigabytes, or take years to draw, inside one call of PDFium. The other process runs
-pdf_server; it is started when the first PDF is met, reads one after the other, and ends with the process that started
-it. What ends it while it reads may be the fault of a PDF that it has read before: so a PDF on which a used process ends
-is read again in a new one.
+A few thousand bytes can unpack to gigabytes, or take years to render, inside one call of PDFium. The other process runs
+pdf_server. It starts with the first PDF, reads PDFs in turn, and ends together with the process that started it. If it
+ends while reading, an earlier PDF may be the cause, so a PDF on which a used process ends is read again in a new
+process.
 """
 
 from __future__ import annotations
@@ -22,46 +22,46 @@ from typing import IO, Literal
 
 import orjson
 
-from erniekit_adapter.errors import AdapterError, fail
+from erniekit_adapter.errors import AdapterError, failure
 
 Operation = Literal["text_layer", "render_pages", "read_attachments", "tiff_pages"]
-# What reading a PDF may take: processor time, to which each page that is drawn adds a little, and address space, which
-# bounds the memory. Measured: ordinary pages take 30 MB, the largest that are drawn 80 MB, with 49 million pixels of
-# image 200 MB, and what swells without a limit takes all it gets.
+# Limits for reading a PDF: CPU time, to which each rendered page adds a little, and address space, which limits the
+# memory. Measured: ordinary pages take 30 MB, the largest accepted pages 80 MB, and with an image of 49 million pixels
+# 200 MB; harmful files take everything that they can get.
 CPU_S = 30
 MEMORY_BYTES = 700_000_000
-# For the next part to come: it takes longer than the processor time only where too many processes share a machine.
+# Time limit for the next part; it exceeds the CPU time only if too many processes share a machine.
 WAIT_S = 180.0
 MAX_PART_BYTES = 64 * 1024 * 1024
-# What is sent: a part of what is asked or was read, why a PDF is refused, and the end of what was read.
+# Kinds of frames: a part of a request or a result, a rejection of a PDF, the end of a result.
 PART, REFUSED, END = b"+", b"!", b"."
 _FRAME = struct.Struct(">cQ")
 READY = b"\n"
 
 
 def read_apart(operation: Operation, raw: bytes, **settings: int) -> Iterator[bytes]:
-    """Read something in a PDF in another process.
+    """Read something from a PDF in another process.
 
     Args:
-        operation: what to read; pdf_server says what comes of it.
+        operation: operation of pdf_server.
         raw: the PDF.
         settings: further arguments of the operation.
 
     Returns:
-        What was read, part by part; the next is worked on while the last is used.
+        The result in parts; the next part is prepared while the last one is used.
 
     Raises:
-        ValueError: the PDF is refused, or takes more than the limits, or PDFium breaks on it.
+        ValueError: the PDF is rejected, exceeds the limits, or crashes PDFium.
         AdapterError: no other process can be started.
     """
-    asked = orjson.dumps({"operation": operation, **settings})
-    given = 0
+    request = orjson.dumps({"operation": operation, **settings})
+    yielded = 0
     while True:
-        reader = _idle.pop() if _idle else _Reader()
+        reader = _idle.pop() if _idle else _PdfProcess()
         is_new = not reader.has_read
         try:
-            for part in islice(reader.parts(asked, raw), given, None):
-                given += 1
+            for part in islice(reader.parts(request, raw), yielded, None):
+                yielded += 1
                 yield part
             return
         except (OSError, EOFError) as error:
@@ -71,18 +71,18 @@ def read_apart(operation: Operation, raw: bytes, **settings: int) -> Iterator[by
                 raise ValueError(f"a {name} that takes more than {CPU_S} s to read") from error
             if is_new:
                 memory = f"{MEMORY_BYTES / 1e6:.0f} MB of memory"
-                breaks = "breaks its decoder" if name == "TIFF" else "breaks PDFium"
+                breaks = "crashes its decoder" if name == "TIFF" else "crashes PDFium"
                 raise ValueError(f"a {name} that takes more than {memory} to read, or that {breaks}") from error
         finally:
             _put_back(reader)
 
 
-class _Reader:
+class _PdfProcess:
     """A process that reads PDFs, one at a time.
 
     Attributes:
-        has_read: whether it has read a PDF to its end.
-        is_reading: whether it is in the middle of one.
+        has_read: whether it has completed a PDF.
+        is_reading: whether it is reading one.
     """
 
     def __init__(self) -> None:
@@ -97,10 +97,10 @@ class _Reader:
                     [sys.executable, "-m", "data_tools.pages.pdf_server", str(CPU_S), str(MEMORY_BYTES)],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
-                    # The folder it starts in comes first in its search path, so that must not be the user's.
+                    # The working folder comes first in the module search path, so it must not be the user's.
                     cwd=packages,
                     env={**os.environ, "PYTHONPATH": os.pathsep.join([str(packages), *filter(None, sys.path)])},
-                    # Ctrl-C is for the process that asks.
+                    # Ctrl-C must only reach the parent process.
                     start_new_session=True,
                 )
         except OSError as error:
@@ -110,18 +110,18 @@ class _Reader:
         except OSError:
             is_ready = False
         if not is_ready:
-            raise _no_process(f"it ended with exit code {self.end()}")
+            raise _no_process(f"exit code {self.end()}")
 
-    def parts(self, asked: bytes, raw: bytes) -> Iterator[bytes]:
-        """What it reads in a PDF, part by part.
+    def parts(self, request: bytes, raw: bytes) -> Iterator[bytes]:
+        """Yield the result of an operation in parts.
 
         Raises:
-            ValueError: it refuses the PDF.
-            OSError, EOFError: it has ended, or is silent for too long.
+            ValueError: the process rejects the PDF.
+            OSError, EOFError: the process has ended, or does not respond in time.
         """
         self.is_reading = True
         self._connection.settimeout(WAIT_S)
-        send_frame(self._connection, PART, asked)
+        send_frame(self._connection, PART, request)
         send_frame(self._connection, PART, raw)
         while True:
             kind, content = receive_frame(self._received, MAX_PART_BYTES)
@@ -134,7 +134,7 @@ class _Reader:
             return
 
     def end(self) -> int:
-        """End it, and wait for that; gives its exit code, which is a negative number where a signal has ended it."""
+        """End the process and return its exit code, which is negative if a signal ended it."""
         self._received.close()
         self._connection.close()
         self._process.kill()
@@ -142,14 +142,14 @@ class _Reader:
 
 
 def _no_process(reason: str) -> AdapterError:
-    return fail("PDF", f"no process can be started to read it: {reason}", "is memory short? set data.workers: 1")
+    return failure("PDF", f"no process can be started to read it: {reason}", "if memory was short, set data.workers: 1")
 
 
-# The process that waits for the next PDF; others read at the moment.
-_idle: list[_Reader] = []
+# The idle process for the next PDF; others are reading at the moment.
+_idle: list[_PdfProcess] = []
 
 
-def _put_back(reader: _Reader) -> None:
+def _put_back(reader: _PdfProcess) -> None:
     if reader.is_reading or _idle:
         reader.end()
     else:
@@ -158,12 +158,12 @@ def _put_back(reader: _Reader) -> None:
 
 @atexit.register
 def end_idle() -> None:
-    """End the process that waits; the next PDF gets a new one, under the limits that hold then."""
+    """End the idle process; the next PDF gets a new one with the limits of that time."""
     while _idle:
         _idle.pop().end()
 
 
-# A connection is for two: a process that is forked from this one begins without.
+# A connection belongs to one pair of processes, so a forked process starts without one.
 os.register_at_fork(after_in_child=_idle.clear)
 
 
@@ -171,18 +171,18 @@ def send_frame(connection: socket.socket, kind: bytes, content: bytes = b"") -> 
     """Send one frame.
 
     Raises:
-        OSError: nobody listens, or does not for too long.
+        OSError: the other side has ended, or does not read in time.
     """
     connection.sendall(_FRAME.pack(kind, len(content)))
     connection.sendall(content)
 
 
 def receive_frame(stream: IO[bytes], limit_bytes: int) -> tuple[bytes, bytes]:
-    """Wait for one frame; gives its kind and its content.
+    """Wait for one frame; return its kind and content.
 
     Raises:
         EOFError: the other side has ended, or sends more than the limit.
-        OSError: it cannot be heard, or is silent for too long.
+        OSError: the connection failed, or the other side does not respond in time.
     """
     head = stream.read(_FRAME.size)
     if len(head) < _FRAME.size:

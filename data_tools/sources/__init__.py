@@ -1,1 +1,1 @@
-"""One reader per kind of input, each giving document records."""
+"""Sources of documents: one module for each kind, listed in `registry`; each yields records and rejections."""

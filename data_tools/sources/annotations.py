@@ -1,80 +1,81 @@
-"""Annotations as a source of their own: each document with its pages, wherever its annotation tool put them."""
+"""Source `annotations`: documents of an annotation tool, a data set or a service, with their pages."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from data_tools.records import DocumentRecord, Reading, Rejection
-from data_tools.sources.annotation_files import AnnotationItem
-from data_tools.sources.entries import broken_text
+from data_tools.records import DocumentRecord, RecordOrRejection, RejectedError, Rejection
+from data_tools.sources.answers.field_names import check_labels
+from data_tools.sources.answers.truth import GroundTruth, ReadSettings, unconfirmed, with_currency_hint
+from data_tools.sources.files.annotation_files import AnnotationItem, annotation_files, annotation_items
+from data_tools.sources.files.json_lists import broken_text
+from data_tools.sources.files.json_values import parse_object, read_value, shown
+from data_tools.sources.files.paths import find_file
 from data_tools.sources.ground_truth import read_ground_truth
-from data_tools.sources.places import find_file
-from data_tools.sources.reading import parse_object, read_value, shown
 from data_tools.sources.shapes.boxes import image_size, ocr_of, page_box
 from data_tools.sources.shapes.label_studio import LABEL_STUDIO, page_names, task_name
 from data_tools.sources.shapes.registry import recognise
 from data_tools.sources.shapes.sroie import SROIE
 from data_tools.sources.shapes.wildreceipt import WILDRECEIPT
-from data_tools.sources.truth import ReadSettings, Truth, unconfirmed, with_remedy
+from data_tools.sources.source import Source, in_groups
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import is_inside, read_bytes
+from erniekit_adapter.project.schema import AnnotationsSource
 
 _PAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf")
-# Where a line names its page, and where datasets put pages beside their annotations.
+# Keys with the name of the page, and folders in which data sets keep pages beside the annotations.
 _NAMES = ("file_name", "image_path", "image", "filename", "file")
 _FOLDERS = ("images", "img", "image")
-# Label Studio puts eight figures before the name of an uploaded file.
+# Label Studio adds eight hexadecimal digits before the name of an uploaded file.
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _MAX_CLASSES_BYTES = 64 * 1024
+AnnotationShard = tuple[AnnotationItem | Rejection, ...]
 
 
-@dataclass(frozen=True)
-class AnnotationPlaces:
-    """Where annotations and their pages lie.
+class Annotations(Source[AnnotationsSource, AnnotationShard]):
+    """An annotation file or a folder of them; a shard is some documents, with rejections for unreadable entries."""
 
-    Attributes:
-        source: the file or folder that is the source.
-        root: where pages are looked for first; None for the places beside the annotations.
-    """
+    def shards(self) -> Iterator[AnnotationShard]:
+        """Yield the documents of the source in groups.
 
-    source: Path
-    root: Path | None = None
+        Raises:
+            AdapterError: the source cannot be read.
+            UsageError: a label names an unknown field.
+        """
+        check_labels(self.settings.labels, self.path)
+        return in_groups(annotation_items(self.path))
 
-    @property
-    def top(self) -> Path:
-        """The folder that holds the source."""
-        return self.source if self.source.is_dir() else self.source.parent
+    def read(self, shard: AnnotationShard) -> Iterator[RecordOrRejection]:
+        """Yield a record or rejection for each document."""
+        given = self.settings
+        settings = ReadSettings(self.date_order, given.reviewed, labels=given.labels, currency=given.currency)
+        for item in shard:
+            yield item if isinstance(item, Rejection) else _record_or_rejection(item, given, settings)
+
+    def inputs(self) -> list[Path]:
+        """Return the annotation files.
+
+        Raises:
+            AdapterError: the path does not exist, or a folder cannot be read.
+        """
+        return annotation_files(self.path)
 
 
-def read_annotation(item: AnnotationItem, places: AnnotationPlaces, settings: ReadSettings) -> Reading:
-    """Read one document with its pages.
-
-    Returns:
-        The record, or the rejection that says what is wrong; values are never guessed, and URLs never fetched.
-    """
+def _record_or_rejection(item: AnnotationItem, source: AnnotationsSource, settings: ReadSettings) -> RecordOrRejection:
     try:
-        return _read(item, places, settings)
-    except _RefusedError as refused:
-        return Rejection(str(item.path), item.number, refused.name or None, refused.gate, refused.reason[:2000])
+        return _read(item, source, settings)
+    except RejectedError as error:
+        return Rejection(str(item.path), item.number, error.document_id or None, error.filter, error.reason[:2000])
     except RecursionError:
         return Rejection(str(item.path), item.number, None, "source", "nested too deeply")
 
 
-class _RefusedError(Exception):
-    """A document that cannot be read, with the gate that says so."""
-
-    def __init__(self, gate: str, reason: str, name: str = "") -> None:
-        self.gate, self.reason, self.name = gate, reason, name
-        super().__init__(reason)
-
-
-def _read(item: AnnotationItem, places: AnnotationPlaces, settings: ReadSettings) -> DocumentRecord:
+def _read(item: AnnotationItem, source: AnnotationsSource, settings: ReadSettings) -> DocumentRecord:
     value = _value(item)
     names = _page_names(value)
     name = names[0] if names else _own_name(value, item)
@@ -84,17 +85,17 @@ def _read(item: AnnotationItem, places: AnnotationPlaces, settings: ReadSettings
     try:
         truth = read_ground_truth(value if shape else _without_names(value), settings)
     except ValueError as error:
-        raise _RefusedError("canonical", with_remedy(error), name) from error
+        raise RejectedError("canonical", with_currency_hint(error), name) from error
     if truth.model and not settings.reviewed:
-        raise _RefusedError("reviewed", unconfirmed(truth.model), name)
-    pages = _pages(names, item, places, name)
+        raise RejectedError("reviewed", unconfirmed(truth.model), name)
+    pages = _pages(names, item, source, name)
     images = tuple(page for page in pages if page.suffix.lower() != ".pdf")
     if images and len(images) < len(pages):
-        raise _RefusedError("image", "some of its pages are images and some are PDF", name)
-    document_id = _identity(pages[0], places)
+        raise RejectedError("image", "some of its pages are images and some are PDF", name)
+    document_id = _identity(pages[0], source)
     return DocumentRecord(
         document_id=document_id,
-        source=str(places.source),
+        source=str(source.path),
         line=item.number,
         images=images,
         ocr=_sroie_ocr(item.path, pages[0]) if shape is SROIE else _ocr(truth, pages),
@@ -110,10 +111,10 @@ def _read(item: AnnotationItem, places: AnnotationPlaces, settings: ReadSettings
 
 
 def _value(item: AnnotationItem) -> Any:
-    """What the file says of the document.
+    """Return the content of the file about the document.
 
     Raises:
-        _RefusedError: it cannot be read, or is no JSON object.
+        RejectedError: the content cannot be read, or is not a JSON object.
     """
     try:
         if item.value is None:
@@ -121,16 +122,16 @@ def _value(item: AnnotationItem) -> Any:
         else:
             value = parse_object(item.value) if isinstance(item.value, bytes) else item.value
     except (ValueError, AdapterError) as error:
-        raise _RefusedError("source", str(error)) from error
+        raise RejectedError("source", str(error)) from error
     if not isinstance(value, dict):
-        raise _RefusedError("source", f"{shown(value)} is no object")
+        raise RejectedError("source", f"{shown(value)} is not an object")
     if problem := broken_text(value):
-        raise _RefusedError("source", problem)
+        raise RejectedError("source", problem)
     return value
 
 
 def _page_names(value: dict[str, Any]) -> list[str]:
-    """The pages that a document names; empty where it names none, and its file's name has to do."""
+    """Return the pages that a document names; empty if it names none, and its page has the name of its file."""
     if LABEL_STUDIO.matches(value):
         return page_names(value)
     name = next((value[key] for key in _NAMES if isinstance(value.get(key), str) and value[key].strip()), None)
@@ -146,44 +147,49 @@ def _without_names(value: dict[str, Any]) -> dict[str, Any]:
     return {key: part for key, part in value.items() if key not in _NAMES}
 
 
-def _pages(names: Sequence[str], item: AnnotationItem, places: AnnotationPlaces, name: str) -> list[Path]:
-    """The files of a document's pages.
+def _top_folder(source: AnnotationsSource) -> Path:
+    """Return the folder of the source."""
+    return source.path if source.path.is_dir() else source.path.parent
+
+
+def _pages(names: Sequence[str], item: AnnotationItem, source: AnnotationsSource, name: str) -> list[Path]:
+    """Return the page files of a document.
 
     Raises:
-        _RefusedError: one is not there; the message lists what was tried.
+        RejectedError: a page is missing; the message lists the paths that were tried.
     """
     if names:
-        return [_named_page(page, item.path.parent, places, name) for page in names]
+        return [_named_page(page, item.path.parent, source, name) for page in names]
     if item.number is not None:
-        raise _RefusedError("image", "names no page: give each document of a list a file_name", name)
+        raise RejectedError("image", "names no page: give each document of a list a file_name", name)
     beside, above = item.path.parent, item.path.parent.parent
-    folders = [*([places.root] if places.root else []), beside, *(beside / name for name in _FOLDERS)]
-    folders += [above / name for name in _FOLDERS] if item.path != places.source else []
+    folders = [*([source.root] if source.root else []), beside, *(beside / name for name in _FOLDERS)]
+    folders += [above / name for name in _FOLDERS] if item.path != source.path else []
     for folder in folders:
         for stem in (item.path.stem, item.path.name.removesuffix("".join(item.path.suffixes))):
             for suffix in (*_PAGE_SUFFIXES, *map(str.upper, _PAGE_SUFFIXES)):
                 page = folder / f"{stem}{suffix}"
-                if page.is_file() and _is_in_reach(page, places):
+                if page.is_file() and _is_allowed(page, source):
                     return [page]
     tried = ", ".join(str(folder / f"{item.path.stem}.*") for folder in folders[:4])
-    raise _RefusedError("image", f"no page of that name: tried {tried}; set root: to the folder of the pages", name)
+    raise RejectedError("image", f"no page with this name: tried {tried}; set root: to the folder of the pages", name)
 
 
-def _named_page(page: str, folder: Path, places: AnnotationPlaces, name: str) -> Path:
-    folders = [*([places.root] if places.root else []), folder]
+def _named_page(page: str, folder: Path, source: AnnotationsSource, name: str) -> Path:
+    folders = [*([source.root] if source.root else []), folder]
     problem = ""
-    for spelling in _spellings(page):
+    for path in _possible_paths(page):
         try:
-            return find_file(spelling, folders)
+            return find_file(path, folders)
         except ValueError as error:
             problem = problem or str(error)
     if _SCHEME.match(page):
-        problem = f"{shown(page)} is a URL, which is never fetched; no file of its name in {places.root or folder}"
-    raise _RefusedError("image", f"{problem}; set root: to the folder of the pages", name)
+        problem = f"{shown(page)} is a URL, which is never fetched; no file with its name in {source.root or folder}"
+    raise RejectedError("image", f"{problem}; set root: to the folder of the pages", name)
 
 
-def _spellings(page: str) -> Iterator[str]:
-    """The paths that an annotation tool's spelling of a page can mean, the whole path first, its name alone last."""
+def _possible_paths(page: str) -> Iterator[str]:
+    """Yield the paths that an annotation tool's name of a page can mean: the whole path first, the file name last."""
     path = page
     if "?d=" in path:
         path = unquote(path.partition("?d=")[2])
@@ -197,21 +203,21 @@ def _spellings(page: str) -> Iterator[str]:
         yield _UPLOADED.sub("", parts[-1])
 
 
-def _is_in_reach(page: Path, places: AnnotationPlaces) -> bool:
-    """Whether a page lies below the root, or below the folder that holds the source, with its links resolved."""
-    return any(is_inside(place, page) for place in (places.root, places.top) if place is not None)
+def _is_allowed(page: Path, source: AnnotationsSource) -> bool:
+    """Return whether a page, links resolved, is inside the root or the folder of the source."""
+    return any(is_inside(folder, page) for folder in (source.root, _top_folder(source)) if folder is not None)
 
 
-def _identity(page: Path, places: AnnotationPlaces) -> str:
-    """The document's name: its first page's path below the root or the source."""
-    for place in (places.root, places.top):
-        if place is not None and page.is_relative_to(place):
-            return str(page.relative_to(place))[:200]
+def _identity(page: Path, source: AnnotationsSource) -> str:
+    """Return the name of a document: the path of its first page, relative to the root or the source."""
+    for folder in (source.root, _top_folder(source)):
+        if folder is not None and page.is_relative_to(folder):
+            return str(page.relative_to(folder))[:200]
     return page.name[:200]
 
 
 def _with_class_names(value: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A WildReceipt document with the names of its classes, where a list of them lies beside it."""
+    """Return a WildReceipt document with the names of its classes, if the folder has a list of them."""
     try:
         rows = read_bytes(folder / "class_list.txt", _MAX_CLASSES_BYTES).decode().split("\n")
     except (AdapterError, UnicodeDecodeError):
@@ -221,13 +227,13 @@ def _with_class_names(value: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**value, "annotations": named}
 
 
-def _ocr(truth: Truth, pages: Sequence[Path]) -> Any:
-    """What the annotation itself says of a page's text."""
+def _ocr(truth: GroundTruth, pages: Sequence[Path]) -> Any:
+    """Return the text in the annotation itself; None for several pages."""
     return truth.ocr if len(pages) == 1 else None
 
 
 def _sroie_ocr(path: Path, page: Path) -> Any:
-    """The texts that SROIE gives in a folder of their own: eight numbers and a text on each line."""
+    """Return the texts of SROIE, which are in files of another folder: eight numbers and a text on each line."""
     for folder in (path.parent.parent / "box", path.parent.parent / "boxes", path.parent):
         for suffix in (".txt", ".csv"):
             boxes = folder / f"{path.stem}{suffix}"

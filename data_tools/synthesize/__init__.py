@@ -1,1 +1,1 @@
-"""Invoices made up from a seed: content, text layout, page image, ground truth."""
+"""Synthetic invoices drawn from a seed: content, page layout, page image, ground truth."""

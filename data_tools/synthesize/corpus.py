@@ -1,4 +1,4 @@
-"""Text for a tokenizer: requests and answers of synthetic invoices, one pair a paragraph."""
+"""Text for training a tokenizer: requests and answers of synthetic invoices."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer, ocr_tokens
+from erniekit_adapter.documents.invoice.prompts import analysis_request
+from erniekit_adapter.documents.json_text import compose
 from erniekit_adapter.files import writing
-from erniekit_adapter.invoice.jsontext import compose
-from erniekit_adapter.invoice.prompts import analysis_request
 
 
 def write_corpus_text(output: Path, count: int, seed: int) -> None:
-    """Write `count` invoices' requests and answers as one UTF-8 text file; the same arguments give the same bytes.
+    """Write the requests and answers of `count` invoices as one UTF-8 text file; same arguments, same bytes.
 
     Raises:
         AdapterError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""What a service in use would have logged about a synthetic invoice: shapes 1, 2 and 3 of `active_learning.jsonl`."""
+"""Log records of a service about a synthetic invoice: shapes 1, 2 and 3 of `active_learning.jsonl`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from typing import Any
 
 from babel.numbers import get_currency_symbol
 
-from data_tools.synthesize.content import SyntheticInvoice, generator
-from data_tools.synthesize.layout import postal_address, tax_name, text_lines
-from erniekit_adapter.invoice import rules
-from erniekit_adapter.invoice.answer import read_answer
-from erniekit_adapter.invoice.jsontext import compose
-from erniekit_adapter.invoice.prompts import analysis_request
+from data_tools.synthesize.invoice import SyntheticInvoice
+from data_tools.synthesize.page_layout import postal_address, tax_name, text_lines
+from data_tools.synthesize.streams import random_stream
+from erniekit_adapter.documents.invoice import rules
+from erniekit_adapter.documents.invoice.answer import read_answer
+from erniekit_adapter.documents.invoice.prompts import analysis_request
+from erniekit_adapter.documents.json_text import compose
 
 MODEL_VERSION = "synthetic-0"
 
 
 def ocr_tokens(invoice: SyntheticInvoice) -> dict[str, Any]:
-    """The page's lines as the OCR engine's structured output."""
+    """Return the lines of the page as structured output of an OCR engine."""
     return {"tokens": text_lines(invoice)}
 
 
 def canonical_answer(invoice: SyntheticInvoice) -> dict[str, Any]:
-    """The answer that the service expects, with what the page prints and nothing else; tax rates are fractions."""
+    """Return the answer that the service expects, with the values of the page only; tax rates are fractions."""
     answer: dict[str, Any] = {
         "structured_data": {
             "vendor_block": _vendor_block(invoice),
@@ -40,15 +41,15 @@ def canonical_answer(invoice: SyntheticInvoice) -> dict[str, Any]:
             "payment_terms": {"due_date": invoice.due_date.isoformat(), "notes": invoice.payment_terms},
         },
     }
-    # The page shows nothing else that could explain a difference.
+    # The page shows no other value that could explain a difference.
     summary = rules.summarize(rules.check(read_answer(answer), as_given=True))
     return answer | {"validation_summary": summary.model_dump()}
 
 
 def flat_correction(invoice: SyntheticInvoice, document_id: str, source_file: str, timestamp: str) -> dict[str, Any]:
-    """Shape 1: what was extracted, one value of it wrong, beside what a person made of it."""
+    """Return shape 1: extracted values, one of them wrong, and their correction by a reviewer."""
     correction = _flat_fields(invoice)
-    rng = generator("extracted", invoice.invoice_id)
+    rng = random_stream("extracted", invoice.invoice_id)
     wrong = rng.choice(("vendor_name", "client_name", "grand_total", "subtotal"))
     extracted = []
     for name, value in correction.items():
@@ -67,10 +68,10 @@ def flat_correction(invoice: SyntheticInvoice, document_id: str, source_file: st
 
 
 def automatic_log(invoice: SyntheticInvoice, document_id: str, source_file: str, timestamp: str) -> dict[str, Any]:
-    """Shape 2: a model's answer that nobody reviewed, called valid beside a total that is off by 1000."""
+    """Return shape 2: an answer without review that is marked as valid although its total is wrong by 1000."""
     calculated = invoice.subtotal - invoice.discount_total + invoice.tax_total
     wrong_total = calculated + 1000
-    if generator("log", invoice.invoice_id).random() < 0.5:
+    if random_stream("log", invoice.invoice_id).random() < 0.5:
         model_output, validation = _receipt(invoice, wrong_total), _total_check(calculated, wrong_total)
     else:
         model_output, validation = canonical_answer(invoice), _loose_validation(wrong_total)
@@ -91,7 +92,7 @@ def automatic_log(invoice: SyntheticInvoice, document_id: str, source_file: str,
 def reviewed_correction(
     invoice: SyntheticInvoice, document_id: str, source_file: str, timestamp: str
 ) -> dict[str, Any]:
-    """Shape 3: a reviewer's corrected answer beside the model's, each as JSON in a string, with the page's text."""
+    """Return shape 3: the model's answer and the reviewer's, each as JSON in a string, with the text of the page."""
     answer = canonical_answer(invoice)
     original, mistake = _mistaken(answer, invoice)
     ocr = ocr_tokens(invoice)
@@ -102,7 +103,7 @@ def reviewed_correction(
         "prompt": analysis_request(ocr, with_image=True),
         "completion": compose(answer),
         "metadata": {
-            "user_id": f"reviewer-{generator('reviewer', invoice.invoice_id).randint(1, 5)}",
+            "user_id": f"reviewer-{random_stream('reviewer', invoice.invoice_id).randint(1, 5)}",
             "image_path": source_file,
             "model_version": MODEL_VERSION,
             "correction_type": mistake,
@@ -160,15 +161,17 @@ def _fraction(percent: Decimal) -> Decimal:
 
 
 def _misread(value: Any) -> Any:
-    """A text that lost its last word, or an amount that gained a digit."""
+    """Return the text without its last word, or the amount times 10."""
     return value * 10 if isinstance(value, Decimal) else value.rsplit(" ", 1)[0]
 
 
 def _mistaken(answer: dict[str, Any], invoice: SyntheticInvoice) -> tuple[dict[str, Any], str]:
-    """The answer with one mistake and every confidence in itself, and the mistake's name."""
+    """Return the answer with one mistake and a verdict of valid, and the name of the mistake."""
     wrong = copy.deepcopy(answer)
     data = wrong["structured_data"]
-    mistake = generator("mistake", invoice.invoice_id).choice(("grand_total", "vendor_name", "line_items", "due_date"))
+    mistake = random_stream("mistake", invoice.invoice_id).choice(
+        ("grand_total", "vendor_name", "line_items", "due_date")
+    )
     if mistake == "grand_total":
         data["financial_summary"]["grand_total"] = invoice.grand_total + 1000
     elif mistake == "vendor_name":

@@ -1,4 +1,4 @@
-"""Rows of text on a grey page, drawn with Pillow's own font, which knows ASCII letters only."""
+"""Drawing of text rows on a grey page, with Pillow's built-in font, which has ASCII letters only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-from data_tools.synthesize.layout import Block, Row, Style
+from data_tools.synthesize.page_layout import Block, Style, TextRow
 
 PAGE_WIDTH_PX = 620
 PAGE_HEIGHT_PX = 877
@@ -28,12 +28,12 @@ _FONT_PX: dict[Style, int] = {
     "grand": 17,
 }
 _PAPER, _INK, _RULE = 250, 25, 140
-# Few grey levels compress to half the size and read the same.
+# With few grey levels the file has half the size and remains equally readable.
 _GREY_LEVELS = 16
 
 
 def page_png(blocks: Sequence[Block]) -> bytes:
-    """The page as a grey PNG of PAGE_WIDTH_PX by PAGE_HEIGHT_PX pixels."""
+    """Return the page as a grey PNG of PAGE_WIDTH_PX by PAGE_HEIGHT_PX pixels."""
     stream = io.BytesIO()
     page = draw_page(blocks)
     step = 256 // _GREY_LEVELS
@@ -54,7 +54,7 @@ def draw_page(blocks: Sequence[Block]) -> Image.Image:
     return page
 
 
-def _draw_row(canvas: ImageDraw.ImageDraw, row: Row, y: int) -> None:
+def _draw_row(canvas: ImageDraw.ImageDraw, row: TextRow, y: int) -> None:
     font = _font(_FONT_PX[row.style])
     if row.style in ("head", "item"):
         canvas.text((_MARGIN_PX, y), row.cells[0], _INK, font)

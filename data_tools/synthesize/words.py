@@ -1,4 +1,4 @@
-"""The words that synthetic invoices are made of: places, names, goods, terms. ASCII only, as Pillow's own font is."""
+"""Vocabulary of synthetic invoices: places, names, goods, terms. ASCII only, like Pillow's built-in font."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from decimal import Decimal
 
 @dataclass(frozen=True)
 class Country:
-    """Where a vendor sits.
+    """Country of a vendor.
 
     Attributes:
         currency: ISO 4217 code.
-        languages: invoice languages, repeated where more common.
-        tax_rates: percent, repeated where more common.
+        languages: invoice languages; a repeated one is more common.
+        tax_rates: in percent; a repeated one is more common.
         legal_forms: endings of company names.
         cities: (city, first digits of its postal codes).
         postal_digits: length of a postal code.
@@ -123,7 +123,7 @@ COUNTRIES: dict[str, Country] = {
         "+41",
     ),
 }
-# How often a vendor comes from each: the euro area and the dollar lead, every currency is met.
+# Weights of the vendors' countries: the euro area and the dollar are most common, every currency occurs.
 COUNTRY_SHARES = {"DE": 5, "AT": 2, "NL": 2, "US": 5, "GB": 3, "JP": 3, "CH": 3}
 
 NAME_STEMS = _words(

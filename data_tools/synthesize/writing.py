@@ -1,4 +1,4 @@
-"""A synthetic corpus on disk: documents with their ground truth, and the log of a service that was corrected."""
+"""Writing a synthetic corpus: documents with ground truth, and the log of a service with corrections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import simplejson
 
-from data_tools.synthesize.content import SyntheticInvoice, ground_truth, make_invoice
+from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import (
     automatic_log,
     flat_correction,
@@ -18,15 +18,16 @@ from data_tools.synthesize.corrections import (
     reviewed_correction,
 )
 from data_tools.synthesize.drawing import page_png
-from data_tools.synthesize.layout import page_blocks
-from erniekit_adapter.errors import Problem, UsageError, misuse
+from data_tools.synthesize.invoice import SyntheticInvoice, ground_truth
+from data_tools.synthesize.page_layout import page_blocks
+from erniekit_adapter.documents.json_text import compose
+from erniekit_adapter.errors import Problem, UsageError, usage_error
 from erniekit_adapter.files import fingerprint, write_json, writing_folder
-from erniekit_adapter.invoice.jsontext import compose
 
 TRAINING_MANIFEST = "training_manifest.json"
 CORRECTIONS = "active_learning.jsonl"
 SUMMARY = "corpus.json"
-# What the corrected invoices become, in turn; half of them are reviewed answers.
+# Shapes of the log records, in turn; half of them are reviewed answers.
 _SHAPES = (
     ("reviewed_correction", reviewed_correction),
     ("flat_correction", flat_correction),
@@ -45,22 +46,21 @@ def write_corpus(
     correction_share: float,
     on_invoice: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Write `count` invoices to the folder `output`, whole or not at all; an earlier corpus there is replaced.
+    """Write `count` invoices to the folder `output`, which replaces an earlier corpus there; all files or none.
 
     Args:
-        output: a folder that is new, empty, or holds an earlier corpus.
+        output: a folder that is new, empty, or contains an earlier corpus.
         count: number of invoices, at least 1.
-        seed: names the series; the same arguments give the same bytes.
-        fault_share: share of invoices, 0 to 1, with one printed amount wrong.
-        correction_share: share of invoices, 0 to 1, that go to `active_learning.jsonl` and not to the manifest.
-
-        on_invoice: called with the number of invoices drawn so far, after each.
+        seed: number of the series; the same arguments give the same bytes.
+        fault_share: share of invoices, 0 to 1, with one wrong amount.
+        correction_share: share of invoices, 0 to 1, that are written to `active_learning.jsonl`, not to the manifest.
+        on_invoice: called after each invoice with the number of invoices so far.
 
     Returns:
-        The settings and the counts that `corpus.json` in the folder also holds.
+        The settings and counts, as in `corpus.json`.
 
     Raises:
-        UsageError: an argument is out of its range, or the folder holds something else.
+        UsageError: an argument is out of range, or the folder contains other files.
         AdapterError: the folder cannot be written.
     """
     _check_arguments(count, fault_share, correction_share)
@@ -88,8 +88,8 @@ def write_corpus(
                 on_invoice(index + 1)
         write_json(folder / TRAINING_MANIFEST, rows)
         if log:
-            lines = [compose(record) for record in log] + _lines_to_refuse(log, seed, count)
-            counts["lines_to_refuse"] = len(lines) - len(log)
+            lines = [compose(record) for record in log] + _lines_to_reject(log, seed, count)
+            counts["lines_to_refuse"] = len(lines) - len(log)  # the name in folders of earlier versions
             (folder / CORRECTIONS).write_text("\n".join(lines) + "\n", encoding="utf-8")
         summary = {"made_by": "data_tools.synthesize", "settings": settings, "counts": dict(sorted(counts.items()))}
         write_json(folder / SUMMARY, summary)
@@ -98,23 +98,25 @@ def write_corpus(
 
 def _check_arguments(count: int, fault_share: float, correction_share: float) -> None:
     problems = [
-        Problem(name, f"{share} is not a share from 0 to 1", "0.1 stands for one in ten")
+        Problem(name, f"{share} is not a share from 0 to 1", "set it to 0.1 for one invoice in ten")
         for name, share in (("fault_share", fault_share), ("correction_share", correction_share))
         if not 0 <= share <= 1
     ]
     if count < 1:
-        problems.append(Problem("count", f"{count} invoices asked for", "ask for at least 1"))
+        problems.append(Problem("count", f"{count} is below 1", "set it to at least 1"))
     if problems:
         raise UsageError(problems)
 
 
 def _check_replaceable(output: Path) -> None:
-    """Replacing a folder removes what is in it, so it must be ours."""
+    """Raise if the folder contains other files than a corpus, because they would be deleted."""
     if not output.exists() or (output / SUMMARY).is_file():
         return
     if not output.is_dir() or any(output.iterdir()):
-        raise misuse(
-            output, f"exists and holds no {SUMMARY}, so it is no earlier corpus", "name a new or an empty folder"
+        raise usage_error(
+            output,
+            f"contains other files but no {SUMMARY}, so it is not an earlier corpus",
+            "name a new or empty folder",
         )
 
 
@@ -125,7 +127,7 @@ def _write_image(folder: Path, invoice: SyntheticInvoice) -> str:
 
 
 def _write_document(folder: Path, invoice: SyntheticInvoice, image_path: str) -> dict[str, Any]:
-    """Write ground truth and OCR of one invoice, and give its manifest entry."""
+    """Write ground truth and OCR of one invoice, and return its manifest entry."""
     truth_path, ocr_path = f"ground_truth/{invoice.invoice_id}.json", f"ocr/{invoice.invoice_id}.json"
     truth = simplejson.dumps(ground_truth(invoice), use_decimal=True, indent=2)
     (folder / truth_path).write_text(truth + "\n", encoding="utf-8")
@@ -140,8 +142,8 @@ def _write_document(folder: Path, invoice: SyntheticInvoice, image_path: str) ->
     }
 
 
-def _lines_to_refuse(log: list[dict[str, Any]], seed: int, count: int) -> list[str]:
-    """A line cut off in the middle, and the first two documents logged again under another id and timestamp."""
+def _lines_to_reject(log: list[dict[str, Any]], seed: int, count: int) -> list[str]:
+    """Return an incomplete line, and the first two documents under another id and timestamp."""
     cut = compose(log[0])
     again = [
         compose(record | {"document_id": _document_id(seed, count + place), "timestamp": _log_time(count + place)})

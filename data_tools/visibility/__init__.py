@@ -1,4 +1,4 @@
-"""What a page shows of an answer: values that it does not show are taken out, or a model learns to invent."""
+"""Removal of answer values that the page does not show, because training on them teaches a model to invent values."""
 
 from data_tools.visibility.agreement import page_mismatch
 from data_tools.visibility.fields import drop_unseen

@@ -1,4 +1,4 @@
-"""Whether a page and its truth are of one document: the values that identify it, its total, and how much is found."""
+"""Check that a page and its ground truth belong together: identifying values, total, and share of values found."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from data_tools.visibility.spellings import (
     without_dates,
 )
 
-# With fewer values, one that is missing would already be a large share.
+# With fewer values, a single missing one would be a large share.
 MIN_VALUES = 4
-# Of number, vendor and total this many have to be known before their absence is evidence.
+# The number of known values among number, vendor and total that makes their absence evidence.
 _LEAST_IDENTITY = 2
 _IDENTITY = (
     ("invoice number", "client_info", "invoice_number"),
@@ -31,7 +31,7 @@ _IDENTITY = (
 )
 _QUOTED_CHARACTERS = 80
 _MAX_NAMED = 6
-# A number without decimals is an amount only if it is as long as this: `Total 3 items`.
+# Minimum digits of an amount without decimals, to exclude `Total 3 items`.
 _LEAST_WHOLE_DIGITS = 3
 _WITH_DECIMALS = re.compile(r"[.,]\d{2}(?!\d)")
 
@@ -39,13 +39,13 @@ _WITH_DECIMALS = re.compile(r"[.,]\d{2}(?!\d)")
 def page_mismatch(
     truth: Mapping[str, Any], shown: Mapping[str, Any], page: PageText, min_visible_share: float
 ) -> str | None:
-    """Why a page is not the page of its truth; None if nothing speaks against it.
+    """Return why a page does not belong to its ground truth; None if it may belong to it.
 
     Args:
-        truth: the structured data before anything was taken out of it.
-        shown: what `drop_unseen` left of it.
-        page: what was looked at.
-        min_visible_share: the share of values, 0 to 1, that has to be found; not applied to fewer than MIN_VALUES.
+        truth: structured data before values were removed.
+        shown: structured data after `drop_unseen`.
+        page: text of the page.
+        min_visible_share: required share of found values, 0 to 1; not applied to fewer than MIN_VALUES.
     """
     return (
         _other_identity(truth, shown, page)
@@ -55,16 +55,16 @@ def page_mismatch(
 
 
 def _other_identity(truth: Mapping[str, Any], shown: Mapping[str, Any], page: PageText) -> str | None:
-    """Whether invoice number, vendor and total are all absent from the page."""
+    """Return a reason if invoice number, vendor and total are all absent from the page."""
     known = [(label, block, name) for label, block, name in _IDENTITY if name in truth.get(block, {})]
     if len(known) < _LEAST_IDENTITY or any(name in shown.get(block, {}) for _, block, name in known):
         return None
     values = ", ".join(f"{label} {truth[block][name]}" for label, block, name in known)
-    return f"the page is of another document: {values} are not on it; {_quoted(page)}"
+    return f"the page belongs to another document: it does not show {values}; {_quoted(page)}"
 
 
 def _other_total(truth: Mapping[str, Any], shown: Mapping[str, Any], page: PageText) -> str | None:
-    """Whether the page prints another total in the total's place, and the total nowhere or as another amount."""
+    """Return a reason if the page prints another total and does not print the expected one as its total."""
     total = truth.get("financial_summary", {}).get("grand_total")
     if total is None:
         return None
@@ -78,20 +78,20 @@ def _other_total(truth: Mapping[str, Any], shown: Mapping[str, Any], page: PageT
     printed = list(_totals(page))
     others = [found for found in printed if not known & set(found[2])]
     if other is not None:
-        # The page's own total is what the truth's amounts add up to.
+        # The page's total is the sum of the true amounts.
         others = [found for found in others if plain_number(other) in found[2]]
     elif len(others) < len(printed):
         return None
     if not others:
         return None
     label, text, _ = others[-1]
-    return f"the page prints another total: {label} {text}, where the truth has {total}"
+    return f"the page prints another total: {label} {text}; the ground truth has {total}"
 
 
 def _sum_with_tax(summary: Mapping[str, Any]) -> Decimal | None:
-    """Subtotal, discounts, charges and taxes added up; None if the subtotal is absent, or no tax has an amount.
+    """Return subtotal - discounts + charges + taxes; None if the subtotal is absent, or no tax has an amount.
 
-    Only to be asked if the truth's total is on the page, perhaps as the subtotal or as the amount due.
+    Use it only if the true total is on the page, as the subtotal or the amount due.
     """
     net, taxes = _net(summary), [row["amount"] for row in summary.get("taxes", []) if "amount" in row]
     total = summary["grand_total"]
@@ -112,12 +112,12 @@ def _small_share(
     named = ", ".join(missing[:_MAX_NAMED]) + (", …" if len(missing) > _MAX_NAMED else "")
     return (
         f"only {all_found} of {all_values} values are on the page, less than data.min_visible_share "
-        f"{min_visible_share}; not on it: {named}; {_quoted(page)}"
+        f"{min_visible_share}; not found: {named}; {_quoted(page)}"
     )
 
 
 def _values(data: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
-    """Each field that a page prints, with its values."""
+    """Yield each printable field with its values."""
     found: dict[str, list[Any]] = {}
     waiting: list[tuple[str, Any]] = [("", data)]
     while waiting:
@@ -132,7 +132,7 @@ def _values(data: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _amounts(data: Mapping[str, Any]) -> Iterator[Decimal]:
-    """Every amount of the financial summary, and the sums that a page may print of them."""
+    """Yield every amount of the financial summary, and sums of them that a page may print."""
     summary = data.get("financial_summary", {})
     parts = [summary, *(row for name in ("taxes", "discounts", "charges") for row in summary.get(name, []))]
     for part in parts:
@@ -142,7 +142,7 @@ def _amounts(data: Mapping[str, Any]) -> Iterator[Decimal]:
 
 
 def _net(summary: Mapping[str, Any]) -> Decimal | None:
-    """The subtotal less discounts, plus charges."""
+    """Return subtotal - discounts + charges."""
     subtotal: Decimal | None = summary.get("subtotal")
     if subtotal is None:
         return None
@@ -152,14 +152,14 @@ def _net(summary: Mapping[str, Any]) -> Decimal | None:
 
 
 def _totals(page: PageText) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Every labelled total of the page with its one amount: label, amount as printed, and what it can mean."""
+    """Yield each labelled total of the page: label, amount as printed, and its possible values."""
     for line in page.lines:
         for start in line.starts or (0,):
             if (label := _total_label(line, start)) is None:
                 continue
             text = without_dates(repaired_numbers(line.text))
-            behind = [found for found in _joined(text) if found[0] >= start + len(label)]
-            amounts = [found for found in behind if _is_amount(text, *found)]
+            after = [found for found in _joined(text) if found[0] >= start + len(label)]
+            amounts = [found for found in after if _is_amount(text, *found)]
             if len(amounts) == 1:
                 begin, end, readings = amounts[0]
                 yield label, line.text[begin:end], readings
@@ -167,7 +167,7 @@ def _totals(page: PageText) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def _joined(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """Each number of a text with its meanings; `3 444,81` is one place that may mean one number or two."""
+    """Yield each number of a text with its possible values; `3 444,81` is one place with one number or two."""
     numbers = list(own_numbers(text))
     for group in THOUSANDS.finditer(text):
         start, end = group.span()
@@ -179,7 +179,7 @@ def _joined(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
 
 
 def _total_label(line: Line, start: int) -> str | None:
-    """The label of a total at a place of a line; None if another label is there, or none."""
+    """Return the label of a total at a position of a line, or None."""
     own = label_pattern(TOTALS).match(line.text, start)
     if own is None:
         return None
@@ -194,7 +194,7 @@ def _is_amount(text: str, start: int, end: int, readings: tuple[str, ...]) -> bo
 
 
 def _quoted(page: PageText) -> str:
-    """What the page prints instead: its totals, and how it begins."""
+    """Quote the totals and the first characters of the page."""
     totals = [f"{label} {text}" for label, text, _ in _totals(page)]
     begins = page.text.strip()[:_QUOTED_CHARACTERS]
     return f"it prints {', '.join([*totals[-2:], repr(begins)])}"

@@ -1,7 +1,7 @@
-"""Where the texts of a page are: rows of boxes, or lines of text if the OCR has no boxes.
+"""Positions of the texts of a page: rows of boxes, or lines of text if the OCR has no boxes.
 
-Every usual shape of boxes is read: `tokens` with `bboxes`, objects with a text and a box, and the pairs of corners and
-text that PaddleOCR gives. Boxes need no unit: heights and widths are compared with each other only.
+The usual box formats are supported: `tokens` with `bboxes`, objects with a text and a box, and the pairs of corners and
+text of PaddleOCR. Boxes can have any unit: heights and widths are only compared with each other.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from data_tools.visibility.spellings import without_compatibility_forms
-from erniekit_adapter.invoice.ocr_values import has_text, texts_of
+from erniekit_adapter.documents.ocr_values import has_text, texts_of
 
-# More than this is not looked at by position: a dense page has about 1,500 pieces of text.
+# Limit for the use of positions: a dense page has about 1,500 pieces of text.
 MAX_CELLS = 6_000
 MAX_LINES = 6_000
 _MAX_COORDINATE = 1e9
@@ -31,20 +31,20 @@ _SIDES = (
     ("left", "top", "right", "bottom"),
 )
 _CORNER_AND_SIZE = (("x", "y", "width", "height"), ("left", "top", "width", "height"), ("x", "y", "w", "h"))
-# A text of this many letters is wider than high if it is upright, and by how much in boxes of any unit.
+# Minimum letters of a text whose box must be wider than high, and the ratio of height to width above which it is not.
 _LEAST_LETTERS, _TALL = 4, 1.5
-# Cells whose middles differ by less than this share of the lower one's height are in one row.
+# Cells are in one row if their middles differ by less than this share of the smaller height.
 _ROW_OFFSET = 0.5
-# Lines of one cell are at most this many heights apart, from the bottom of one to the top of the next.
+# Lines of one cell are at most this many heights apart, from bottom to top.
 _LINE_GAP = 1.2
 # Words of one text are at most this many heights apart.
 _WORD_GAP = 0.8
-# How far left edges may differ, in heights, in text that wraps.
+# Tolerance of left edges of wrapped text, in heights.
 _LEFT_EDGE = 0.8
 
 
 class Cell(NamedTuple):
-    """A text with its rectangle: x grows to the right, y downwards."""
+    """Text with its rectangle; x increases to the right, y downwards."""
 
     text: str
     x0: float
@@ -54,7 +54,7 @@ class Cell(NamedTuple):
 
     @property
     def height(self) -> float:
-        """Its height; never 0."""
+        """Height of the rectangle; never 0."""
         return max(self.y1 - self.y0, 1e-9)
 
 
@@ -63,9 +63,9 @@ class Line:
     """A row of a page.
 
     Attributes:
-        text: its cells from left to right, between single blanks.
-        cells: its cells; empty if the OCR has no boxes.
-        page: number of its page, from 0.
+        text: texts of the cells from left to right, separated by single blanks.
+        cells: the cells; empty if the OCR has no boxes.
+        page: page number, from 0.
     """
 
     text: str
@@ -74,7 +74,7 @@ class Line:
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
-        """Where each cell begins in `text`."""
+        """Start of each cell in `text`."""
         places, at = [], 0
         for cell in self.cells:
             places.append(at)
@@ -82,7 +82,7 @@ class Line:
         return tuple(places)
 
     def span(self, start: int, end: int) -> tuple[float, float]:
-        """Left and right edge of the characters from `start` to `end`, as if all were equally wide."""
+        """Return left and right edge of the characters from `start` to `end`, assuming equal widths."""
         if not self.cells:
             return float(start), float(end)
         place = max(number for number, begin in enumerate(self.starts) if begin <= start)
@@ -91,14 +91,14 @@ class Line:
         return cell.x0 + (start - begin) * width, min(cell.x0 + (end - begin) * width, cell.x1)
 
     def is_close(self, start: int, end: int) -> bool:
-        """Whether the cells of the characters from `start` to `end` are as near each other as words of one text."""
+        """Return whether the cells of the characters from `start` to `end` are as close as words of one text."""
         places = [number for number, begin in enumerate(self.starts) if start < begin < end]
         pairs = [(self.cells[number - 1], self.cells[number]) for number in places]
         return all(right.x0 - left.x1 <= _WORD_GAP * min(left.height, right.height) for left, right in pairs)
 
 
 def read_lines(ocr: object) -> tuple[Line, ...]:
-    """The lines of a page, or of several pages one after the other."""
+    """Return the lines of a page, or of several pages one after the other."""
     lines: list[Line] = []
     for number, page in enumerate(_pages(ocr)):
         cells = _cells(page)
@@ -109,9 +109,9 @@ def read_lines(ocr: object) -> tuple[Line, ...]:
 
 
 def by_columns(lines: Sequence[Line]) -> list[str]:
-    """The texts of all boxes, column by column: what wraps in a cell is read without the columns beside it.
+    """Return the texts of all boxes, column by column, which joins text that wraps in a cell.
 
-    A hyphen at the end of a line is taken out if the next line begins with a small letter.
+    A hyphen at the end of a line is removed if the next line begins with a lower-case letter.
     """
     cells = [(line.page, cell) for line in lines for cell in line.cells]
     below = _cells_below(cells)
@@ -128,7 +128,7 @@ def by_columns(lines: Sequence[Line]) -> list[str]:
 
 
 def lies_on_its_side(ocr: object) -> bool:
-    """Whether most letters of a page are in boxes much higher than wide: its text runs upwards or downwards."""
+    """Return whether most letters are in boxes much higher than wide: the text runs upwards or downwards."""
     cells = [cell for line in read_lines(ocr) for cell in line.cells if len(cell.text) >= _LEAST_LETTERS]
     letters = sum(len(cell.text) for cell in cells)
     tall = sum(len(cell.text) for cell in cells if cell.height > _TALL * max(cell.x1 - cell.x0, 0))
@@ -142,7 +142,7 @@ def _joined(text: str, following: str) -> str:
 
 
 def _cells_below(cells: Sequence[tuple[int, Cell]]) -> dict[int, int]:
-    """For each cell the next one of its column, directly below it and with the same left edge or middle."""
+    """Map each cell to the next one of its column: directly below, with the same left edge or middle."""
     below: dict[int, int] = {}
     taken: set[int] = set()
     for place, (page, cell) in enumerate(cells):
@@ -181,9 +181,9 @@ def _rows(cells: Sequence[Cell], page: int) -> list[Line]:
 
 
 def _pages(ocr: object) -> list[Any]:
-    """The OCR of each page, whose boxes all begin at 0.
+    """Return the OCR of each page, because the boxes of each page begin at 0.
 
-    Pages are a list or an object of objects or lists that each hold several texts, perhaps under a name of pages.
+    Pages are a list or an object, possibly under a key such as `pages`, of objects or lists with several texts each.
     """
     if isinstance(ocr, dict):
         inner = [ocr, *(part for part in ocr.values() if isinstance(part, dict))]
@@ -217,7 +217,7 @@ def _text_lines(page: object, number: int) -> list[Line]:
 
 
 def _cells(page: object) -> list[Cell]:
-    """Every text of a page with its box; nothing if texts are without one, or are too many."""
+    """Return every text of a page with its box; empty if a text has no box, or there are too many."""
     found: list[Cell] = []
     waiting: list[object] = [page]
     while waiting:
@@ -235,7 +235,7 @@ def _cells(page: object) -> list[Cell]:
             elif not (value and _is_number(value[0])):
                 waiting += list(value)[::-1]
         elif isinstance(value, str) and value.strip():
-            # A text without a place: nothing is known of the rows.
+            # A text without a box: the rows are unknown.
             return []
         if len(found) > MAX_CELLS:
             return []
@@ -243,7 +243,7 @@ def _cells(page: object) -> list[Cell]:
 
 
 def _parallel(value: dict[str, Any]) -> list[Cell] | None:
-    """The cells of `tokens` beside `bboxes`; None if this is no such object."""
+    """Return the cells of `tokens` and `bboxes`; None if the object has another format."""
     texts = next((value[name] for name in _TEXTS if isinstance(value.get(name), list)), None)
     boxes = next((value[name] for name in _BOXES if isinstance(value.get(name), list)), None)
     if texts is None or boxes is None or len(texts) != len(boxes) or not all(isinstance(text, str) for text in texts):
@@ -274,7 +274,7 @@ def _labelled(value: dict[str, Any]) -> Cell | None:
 
 
 def _cornered(value: Sequence[Any]) -> Cell | None:
-    """The cell of `[corners, [text, score]]` or `[corners, text, score]`."""
+    """Return the cell of `[corners, [text, score]]` or `[corners, text, score]`."""
     if len(value) < 2 or not isinstance(value[0], (list, tuple)):
         return None
     text = value[1][0] if isinstance(value[1], (list, tuple)) and value[1] else value[1]
@@ -290,7 +290,7 @@ def _cell(text: str, box: object) -> Cell | None:
 
 
 def _points(box: object) -> Iterator[tuple[float, float]]:
-    """The corners of a box: two numbers each, in a row or in pairs or objects with x and y."""
+    """Yield the corners of a box, given as flat numbers, as pairs, or as objects with x and y."""
     if isinstance(box, dict):
         box = next((box[name] for name in ("vertices", "points") if name in box), [box.get(name) for name in _SIDES[0]])
     if not isinstance(box, (list, tuple)) or len(box) > 64:
@@ -310,7 +310,7 @@ def _normal(text: str) -> str:
 
 
 def _is_number(value: object) -> bool:
-    """Whether a value can be a coordinate."""
+    """Return whether a value can be a coordinate."""
     if not isinstance(value, (int, float, Decimal)) or isinstance(value, bool):
         return False
     return not (isinstance(value, Decimal) and value.is_nan()) and -_MAX_COORDINATE < value < _MAX_COORDINATE

@@ -1,4 +1,4 @@
-"""Columns of a table: the numbers of a line, the head that names its columns, and which number is in which."""
+"""Columns of a table: numbers of a line, head with the column names, and assignment of numbers to columns."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from data_tools.visibility.spellings import (
     without_dates,
 )
 
-# A head of a table names this many columns.
+# Minimum number of column names in the head of a table.
 _HEADS = 2
 _NEAR_CHARACTERS = 24
-# A longer line is a whole page without line breaks.
+# A longer line is a page without line breaks.
 _MAX_LINE_CHARACTERS = 2_000
 _DIGIT = re.compile(r"[0-9]")
 _NUMERIC: tuple[Column, ...] = ("quantity", "price", "tax", "total")
@@ -30,50 +30,45 @@ _NUMERIC: tuple[Column, ...] = ("quantity", "price", "tax", "total")
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a line: its readings, its left and right edge, and the words before and behind it."""
+    """A number in a line: possible values, left and right edge, and the words before and after it."""
 
     readings: tuple[str, ...]
     x0: float
     x1: float
     before: str = ""
-    behind: str = ""
+    after: str = ""
 
     def is_part_of(self, other: Number) -> bool:
-        """Whether another number has this one's digits as a part."""
+        """Return whether another number contains the digits of this one."""
         return self is not other and other.x0 <= self.x0 and self.x1 <= other.x1
 
     def is_same(self, described: Number) -> bool:
-        """Whether this is a number of a description: equal, and with the same word before or behind it."""
+        """Return whether this is a number of a description: equal, and with the same word before or after it."""
         if self.readings != described.readings:
             return False
         return bool(
             (described.before and self.before == described.before)
-            or (described.behind and self.behind == described.behind)
-            or not (described.before or described.behind)
+            or (described.after and self.after == described.after)
+            or not (described.before or described.after)
         )
 
 
 @dataclass(frozen=True)
 class Head:
-    """The head of a table: its columns from left to right with their edges."""
+    """The head of a table: columns from left to right with their edges."""
 
     columns: tuple[tuple[Column, float, float], ...]
 
-    @property
-    def numeric(self) -> list[Column]:
-        """Its columns of numbers."""
-        return [kind for kind, _, _ in self.columns if kind in _NUMERIC]
-
 
 def numbers_of(line: Line) -> list[Number]:
-    """The numbers of a line, with misread digits repaired, and with thousands that blanks separate also joined."""
+    """Return the numbers of a line, also with misread digits repaired, and with blank-separated thousands joined."""
     if len(line.text) > _MAX_LINE_CHARACTERS or not _DIGIT.search(line.text):
         return []
     text = without_dates(line.text)
     found: dict[tuple[int, int], Number] = {}
     repaired = repaired_numbers(text)
     for version in (text,) if repaired == text else (text, repaired):
-        # Letters become digits one by one, so that every character keeps its place.
+        # Each letter becomes one digit, so the positions stay the same.
         for start, end, readings in own_numbers(version):
             if (start, end) not in found:
                 found[start, end] = _number(line, start, end, readings)
@@ -87,12 +82,12 @@ def numbers_of(line: Line) -> list[Number]:
 
 def _number(line: Line, start: int, end: int, readings: tuple[str, ...]) -> Number:
     before = words_of(line.text[max(start - _NEAR_CHARACTERS, 0) : start])
-    behind = words_of(line.text[end : end + _NEAR_CHARACTERS])
-    return Number(readings, *line.span(start, end), before[-1] if before else "", behind[0] if behind else "")
+    after = words_of(line.text[end : end + _NEAR_CHARACTERS])
+    return Number(readings, *line.span(start, end), before[-1] if before else "", after[0] if after else "")
 
 
 def head_of(line: Line) -> Head | None:
-    """The head of a table in a line without numbers, which only the rows below it have; None if it is no head."""
+    """Return the head of a table in a line, which must have no numbers; None if the line is not a head."""
     columns: list[tuple[Column, float, float]] = []
     for kind, start, end in column_heads(line.text):
         columns.append((kind, *line.span(start, end)))
@@ -103,23 +98,23 @@ def head_of(line: Line) -> Head | None:
 
 
 def assigned_by_order(head: Head, numbers: Sequence[Number], begin: int | None) -> Iterator[tuple[Column, Number]]:
-    """Each number of a line without boxes with its column, as far as their order tells it.
+    """Yield the numbers of a line without boxes with their columns, as far as the order determines them.
 
     Args:
-        head: the head of the table.
-        numbers: the numbers of the line, without those of its description.
-        begin: where the line's description begins; None if that is not known.
+        head: head of the table.
+        numbers: numbers of the line, without those of its description.
+        begin: start of the line's description; None if it is unknown.
     """
     kinds = [kind for kind, _, _ in head.columns if kind in _NUMERIC or kind == "description"]
     sides = [(kinds, list(numbers))]
     if begin is not None and kinds.count("description") == 1:
         at = kinds.index("description")
-        before, behind = ([n for n in numbers if n.x0 < begin], [n for n in numbers if n.x0 >= begin])
-        sides = [(kinds[:at], before), (kinds[at + 1 :], behind)]
+        before, after = ([n for n in numbers if n.x0 < begin], [n for n in numbers if n.x0 >= begin])
+        sides = [(kinds[:at], before), (kinds[at + 1 :], after)]
     for columns, own in sides:
         yield from _in_order([kind for kind in columns if kind != "description"], own)
     if len(sides) > 1 and not sides[0][0]:
-        # Numbers of rows and articles.
+        # Row numbers and article numbers.
         yield from (("description", number) for number in sides[0][1])
 
 
@@ -127,16 +122,16 @@ def _in_order(columns: Sequence[Column], numbers: list[Number]) -> Iterator[tupl
     kinds = [kind for kind in columns if kind != "tax"]
     parts = [number for number in numbers if not any(other.is_part_of(number) for other in numbers)]
     wholes = [number for number in numbers if not any(number.is_part_of(other) for other in numbers)]
-    # `10 338,29` may be one number or two.
+    # `10 338,29` can be one number or two.
     for own in (parts, wholes):
         if len(own) == len(kinds) + 1 and own[0].x0 == 0:
-            # The number of the row.
+            # Row number.
             del own[0]
     fitting = [own for own in (parts, wholes) if len(own) == len(kinds)]
     if len(fitting) == 1 or (fitting and parts == wholes):
         chosen = list(zip(kinds, fitting[0], strict=True))
     elif len(wholes) > len(kinds) and columns[-1:] == ["total"]:
-        # With discounts or codes in between; the last column is still the last.
+        # Discounts or codes are in between; the last column is still the last.
         chosen = [("total", wholes[-1])]
     else:
         return
@@ -146,16 +141,16 @@ def _in_order(columns: Sequence[Column], numbers: list[Number]) -> Iterator[tupl
 
 
 def assigned_by_boxes(head: Head, numbers: Sequence[Number]) -> Iterator[tuple[Column, Number]]:
-    """Each number of a line with its column: the nearest by an edge or the middle.
+    """Yield each number of a line with its column: the nearest by an edge or the middle.
 
-    Of several numbers in one column those that are farther from it than the nearest one by more than that one's
-    width are in a column that the head does not name.
+    If a column has several numbers, those that are farther away than the nearest one by more than its width belong to a
+    column that the head does not name.
     """
     found: dict[int, list[tuple[float, Number]]] = defaultdict(list)
     for number in numbers:
         away = sorted((_distance(number, x0, x1), place) for place, (_, x0, x1) in enumerate(head.columns))
         kinds = [head.columns[place][0] for _, place in away]
-        # Between two columns: it can be in either.
+        # A number between two columns can be in either.
         if len(away) == 1 or 2 * away[0][0] <= away[1][0] or kinds[0] == kinds[1]:
             found[away[0][1]].append((away[0][0], number))
     for place, near in found.items():
@@ -163,7 +158,7 @@ def assigned_by_boxes(head: Head, numbers: Sequence[Number]) -> Iterator[tuple[C
         most = least + nearest.x1 - nearest.x0
         for distance, number in near:
             if distance <= most:
-                # Digits with a blank between may also be one number.
+                # Digits separated by a blank can also be one number.
                 for own in (number, *(other for other in numbers if number.is_part_of(other))):
                     yield head.columns[place][0], own
 

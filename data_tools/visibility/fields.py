@@ -1,6 +1,6 @@
-"""Taking out of an answer what a page does not show, field by field.
+"""Removal of answer values that a page does not show, field by field.
 
-A value is looked for as the answer spells it first; other spellings, and what OCR misread, are tried if that fails.
+A value is searched in the spelling of the answer first; other spellings and misreadings of OCR are tried if that fails.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from data_tools.visibility.page_text import PageText
 from data_tools.visibility.text import shows_address, shows_identifier, shows_text
 
 _ITEM_FIELDS = tuple(f"line_items[].{name}" for name in ("description", "quantity", "unit_price", "total"))
-# Fields whose value becomes the page's own word for it.
+# Fields whose value is replaced by the word on the page.
 _PRINTED: dict[str, Callable[[str, PageText], str | None]] = {
     "financial_summary.taxes[].type": printed_tax,
     "payment_terms.payment_method": printed_method,
 }
-# Every other field that a page prints, with what finds it if it is not printed as the answer spells it.
+# All other printable fields, with the function that finds another spelling than the answer's.
 _SHOWS: dict[str, Callable[[Any, PageText], bool]] = {
     "document_type": shows_document_type,
     "vendor_block.name": shows_text,
@@ -47,7 +47,7 @@ _SHOWS: dict[str, Callable[[Any, PageText], bool]] = {
     "payment_terms.due_date": shows_date,
     "payment_terms.notes": shows_text,
 }
-# The answer's fields in their order, for reports.
+# All fields in the order of the answer, for reports.
 FIELDS = (
     *[name for name in _SHOWS if name.startswith(("document_type", "vendor_block", "client_info"))],
     *_ITEM_FIELDS,
@@ -59,26 +59,26 @@ FIELDS = (
     "payment_terms.notes",
 )
 _FIELD_NAMES = frozenset(FIELDS)
-# A whole number of so few digits may be a day, a rate or a part of a name; a longer one is a number of its own.
+# A whole number of at most this many digits may be a day, a rate or a part of a name.
 _SHORT_DIGITS = 3
-# What follows the name of a tax in its number: VAT ID, USt-IdNr., VAT No, VAT Reg.
+# First letters after the name of a tax in a tax number: VAT ID, USt-IdNr., VAT No, VAT Reg.
 _OF_A_TAX_NUMBER = frozenset({"ID", "Id", "id", "No", "no", "Nr", "nr", "N°", "Nu", "nu", "Re", "re"})
 
 
 def drop_unseen(value: dict[str, Any], page: PageText) -> tuple[str, ...]:
-    """Take out of a canonical answer, in place, every value that the page does not show.
+    """Remove from an answer, in place, every value that the page does not show.
 
-    Blocks, rows and lists that become empty go too. A due date is in two blocks: both stay or go. Names of taxes and
-    payment methods become the page's own words. Confidences, logos and the validation summary are not looked for,
-    because no page prints them.
+    Empty blocks, rows and lists are removed too. A due date is in two blocks: both stay or both are removed. Names of
+    taxes and payment methods are replaced by the words on the page. Confidences, logos and the validation summary are
+    not searched, because they are never printed.
 
     Args:
-        value: the answer as `as_json` gives it.
-        page: what the request shows.
+        value: answer of `as_json`.
+        page: text of the page in the request.
 
     Returns:
-        What was taken out, without list positions (`line_items[].total`), each once, in the order of the answer's
-        fields.
+        The removed fields without list positions (`line_items[].total`), each once, in the order of the
+        answer.
     """
     data = value["structured_data"]
     unseen: set[str] = set()
@@ -98,19 +98,19 @@ def drop_unseen(value: dict[str, Any], page: PageText) -> tuple[str, ...]:
 
 
 def _drop(part: dict[str, Any], prefix: str, page: PageText, unseen: set[str]) -> None:
-    gone, text = [], page.text
+    removed, text = [], page.text
     for name, value in part.items():
         kind = type(value)
         if kind is dict or kind is list:
             if name != "line_items" and value:
                 _drop_inside(value, prefix + name, page, unseen)
             if not value:
-                gone.append(name)
+                removed.append(name)
         else:
             if kind is str:
                 if f" {value} " in text and (name != "type" or not _is_of_a_tax_number(value, text)):
                     continue
-            # A rate is printed as a percentage, hardly ever as the fraction of the answer.
+            # A rate is printed as a percentage, rarely as the fraction of the answer.
             elif name != "rate":
                 spelled = str(value)
                 if f" {spelled} " in text and ("." in spelled or len(spelled) > _SHORT_DIGITS):
@@ -120,27 +120,27 @@ def _drop(part: dict[str, Any], prefix: str, page: PageText, unseen: set[str]) -
                 continue
             part[name] = _shown(field, value, page)
             if part[name] is None:
-                gone.append(name)
+                removed.append(name)
                 unseen.add(field)
-    for name in gone:
+    for name in removed:
         del part[name]
 
 
 def _shown(field: str, value: Any, page: PageText) -> Any:
-    """A value, or the page's own word for it; None if the page does not show it."""
+    """Return the value, or the word on the page for it; None if the page does not show it."""
     if (printed := _PRINTED.get(field)) is not None:
         return printed(value, page)
     return value if _SHOWS[field](value, page) else None
 
 
 def _is_of_a_tax_number(name: str, text: str) -> bool:
-    """Whether the name of a tax, where the text has it as a word, is followed by the words for a number."""
-    behind = text.find(f" {name} ") + len(name) + 2
-    return text[behind : behind + 2] in _OF_A_TAX_NUMBER
+    """Return whether the name of a tax in the text is followed by the words for a number."""
+    end = text.find(f" {name} ") + len(name) + 2
+    return text[end : end + 2] in _OF_A_TAX_NUMBER
 
 
 def _drop_inside(value: dict[str, Any] | list[dict[str, Any]], place: str, page: PageText, unseen: set[str]) -> None:
-    """Drop from a block, or from each row of a list and then the rows that this left empty."""
+    """Remove values from a block, or from each row of a list, and then empty rows."""
     if isinstance(value, dict):
         _drop(value, f"{place}.", page, unseen)
         return

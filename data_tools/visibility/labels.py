@@ -1,4 +1,4 @@
-"""Words that invoices print beside their values, in English, German, French, Spanish, Italian, Dutch and CJK."""
+"""Labels beside the values of invoices, in English, German, French, Spanish, Italian, Dutch and CJK."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 Column = Literal["description", "quantity", "price", "tax", "total"]
 
-# Heads of a table's columns; the longest that fits counts: a `Unit price` is no `Price` of the row.
+# Column names of a table; the longest match counts: `Unit price` is not `Price`.
 COLUMNS: dict[Column, tuple[str, ...]] = {
     "description": (
         "description", "item", "items", "article", "product", "service", "services", "services rendered", "details",
@@ -42,7 +42,7 @@ COLUMNS: dict[Column, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-# Labels of the total with tax; the line must begin with one, so that a subtotal is none.
+# Labels of the total with tax; the line must begin with one, to exclude subtotals.
 TOTALS = (
     "grand total", "invoice total", "total amount due", "total amount", "total due", "total incl. vat",
     "total including vat", "total incl vat", "total (incl. vat)", "total inc vat", "total payable", "amount payable",
@@ -52,7 +52,7 @@ TOTALS = (
     "totale", "totaal incl. btw", "totaal incl btw", "totaalbedrag", "totaal", "合計金額", "合計", "价税合计",
     "総計", "総額", "ご請求金額", "请付总额", "总计", "合计", "总金额", "합계", "총액",
 )  # fmt: skip
-# Amounts that may differ from the total with tax: a row of them is no total, and no line item either.
+# Labels of amounts that may differ from the total with tax: such a row is neither a total nor a line item.
 OTHER_AMOUNTS = (
     "amount due", "balance due", "balance", "zahlbetrag", "zu zahlen", "zahlbar", "net à payer", "te betalen",
     "paid", "anzahlung", "subtotal", "sub total", "sub-total", "net total", "total net", "total excl",
@@ -73,20 +73,20 @@ CREDIT_NOTE = (
 
 
 def printed(labels: Iterable[str], text: str) -> re.Match[str] | None:
-    """The first of some labels in a text, as words of their own and in any case."""
+    """Return the first of some labels in a text, as whole words in any case."""
     return label_pattern(tuple(labels)).search(text)
 
 
 @lru_cache(maxsize=512)
 def label_pattern(labels: tuple[str, ...]) -> re.Pattern[str]:
-    """What finds any of some labels; of those that begin alike the longest."""
+    """Return a pattern for any of the labels; the longest match wins."""
     longest = sorted(labels, key=len, reverse=True)
     return re.compile("|".join(_as_words(label) for label in longest), re.IGNORECASE)
 
 
 def _as_words(label: str) -> str:
     escaped = r"\s?".join(map(re.escape, label.split()))
-    # Scripts that put no blanks between words have labels directly beside other words.
+    # Scripts without blanks between words have labels directly beside other words.
     return escaped if label[0] >= "\u2e80" else rf"(?<![^\W\d_]){escaped}(?![^\W\d_])"
 
 
@@ -104,14 +104,14 @@ def _head_words() -> frozenset[str]:
 
 
 def may_be_head(words: frozenset[str]) -> bool:
-    """Whether the words of a line, in lower case, can be the heads of columns: a quick look before a thorough one."""
+    """Return whether the words of a line, in lower case, can be column names: a quick check before a thorough one."""
     known = _head_words()
     found = sum(word in known for word in words)
     return found > 1 or any(word[0] >= "\u2e80" for word in words)
 
 
 def column_heads(text: str) -> Iterator[tuple[Column, int, int]]:
-    """The heads of columns in a line, each with where it begins and ends."""
+    """Yield the column names in a line with their start and end."""
     pattern, kinds = _column_pattern()
     for found in pattern.finditer(text):
         yield kinds["".join(found[0].casefold().split())], found.start(), found.end()

@@ -1,6 +1,6 @@
-"""Line items that a page shows: their values are looked for in the row of their description.
+"""Removal of line item values that a page does not show: values are searched in the row of their description.
 
-The usual row prints description, quantity, price and total one after the other; nothing else is prepared for it.
+In the usual row description, quantity, price and total follow each other; this case needs no preparation.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from typing import Any
 from data_tools.visibility.numbers import is_printed
 from data_tools.visibility.page_text import PageText
 from data_tools.visibility.spellings import plain_number
-from data_tools.visibility.table import AMOUNTS, Row, Table
+from data_tools.visibility.table import AMOUNTS, ItemRow, ItemTable
 from data_tools.visibility.text import shows_text
 
-# A row without its description needs this many of quantity, unit price and total.
+# Minimum number of values among quantity, unit price and total for a row without its description.
 _LEAST_NUMBERS = 2
 
 
 def drop_unseen_items(items: list[dict[str, Any]], page: PageText, others: Mapping[str, Any]) -> set[str]:
-    """Take out of line items, in place, what the page does not show, and items of which it shows only scraps.
+    """Remove from line items, in place, values that the page does not show, and rows of which it shows too little.
 
     Args:
-        items: rows with description, quantity, unit_price and total as far as they are known.
-        page: what the request shows.
-        others: the financial summary, whose amounts explain a number that is found elsewhere.
+        items: rows with the known values among description, quantity, unit_price and total.
+        page: text of the page in the request.
+        others: financial summary, whose amounts can explain a number that is found elsewhere.
 
     Returns:
-        The names of the fields that were taken out.
+        The names of the removed fields.
     """
-    doubtful = [item for item in items if not _is_one_after_the_other(item, page.text)]
+    doubtful = [item for item in items if not _is_printed_in_order(item, page.text)]
     if not doubtful:
         return set()
-    table, numbers = Table(page), _numbers(items, others)
+    table, numbers = ItemTable(page), _numbers(items, others)
     unseen: set[str] = set()
     for item, row in zip(items, table.rows(items), strict=True):
         if any(item is other for other in doubtful):
@@ -43,18 +43,22 @@ def drop_unseen_items(items: list[dict[str, Any]], page: PageText, others: Mappi
     return unseen
 
 
-def _is_one_after_the_other(item: Mapping[str, Any], text: str) -> bool:
-    """Whether a text prints all of an item's values in their order, with nothing in between but an x."""
+def _is_printed_in_order(item: Mapping[str, Any], text: str) -> bool:
+    """Return whether a text has all values of an item in order, with only an x in between."""
     try:
         begin, end = f" {item['description']} {item['quantity']}", f" {item['unit_price']} {item['total']} "
     except KeyError:
         return False
     place = text.find(begin)
-    behind = place + len(begin)
-    return place >= 0 and (text.startswith(end, behind) or text.startswith(f" x{end}", behind) or begin + end in text)
+    end_of_quantity = place + len(begin)
+    return place >= 0 and (
+        text.startswith(end, end_of_quantity) or text.startswith(f" x{end}", end_of_quantity) or begin + end in text
+    )
 
 
-def _drop(item: dict[str, Any], row: Row | None, table: Table, page: PageText, numbers: Counter[str]) -> set[str]:
+def _drop(
+    item: dict[str, Any], row: ItemRow | None, table: ItemTable, page: PageText, numbers: Counter[str]
+) -> set[str]:
     description = item.get("description")
     is_named = description is not None and (f" {description} " in page.text or shows_text(description, page))
     amounts = {name: item[name] for name in AMOUNTS if name in item}
@@ -64,20 +68,22 @@ def _drop(item: dict[str, Any], row: Row | None, table: Table, page: PageText, n
         shown = {name for name, value in amounts.items() if is_printed(plain_number(value), page)}
     else:
         shown = {name for name, value in amounts.items() if row.shows(name, value)}
-    gone = set(amounts) - shown
+    removed = set(amounts) - shown
     if description is not None and not is_named:
-        gone.add("description")
-    if not is_named and _is_scraps(amounts, shown, row, numbers):
-        gone |= shown
-    for name in gone:
+        removed.add("description")
+    if not is_named and _is_too_little(amounts, shown, row, numbers):
+        removed |= shown
+    for name in removed:
         del item[name]
-    return {f"line_items[].{name}" for name in gone}
+    return {f"line_items[].{name}" for name in removed}
 
 
-def _is_scraps(amounts: Mapping[str, Decimal], shown: set[str], row: Row | None, numbers: Mapping[str, int]) -> bool:
-    """Whether too little is found of a row without its description: few numbers, or only those of other values.
+def _is_too_little(
+    amounts: Mapping[str, Decimal], shown: set[str], row: ItemRow | None, numbers: Mapping[str, int]
+) -> bool:
+    """Return whether too few values are found of a row without its description, or only values of other rows.
 
-    A quantity alone is no evidence: any page has a 1 or a 2 somewhere.
+    A quantity is not evidence: almost every page has a 1 or a 2.
     """
     if len(shown) < _LEAST_NUMBERS:
         return True
@@ -89,7 +95,7 @@ def _is_scraps(amounts: Mapping[str, Decimal], shown: set[str], row: Row | None,
 
 
 def _numbers(items: Sequence[Mapping[str, Any]], others: Mapping[str, Any]) -> Counter[str]:
-    """How often each number is a value of a row or of the summary."""
+    """Count how often each number is a value of a row or of the summary."""
     found = Counter(plain_number(row[name]) for row in items for name in AMOUNTS if name in row)
     waiting: list[Any] = [others]
     while waiting:

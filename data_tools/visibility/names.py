@@ -1,4 +1,4 @@
-"""Names of taxes, payment methods and kinds of documents: found in the page's language and kept as printed."""
+"""Names of taxes, payment methods and document types: found in the language of the page and kept as printed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data_tools.visibility.labels import CREDIT_NOTE, label_pattern, printed
 from data_tools.visibility.page_text import PageText
 from data_tools.visibility.text import shows_text
 
-# Names of one thing, each group in several languages; a name of a group is replaced by the one that is printed.
+# Each group has the names of one thing in several languages; a name is replaced by the printed name of its group.
 _TAXES = (
     (
         "vat", "value added tax", "value-added tax", "mwst.", "mwst", "mehrwertsteuer", "ust.", "ust", "umsatzsteuer",
@@ -45,27 +45,27 @@ _METHODS = (
     ),
     ("cheque", "cheques", "check", "checks", "scheck", "chèque", "assegno", "小切手", "支票", "수표"),
 )  # fmt: skip
-# A word beside which the name of a tax belongs to a number of the tax office, not to an amount.
-_ID_BEHIND = re.compile(r"\s?[-.:]?\s?(?:id|ident|no|nr|nummer|number|reg|registration|intra|n°|#|番号)", re.IGNORECASE)
+# Words next to which the name of a tax belongs to a tax number, not to an amount.
+_ID_AFTER = re.compile(r"\s?[-.:]?\s?(?:id|ident|no|nr|nummer|number|reg|registration|intra|n°|#|番号)", re.IGNORECASE)
 _ID_BEFORE = re.compile(
     r"(?:\bp\.?\s?|partita\s|n°\s?(?:de\s)?|no\.?\s|numéro\s(?:de\s)?|nif[-\s]|cif[-\s])$", re.IGNORECASE
 )
 _LOOK_CHARACTERS = 24
-_AMOUNT_BEHIND = re.compile(r"[^\n]{0,24}?\d")
+_AMOUNT_AFTER = re.compile(r"[^\n]{0,24}?\d")
 
 
 def printed_tax(value: str, page: PageText) -> str | None:
-    """The name of a tax as the page prints it; None if the page prints none of its names."""
+    """Return the name of a tax as printed; None if the page prints none of its names."""
     return _printed(value, page, _TAXES, is_tax=True)
 
 
 def printed_method(value: str, page: PageText) -> str | None:
-    """The name of a way to pay as the page prints it; None if the page prints none of its names."""
+    """Return the name of a payment method as printed; None if the page prints none of its names."""
     return _printed(value, page, _METHODS, is_tax=False)
 
 
 def shows_document_type(value: str, page: PageText) -> bool:
-    """Whether the page prints that it is a credit note; an invoice needs no word for it."""
+    """Return whether the page names itself a credit note; an invoice needs no such word."""
     return value != "credit_note" or printed(CREDIT_NOTE, page.text) is not None
 
 
@@ -82,8 +82,8 @@ def _printed(value: str, page: PageText, groups: tuple[tuple[str, ...], ...], *,
     if not found:
         return None
     text = page.text
-    # Beside an amount or a rate it names the tax of this invoice; elsewhere it may be part of a sentence.
-    best = next((place for place in found if _AMOUNT_BEHIND.match(text, place.end())), found[0]) if is_tax else found[0]
+    # Next to an amount or a rate it names the tax of this invoice; elsewhere it may be part of a sentence.
+    best = next((place for place in found if _AMOUNT_AFTER.match(text, place.end())), found[0]) if is_tax else found[0]
     return best[0]
 
 
@@ -103,4 +103,4 @@ def _places(pattern: re.Pattern[str], page: PageText, *, is_tax: bool) -> Sequen
 
 def _is_of_an_id(text: str, place: re.Match[str]) -> bool:
     before = text[max(place.start() - _LOOK_CHARACTERS, 0) : place.start()]
-    return _ID_BEHIND.match(text, place.end()) is not None or _ID_BEFORE.search(before) is not None
+    return _ID_AFTER.match(text, place.end()) is not None or _ID_BEFORE.search(before) is not None

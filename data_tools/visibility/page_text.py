@@ -1,6 +1,6 @@
-"""The text of a page, prepared for many questions.
+"""Text of a page, prepared for many searches.
 
-Only `text` is made for every record; what only a miss needs is made when the first miss asks for it.
+Only `text` is computed for every record; the other properties are computed when the first search for it fails.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from data_tools.visibility.spellings import (
     without_compatibility_forms,
     without_dates,
 )
-from erniekit_adapter.invoice.ocr_values import has_text, texts_of
+from erniekit_adapter.documents.ocr_values import has_text, texts_of
 
-# Letters and digits that OCR confuses become one.
+# Maps letters that OCR confuses with digits to these digits.
 FOLDED = str.maketrans("oilsbz", "011582")
-# Up to this length a text has to be a word of its own: Tax is not found in Syntax, nor 12 in 112.
+# Up to this length a text must be a whole word: Tax is not found in Syntax, nor 12 in 112.
 OWN_WORD_LETTERS, OWN_WORD_DIGITS = 3, 5
-# What is looked at of a page line by line.
+# Limits for the search line by line.
 _MAX_WORDS, _MAX_PLACES = 20_000, 50
 
 _LETTERS = re.compile(r"[^\W_]+")
@@ -35,12 +35,12 @@ _WORD = re.compile(r"[^\W\d_]+|\d+")
 
 @dataclass(frozen=True)
 class PageText:
-    """The text of a page, and what it can mean.
+    """Text of a page, and its possible readings.
 
     Attributes:
-        text: everything that the page prints, in reading order, between single blanks, without compatibility forms
-            (NFKC: １２ is 12) and without a blank before a percent sign.
-        source: the OCR value that the text was read from; its boxes or lines give rows and columns.
+        text: all texts of the page in reading order, separated by single blanks, in NFKC (１２ is 12) and without a
+            blank before a percent sign.
+        source: the OCR value of the text; its boxes or lines give rows and columns.
     """
 
     text: str
@@ -48,12 +48,12 @@ class PageText:
 
     @cached_property
     def repaired(self) -> str:
-        """The text with letters in numbers read as the digits that they resemble: 1O0.00 is 100.00."""
+        """The text with letters in numbers replaced by similar digits: 1O0.00 is 100.00."""
         return repaired_numbers(self.text)
 
     @cached_property
     def spaced(self) -> str:
-        """Its words in lower case, letters and digits apart, between single blanks."""
+        """The words in lower case, letters and digits separated, with single blanks."""
         return f" {' '.join(words_of(self.text))} "
 
     @cached_property
@@ -63,27 +63,27 @@ class PageText:
 
     @cached_property
     def blurred(self) -> str:
-        """The repaired words, with letters that OCR joins or separates made equal."""
+        """The repaired words, with letters that OCR joins or splits made equal."""
         return blurred(self.repaired_spaced)
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """The words, as read and as repaired."""
+        """The words of the text and of the repaired text."""
         return frozenset(self.spaced.split()).union(self.repaired_spaced.split())
 
     @cached_property
     def long_words(self) -> tuple[str, ...]:
-        """The words that a misread word can resemble."""
+        """The words that are candidates for a misread word."""
         return tuple(sorted(word for word in self.words if len(word) > OWN_WORD_LETTERS and not word.isdigit()))
 
     @cached_property
     def folded(self) -> str:
-        """Letters and digits alone, with those that OCR confuses made equal."""
+        """Letters and digits only, with those that OCR confuses made equal."""
         return "".join(_LETTERS.findall(self.text)).casefold().translate(FOLDED)
 
     @cached_property
     def word_edges(self) -> frozenset[int]:
-        """Positions in `folded` at which words begin and end."""
+        """Positions in `folded` where words begin and end."""
         edges = [0]
         for word in _LETTERS.findall(self.text):
             edges.append(edges[-1] + len(word.casefold()))
@@ -91,33 +91,33 @@ class PageText:
 
     @cached_property
     def numbers(self) -> frozenset[str]:
-        """Every number that the text can mean, rates and parts of names and dates included: for rates."""
+        """All possible numbers of the text, including rates and parts of names and dates; used for rates."""
         return numbers_in(self.text) | numbers_in(self.repaired)
 
     @cached_property
     def amounts(self) -> frozenset[str]:
-        """Every number that is printed as a number of its own: neither a rate nor part of a date, name or word."""
+        """All separate numbers of the text: not rates, and not parts of dates, names or words."""
         return own_numbers_in(without_dates(self.text))
 
     @cached_property
     def repaired_amounts(self) -> frozenset[str]:
-        """The same of the repaired text, and of digits that blanks separate: 1 2 34 .50."""
+        """The same for the repaired text, and for digits that blanks separate: 1 2 34 .50."""
         text = without_dates(self.repaired)
         return own_numbers_in(text) | joined_numbers_in(text)
 
     @cached_property
     def dates(self) -> frozenset[date]:
-        """Every date that the text can mean: 03/04/2025 is two."""
+        """All possible dates of the text: 03/04/2025 is two."""
         return dates_in(self.repaired)
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
-        """The page's lines from top to bottom: rows of its boxes, or lines of text if it has no boxes."""
+        """The lines of the page from top to bottom: rows of its boxes, or lines of text if it has no boxes."""
         return read_lines(self.source)
 
     @cached_property
     def line_words(self) -> tuple[list[str], list[bool], dict[str, list[int]]]:
-        """The words of its lines; whether each begins a line; and where each different word is, the first times."""
+        """The words of the lines, whether each begins a line, and the first positions of each different word."""
         words: list[str] = []
         starts: list[bool] = []
         places: dict[str, list[int]] = {}
@@ -140,9 +140,9 @@ class PageText:
 
 
 def page_text(ocr: object) -> PageText:
-    """Prepare the output of an OCR engine: any JSON value, its texts and numbers in their order.
+    """Return the text of the output of an OCR engine: any JSON value, its texts and numbers in order.
 
-    Keys, lists of numbers (coordinates) and numbers such as confidences and positions are not printed on a page.
+    Keys, lists of numbers (coordinates), and numbers such as confidences and positions are not printed on a page.
     """
     text = _tokens(ocr) or " ".join(texts_of(ocr))
     if not text.isascii():
@@ -151,7 +151,7 @@ def page_text(ocr: object) -> PageText:
 
 
 def _tokens(ocr: object) -> str | None:
-    """The texts of the most frequent shape, `{"tokens": [text, …]}`; None for any other."""
+    """Return the texts of the most frequent format, `{"tokens": [text, …]}`; None for any other format."""
     if type(ocr) is dict and len(ocr) == 1 and type(tokens := ocr.get("tokens")) is list:
         try:
             return " ".join(tokens)
@@ -161,20 +161,20 @@ def _tokens(ocr: object) -> str | None:
 
 
 def nothing_to_read(ocr: object) -> bool:
-    """Whether the output of an OCR engine has no letter and no digit in it."""
+    """Return whether the output of an OCR engine has neither letters nor digits."""
     return not has_text(ocr)
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in lower case, letters and digits apart."""
+    """Return the words of a text in lower case, letters and digits separated."""
     return _WORD.findall(text.casefold())
 
 
 def normal_words(value: str) -> list[str]:
-    """The words of a value, without compatibility forms."""
+    """Return the words of a value, without compatibility forms."""
     return words_of(without_compatibility_forms(value))
 
 
 def blurred(text: str) -> str:
-    """A text with letters that OCR joins or separates made equal."""
+    """Return a text with letters that OCR joins or splits made equal."""
     return text.replace("rn", "m").replace("vv", "w")

@@ -1,6 +1,6 @@
-"""Numbers, dates and currencies as pages spell them: every meaning that a text can have, to find a known one.
+"""Numbers, dates and currencies in all spellings of pages, to find known values.
 
-Readers of data refuse what is ambiguous (`invoice/money.py`, `invoice/dates.py`); here `1,234` is both of its numbers.
+Sources reject ambiguous values (`documents/money.py`, `documents/dates.py`); here `1,234` matches both numbers.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 
-from erniekit_adapter.invoice.dates import MONTH_LOCALES, month_numbers
-from erniekit_adapter.invoice.money import is_currency
+from erniekit_adapter.documents.dates import MONTH_LOCALES, month_numbers
+from erniekit_adapter.documents.money import is_currency
 
-# Repetitions are bounded, so that no text takes more than linear time.
+# Repetitions are limited, so that every text takes linear time.
 _MISREAD_NUMBER = re.compile(r"(?<![^\W_])(?=[^0-9\s]{0,8}[0-9])[0-9OoIlSBZ|][0-9OoIlSBZ|.,'’/-]{1,32}(?![^\W_])")
 _AS_DIGITS = str.maketrans("OoIlSBZ|", "00115821")
-# Digits beside a hyphen or a slash belong to dates and names: 2025-01-15, 030/1234.
+# Digits next to a hyphen or a slash belong to dates and names: 2025-01-15, 030/1234.
 _NUMBER = re.compile(r"(?<![0-9])(?<![0-9][-/])[.,]?[0-9][0-9.,'’]{0,32}(?![0-9.,'’]|[-/][0-9])")
 _APOSTROPHES, _MARKS = re.compile("['’]"), re.compile("[.,]")
 _RATE_MARK = re.compile(r"\s?[%‰]")
 _DECIMALS = re.compile(r"[0-9][.,][0-9]{2}$")
 _LETTERS_BEFORE = re.compile(r"([A-Za-zÀ-ɏ]+)[-.]?$")
 _LETTERS_AFTER = re.compile(r"([A-Za-zÀ-ɏ]+)")
-# Units that are printed without a blank beside a quantity; a letter of a name, as in A4, is none of them.
+# Units that are printed next to a quantity without a blank; letters of names, as in A4, are not units.
 _UNITS = frozenset({
     "x", "h", "hr", "hrs", "std", "st", "stk", "stck", "stück", "stuck", "pcs", "pc", "pce", "ea", "each", "qty",
     "unit", "units", "kg", "g", "t", "l", "m", "km", "cm", "mm", "m2", "m3", "qm", "cbm", "kwh", "mwh", "ks", "szt",
@@ -33,7 +33,7 @@ _UNITS = frozenset({
     "stunden", "fr", "sfr", "rs",
 })  # fmt: skip
 _MAX_UNIT = 8
-# 2 and 3 behind these are exponents: m2, cm3.
+# After these units 2 and 3 are exponents: m2, cm3.
 _LENGTHS = frozenset({"m", "mm", "cm", "dm", "km", "qm"})
 _NUMERIC_DATE = re.compile(r"(?<![\d.,])(\d{1,2})\s?([-./])\s?(\d{1,2})\s?\2\s?(?:\d{4}|\d{2})(?![\d.,]*\d)")
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})\s?([-./年])\s?(\d{1,2})\s?[-./月]\s?\d{1,2}日?(?!\d)")
@@ -43,7 +43,7 @@ _NAMED_DATE = re.compile(
     r"(?:[\s.,/-]{0,3}(?:de |del )?(?:\d{4}|\d{2})(?![\d.,]*\d))?"
     r"|\b(?P<later>[^\W\d_]{3,12})[\s.]{1,2}\d{1,2}(?:st|nd|rd|th)?(?:[\s.,/-]{1,3}\d{4})?(?![\d.,]*\d)"
 )
-# Months in one language that are words of goods and units in another: "Drill bit set 2", "12 set", "may 3".
+# Names of months that are also words of goods and units in other languages: "Drill bit set 2", "12 set", "may 3".
 _ALSO_WORDS = frozenset({"ago", "mag", "mar", "may", "out", "set", "sett"})
 _FULL_YEAR = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d)")
 _FRACTIONS = {"½": ".5", "¼": ".25", "¾": ".75"}
@@ -71,7 +71,7 @@ _OTHER_CURRENCY_MARKS = {
 
 
 def without_compatibility_forms(text: str) -> str:
-    """A text in NFKC, with fractions as decimals: `２½ m²` is `2.5 m2`."""
+    """Return a text in NFKC, with fractions as decimals: `２½ m²` is `2.5 m2`."""
     return text if text.isascii() else unicodedata.normalize("NFKC", _FRACTION.sub(_as_decimals, text))
 
 
@@ -80,34 +80,34 @@ def _as_decimals(found: re.Match[str]) -> str:
 
 
 def repaired_numbers(text: str) -> str:
-    """A text with letters in numbers read as the digits that OCR takes for them: `1O0.00` is `100.00`.
+    """Return a text with letters in numbers replaced by the digits that OCR confuses with them: `1O0.00` is `100.00`.
 
-    Any number of letters O, I, l, |, Z, S and B, in what has a digit and is otherwise a number or a numeric date.
+    Replaced are O, I, l, |, Z, S and B in words that have a digit and otherwise form a number or a numeric date.
     """
     return _MISREAD_NUMBER.sub(lambda found: found[0].translate(_AS_DIGITS), text)
 
 
 def plain_number(number: Decimal) -> str:
-    """A number without sign, exponent and needless zeros, as the two functions below spell what they find."""
+    """Return a number without sign, exponent and trailing zeros, as the functions below return readings."""
     return f"{abs(number).normalize():f}"
 
 
 def numbers_in(text: str) -> frozenset[str]:
-    """Every number that a text can mean: `1,234` is 1234 and 1.234, `1'234.50` and `1.234,50` are 1234.5."""
+    """Return all possible numbers of a text: `1,234` is 1234 and 1.234, `1'234.50` and `1.234,50` are 1234.5."""
     return frozenset(reading for token in _NUMBER.findall(text) for reading in _readings(token))
 
 
 def own_numbers_in(text: str) -> frozenset[str]:
-    """The same of numbers that are printed as numbers of their own: no rate, and no part of a word, a name or a time.
+    """Return the same for separate numbers only: not rates, and not parts of words, names or times.
 
     `2` is not found in `2 %`, `A4`, `R-2`, `2nd` or `2:30`, but in `2`, `2 Stk`, `x2`, `EUR2` and `2個`. An amount with
-    decimals may be joined to words: `Total119.00`.
+    decimals can be joined to words: `Total119.00`.
     """
     return frozenset(reading for _, _, readings in own_numbers(text) for reading in readings)
 
 
 def own_numbers(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """Each number of its own: where it begins and ends in the text, and what it can mean."""
+    """Yield each separate number: start and end in the text, and its possible values."""
     for found in _NUMBER.finditer(text):
         if _is_its_own(text, found.start(), found.end()):
             yield found.start(), found.end(), tuple(_readings(found[0]))
@@ -134,7 +134,7 @@ def _is_its_own(text: str, start: int, end: int) -> bool:
 
 
 def without_dates(text: str) -> str:
-    """A text with the dates in it blanked out: the 2 of `2 Jan 2025` is no quantity."""
+    """Return a text with dates replaced by blanks: the 2 of `2 Jan 2025` is not a quantity."""
     for pattern in (_NUMERIC_DATE, _ISO_DATE):
         text = pattern.sub(_blanked_numeric, text)
     text = _DAY_OF_MONTH.sub(lambda found: " " * len(found[0]), text)
@@ -155,19 +155,19 @@ def _blanked_named(found: re.Match[str]) -> str:
 
 
 def joined_numbers_in(text: str) -> frozenset[str]:
-    """The same of neighbours that were one number before blanks pulled it apart: `1 234,50`, `11 9.00`, `119 . 00`."""
+    """Return the same for neighbours that blanks may have separated: `1 234,50`, `11 9.00`, `119 . 00`."""
     return frozenset(reading for token in _joined_numbers(text) for reading in _readings(token))
 
 
 def _readings(token: str) -> Iterator[str]:
-    """The numbers that digits with points and commas can mean, spelt as `plain_number` does."""
+    """Yield the possible values of digits with points and commas, as of `plain_number`."""
     token = _APOSTROPHES.sub("", token).rstrip(".,")
     if token[0] in ".,":
         yield from _readings(token[1:])
         token = f"0{token}"
     *groups, last = _MARKS.split(token)
     if not groups:
-        # 007 is a name.
+        # 007 is a name, not a number.
         if last == "0" or last[0] != "0":
             yield last
         return
@@ -180,7 +180,7 @@ def _readings(token: str) -> Iterator[str]:
 
 
 def _joined_numbers(text: str) -> Iterator[str]:
-    """Each number of a text, and what it becomes with those that follow it after a blank."""
+    """Yield each number of a text, and its combinations with the numbers that follow after a blank."""
     found = list(_NUMBER.finditer(text))
     for first, start in enumerate(found):
         token, end = start[0], start.end()
@@ -194,7 +194,7 @@ def _joined_numbers(text: str) -> Iterator[str]:
 
 
 def dates_in(text: str) -> frozenset[date]:
-    """Every date that a text can mean, in figures or with a month's name: `03/04/2025` is two, `15. Januar 2025` one.
+    """Return all possible dates of a text, numeric or with a month name: `03/04/2025` is two, `15. Januar 2025` one.
 
     Languages of month names: English, German, French, Spanish, Italian, Dutch and Portuguese.
     """
@@ -211,7 +211,7 @@ def dates_in(text: str) -> frozenset[date]:
 
 
 def _date(year: str, month: int, day: str) -> Iterator[date]:
-    """The date, where there is one; a year of two digits is of this century."""
+    """Yield the date if it exists; a year of two digits is in this century."""
     try:
         yield date(int(year) + (2000 if len(year) == 2 else 0), month, int(day))
     except ValueError:
@@ -220,9 +220,9 @@ def _date(year: str, month: int, day: str) -> Iterator[date]:
 
 @cache
 def currency_marks(code: str) -> re.Pattern[str]:
-    """What finds a currency in a text: code, symbols and names, where they are no part of a word.
+    """Return a pattern for a currency: code, symbols and names that are not parts of words.
 
-    Any dollar may be printed as `$`.
+    Every dollar can be printed as `$`.
     """
     from babel.numbers import get_currency_name, get_currency_symbol
 

@@ -1,4 +1,4 @@
-"""Rows of a page's table of line items: which lines belong to an item, and what each of their columns prints."""
+"""Rows of the line item table of a page: the lines of each item, and the numbers in each column."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from data_tools.visibility.page_text import PageText, words_of
 from data_tools.visibility.spellings import plain_number
 
 AMOUNTS: dict[str, Column] = {"quantity": "quantity", "unit_price": "price", "total": "total"}
-# A line has this share of a description's words, or is none of its lines.
+# Minimum share of a description's words in each of its lines.
 _LEAST_SHARE = 0.34
-# Lines that belong to one item: above the one that has most of its words, and below.
+# Maximum number of lines of an item above and below the line with most of its words.
 _LINES_ABOVE, _LINES_BELOW = 2, 4
-# The line with a description's first words counts as if it had this many more.
+# The line with the first words of a description counts as if it had this many more words.
 _BEGINNING = 3
-# A first word of this many letters tells rows apart without the second.
+# A first word of this many letters identifies a row without the second word.
 _LONG_WORD = 5
 _SUMMARY = (*TOTALS, *OTHER_AMOUNTS)
-# A word or number in more lines than this is looked at in the first of them.
+# Maximum number of lines per word or number to search.
 _MAX_PLACES = 500
-# A line with this many numbers is a row of a table.
+# Minimum number of numbers in a row of a table.
 _ROW = 2
-# Words up to this length are units, or too common to tell lines apart.
+# Words up to this length are units, or too common to distinguish lines.
 _UNIT_LETTERS = 3
 
 
 @dataclass(frozen=True)
-class Row:
-    """What the page prints in the row of an item.
+class ItemRow:
+    """Numbers that the page prints in the row of an item.
 
     Attributes:
-        numbers: all numbers of its lines, the description's left out.
-        by_column: numbers in each column of the table's head, as far as they can be told apart.
-        free: numbers that are in none of the columns of quantities, prices and totals for certain.
+        numbers: all numbers of its lines, without those of the description.
+        by_column: numbers in each column of the head, as far as they can be assigned.
+        free: numbers that may not be in a column of quantities, prices and totals.
         has_description: whether its lines were found by the description.
     """
 
@@ -49,18 +49,18 @@ class Row:
     has_description: bool = True
 
     def shows(self, field: str, value: Any) -> bool:
-        """Whether the row prints a value of a field in its column or, if that is empty, in none of the others."""
+        """Return whether the row prints a value of a field in its column or, if that is empty, in no other column."""
         plain = plain_number(value)
         return plain in (self.by_column.get(AMOUNTS[field]) or self.free)
 
 
-class Table:
-    """The lines of a page, to be asked for the rows of line items."""
+class ItemTable:
+    """The lines of a page, to search for the rows of line items."""
 
     def __init__(self, page: PageText) -> None:
         self.lines = page.lines
         if all(len(line.cells) <= 1 for line in self.lines):
-            # Each line is one piece: its box does not tell where a number in it is.
+            # Each line is one box, which does not give the positions of its numbers.
             self.lines = tuple(Line(line.text, page=line.page) for line in self.lines)
         self.words = [frozenset(words_of(line.text)) for line in self.lines]
         self._known: dict[int, list[Number]] = {}
@@ -68,7 +68,7 @@ class Table:
         for place, words in enumerate(self.words):
             for word in words:
                 self._with_word[word].append(place)
-        # Single words or cells, one after the other, are no rows.
+        # A sequence of single words or cells has no rows.
         self._has_rows = any(line.cells for line in self.lines) or any(
             len(self.numbers(place)) >= _ROW for place in range(len(self.lines))
         )
@@ -78,22 +78,22 @@ class Table:
         ]
 
     def numbers(self, place: int) -> list[Number]:
-        """The numbers of a line."""
+        """Return the numbers of a line."""
         if place not in self._known:
             self._known[place] = numbers_of(self.lines[place])
         return self._known[place]
 
     @cached_property
     def _with_number(self) -> dict[str, list[int]]:
-        """For each number the lines that print it."""
+        """Lines that print each number."""
         found: dict[str, list[int]] = defaultdict(list)
         for place in range(len(self.lines)):
             for reading in {reading for number in self.numbers(place) for reading in number.readings}:
                 found[reading].append(place)
         return found
 
-    def rows(self, items: Sequence[Mapping[str, Any]]) -> list[Row | None]:
-        """The row of each item, in order; None if it cannot be told where an item is."""
+    def rows(self, items: Sequence[Mapping[str, Any]]) -> list[ItemRow | None]:
+        """Return the row of each item, in order; None if its position is unknown."""
         if not self._has_rows:
             return [None] * len(items)
         anchors: list[int | None] = []
@@ -112,20 +112,20 @@ class Table:
             for number, (item, anchor) in enumerate(zip(items, anchors, strict=True))
         ]
 
-    def row_by_numbers(self, item: Mapping[str, Any]) -> Row | None:
-        """The row that prints at least two numbers of an item whose description the page does not print."""
-        wanted = Counter(plain_number(item[field]) for field in AMOUNTS if field in item)
-        places = Counter(place for reading in wanted for place in self._with_number.get(reading, ())[:_MAX_PLACES])
+    def row_by_numbers(self, item: Mapping[str, Any]) -> ItemRow | None:
+        """Return the row with at least two numbers of an item whose description is not on the page."""
+        expected = Counter(plain_number(item[field]) for field in AMOUNTS if field in item)
+        places = Counter(place for reading in expected for place in self._with_number.get(reading, ())[:_MAX_PLACES])
         for place in sorted(places):
             numbers = self.numbers(place)
-            if sum((wanted & Counter(_first_known(number, wanted) for number in numbers)).values()) < _ROW:
+            if sum((expected & Counter(_first_known(number, expected) for number in numbers)).values()) < _ROW:
                 continue
             if not _is_summary(self.lines[place].text):
-                return self._made_row([(place, numbers)], (), has_description=False)
+                return self._row_of_lines([(place, numbers)], (), has_description=False)
         return None
 
     def _anchor(self, item: Mapping[str, Any], taken: set[int]) -> int | None:
-        """The line with most of a description's words; of equal ones that with most of the item's numbers."""
+        """Return the line with most of a description's words; of equal ones the one with most of the item's numbers."""
         ordered = words_of(str(item.get("description") or ""))
         if not ordered:
             return None
@@ -136,28 +136,28 @@ class Table:
         for word in words:
             shared.update(self._with_word.get(word, ())[:_MAX_PLACES])
         if is_unspaced:
-            # Words that begin with another one: no blank need be between.
+            # Words that begin with the first word, because blanks between words are optional.
             longer = (word for word in self._with_word if word != ordered[0] and word.startswith(ordered[0]))
             shared.update(place for word in longer for place in self._with_word[word][:_MAX_PLACES])
-        wanted = {plain_number(item[field]) for field in AMOUNTS if field in item}
+        expected = {plain_number(item[field]) for field in AMOUNTS if field in item}
         best, found = (0, -1), None
         for place, count in sorted(shared.items()):
             if place in taken:
                 continue
             line = f" {' '.join(words_of(self.lines[place].text))} "
             begins = begin in line or (is_unspaced and f" {ordered[0]}" in line)
-            # A text that wraps often has few words in each of its lines.
+            # A wrapped text often has few words in each of its lines.
             is_part = count > 1 and 2 * count >= len(_long_words(self.words[place]))
             if not (begins or is_part or count >= _LEAST_SHARE * len(words)):
                 continue
-            near = {reading for number in self.numbers(place) for reading in number.readings} & wanted
+            near = {reading for number in self.numbers(place) for reading in number.readings} & expected
             score = (count + (_BEGINNING if begins else 0), len(near))
             if score > best:
                 best, found = score, place
         return found
 
     def _claim(self, item: Mapping[str, Any], anchor: int, number: int, owner: dict[int, int]) -> None:
-        """Note which lines around its anchor print more of an item's description, and those in between."""
+        """Assign to an item the lines around its anchor that print more of its description, and those in between."""
         words = _long_words(words_of(str(item["description"])))
         for step in (-1, 1):
             between: list[int] = []
@@ -172,39 +172,39 @@ class Table:
     def _ends_table(self, place: int) -> bool:
         return self._heads[place] is not None or _is_summary(self.lines[place].text)
 
-    def _row(self, item: Mapping[str, Any], anchor: int, number: int, owner: Mapping[int, int]) -> Row | None:
+    def _row(self, item: Mapping[str, Any], anchor: int, number: int, owner: Mapping[int, int]) -> ItemRow | None:
         words = frozenset(words_of(str(item["description"])))
         own = [anchor]
         for step, most in ((-1, _LINES_ABOVE), (1, _LINES_BELOW)):
             own += self._neighbours(anchor, step, most, number, owner)
-        wanted = {plain_number(item[field]) for field in AMOUNTS if field in item}
+        expected = {plain_number(item[field]) for field in AMOUNTS if field in item}
         chosen: list[tuple[int, list[Number]]] = []
         known: set[str] = set()
         has_row = False
         for place in sorted(own, key=lambda place: abs(place - anchor)):
             has_words = place == anchor or bool(self.words[place] & words)
             numbers = self._besides_description(place, item) if has_words else self.numbers(place)
-            if not has_words and wanted <= known:
+            if not has_words and expected <= known:
                 continue
             if not has_words and has_row and len(numbers) >= _ROW:
                 numbers = self._in_empty_columns(place, numbers, chosen)
             has_row = has_row or len(numbers) >= _ROW
             chosen.append((place, numbers))
             known.update(reading for number in numbers for reading in number.readings)
-        return self._made_row(chosen, words) if known else None
+        return self._row_of_lines(chosen, words) if known else None
 
-    def _made_row(
+    def _row_of_lines(
         self, lines: Sequence[tuple[int, list[Number]]], words: Collection[str], *, has_description: bool = True
-    ) -> Row:
-        """The row of some lines, whose numbers are sorted into the columns of the nearest head above."""
+    ) -> ItemRow:
+        """Return the row of some lines, with numbers assigned to the columns of the nearest head above."""
         columns, free = self._by_column(lines, words)
         readings = frozenset(reading for _, numbers in lines for number in numbers for reading in number.readings)
-        return Row(readings, columns, free, has_description)
+        return ItemRow(readings, columns, free, has_description)
 
     def _in_empty_columns(
         self, place: int, numbers: list[Number], above: Sequence[tuple[int, list[Number]]]
     ) -> list[Number]:
-        """Of a line that has nothing but numbers those that wrapped in their cell: its column is empty so far."""
+        """Return wrapped numbers: from a line of numbers only, those whose column is empty so far."""
         if not self.lines[place].cells or _long_words(self.words[place]):
             return []
         head = self._head_of(above)
@@ -212,7 +212,7 @@ class Table:
         return [number for kind, number in assigned_by_boxes(head, numbers) if not filled.get(kind)] if head else []
 
     def _neighbours(self, anchor: int, step: int, most: int, number: int, owner: Mapping[int, int]) -> Iterator[int]:
-        """Lines above or below that may belong to an item: up to another item, a head, a sum, or another page."""
+        """Yield neighbours that may belong to an item, up to another item, a head, a sum, or a new page."""
         for place in range(anchor + step, anchor + (most + 1) * step, step):
             if not 0 <= place < len(self.lines) or owner.get(place, number) != number or self._ends_table(place):
                 return
@@ -221,7 +221,7 @@ class Table:
             yield place
 
     def _besides_description(self, place: int, item: Mapping[str, Any]) -> list[Number]:
-        """The numbers of a line without those of the item's description, which have its words beside them."""
+        """Return the numbers of a line that are not in the item's description (same value, same neighbouring word)."""
         described = numbers_of(Line(str(item["description"])))
         if not described:
             return self.numbers(place)
@@ -233,7 +233,7 @@ class Table:
     def _by_column(
         self, lines: Sequence[tuple[int, list[Number]]], words: Collection[str]
     ) -> tuple[dict[Column, frozenset[str]], frozenset[str]]:
-        """The numbers of each column, and those of which it is not known that they are in one of an amount."""
+        """Return the numbers of each column, and the numbers that may not be in an amount column."""
         head = self._head_of(lines)
         found: dict[Column, set[str]] = defaultdict(set)
         free: set[str] = set()
@@ -258,17 +258,17 @@ def _long_words(words: Iterable[str]) -> frozenset[str]:
     return frozenset(word for word in words if len(word) > _UNIT_LETTERS and not word.isdigit())
 
 
-def _first_known(number: Number, wanted: Counter[str]) -> str:
-    return next((reading for reading in number.readings if reading in wanted), "")
+def _first_known(number: Number, expected: Counter[str]) -> str:
+    return next((reading for reading in number.readings if reading in expected), "")
 
 
 def _is_summary(text: str) -> bool:
-    """Whether a line begins with the label of a sum or a tax."""
+    """Return whether a line begins with the label of a sum or a tax."""
     return label_pattern(_SUMMARY).match(text.lstrip(" *|-:.(")) is not None
 
 
 def _first_place(text: str, words: Collection[str]) -> int | None:
-    """Where the first longer word of a description is in a line; None if it has none."""
+    """Return the position of the first long word of a description in a line, or None."""
     low = text.casefold()
     places = [low.find(word) for word in words if len(word) > _UNIT_LETTERS and not word.isdigit()]
     return min((place for place in places if place >= 0), default=None)

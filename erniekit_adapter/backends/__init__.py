@@ -1,1 +1,1 @@
-"""One module per toolkit: project file to settings, its data format, its command line, how to find it installed."""
+"""The toolkits: settings from a project file, limits, key tables, environments and processes."""

@@ -1,131 +1,137 @@
-"""What a project asks and its toolkit cannot do, each with the reason and the remedy. Pure functions."""
+"""Settings of a project that its toolkit does not support, with reason and hint. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from erniekit_adapter.backends import erniekit_limits, paddleformers_limits, schedule_limits, unused_keys
-from erniekit_adapter.backends.keytable import TOOLKIT_NAMES
-from erniekit_adapter.backends.lora_modules import needs_initial_adapter, target_problems
-from erniekit_adapter.backends.settings import RunFacts
-from erniekit_adapter.backends.stages import line_format
+from erniekit_adapter.architectures.families import family_of
+from erniekit_adapter.architectures.models import Weights, find_model, is_local, model_problems
+from erniekit_adapter.architectures.toolkits import IMAGE_METHODS, TOOLKIT_NAMES
+from erniekit_adapter.backends import schedule_limits, unused_keys
+from erniekit_adapter.backends.erniekit import limits as erniekit_limits
+from erniekit_adapter.backends.methods import data_format
+from erniekit_adapter.backends.paddleformers import limits as paddleformers_limits
+from erniekit_adapter.backends.settings import RunContext
 from erniekit_adapter.errors import Problem
-from erniekit_adapter.project.catalogue import Weights, find_model, is_local, model_problems
+from erniekit_adapter.lora.initial_adapter import initial_adapter_problems
+from erniekit_adapter.lora.modules import target_problems
 from erniekit_adapter.project.loading import PROJECT
 from erniekit_adapter.project.schema import Project
 
-Limit = Callable[[Project, RunFacts], Iterator[Problem]]
+Limit = Callable[[Project, RunContext], Iterator[Problem]]
+
+_BUILD = "run erniekit-adapter data build PROJECT"
 
 
-def limit_problems(project: Project, facts: RunFacts) -> list[Problem]:
-    """Everything in the project that its toolkit cannot do, at this version; empty when it can do all of it."""
+def limit_problems(project: Project, context: RunContext) -> list[Problem]:
+    """Return the problems of a project that this version of its toolkit does not support."""
     own = erniekit_limits.LIMITS if project.backend == "erniekit" else paddleformers_limits.LIMITS
     limits = (*_LIMITS, *schedule_limits.LIMITS, *unused_keys.LIMITS, *own)
-    return [problem for limit in limits for problem in limit(project, facts)]
+    return [problem for limit in limits for problem in limit(project, context)]
 
 
-def _model(project: Project, facts: RunFacts) -> Iterator[Problem]:
+def _model(project: Project, context: RunContext) -> Iterator[Problem]:
     weights: Weights = "paddle" if project.backend == "erniekit" else "torch"
     yield from model_problems(project.model.model_name_or_path, f"{PROJECT} model.model_name_or_path", weights)
 
 
-def _backend(project: Project, facts: RunFacts) -> Iterator[Problem]:
-    says = project.erniekit.use_erniekit
-    if says is not None and says != (project.backend == "erniekit"):
-        remedy = "remove it, or set backend: paddleformers" if project.backend == "erniekit" else "remove it"
-        what = f"found {str(says).lower()}, and the backend is {project.backend}"
-        yield Problem(f"{PROJECT} erniekit.use_erniekit", what, remedy)
-    idle = project.paddleformers if project.backend == "erniekit" else project.erniekit
+def _backend(project: Project, context: RunContext) -> Iterator[Problem]:
+    given = project.erniekit.use_erniekit
+    if given is not None and given != (project.backend == "erniekit"):
+        hint = "remove it, or set backend: paddleformers" if project.backend == "erniekit" else "remove it"
+        finding = f"found {str(given).lower()}, and the backend is {project.backend}"
+        yield Problem(f"{PROJECT} erniekit.use_erniekit", finding, hint)
+    unused = project.paddleformers if project.backend == "erniekit" else project.erniekit
     name = "paddleformers" if project.backend == "erniekit" else "erniekit"
-    for key in sorted(idle.model_fields_set - {"use_erniekit"}):
-        if getattr(idle, key):
-            what = f"is for another toolkit than the backend, {project.backend}"
-            yield Problem(f"{PROJECT} {name}.{key}", what, f"remove it, or set backend: {name}")
+    for key in sorted(unused.model_fields_set - {"use_erniekit"}):
+        if getattr(unused, key):
+            finding = f"is for another toolkit than the backend, {project.backend}"
+            yield Problem(f"{PROJECT} {name}.{key}", finding, f"remove it, or set backend: {name}")
 
 
-def _stage(project: Project, facts: RunFacts) -> Iterator[Problem]:
-    stage, key = facts.stage, f"{PROJECT} training.stage"
-    for_pages = stage in ("VL-SFT", "OCR-VL-SFT")
-    if for_pages and not facts.sees_pages:
-        yield Problem(key, f"{stage} is for models that take images, and {facts.kind} is none", "leave it out, for SFT")
-    elif facts.sees_pages and not for_pages:
-        yield Problem(key, f"{stage} is for text models, and this one takes images", "leave it out: the model decides")
+def _method(project: Project, context: RunContext) -> Iterator[Problem]:
+    method, key = context.method, f"{PROJECT} training.method"
+    for_images = method in IMAGE_METHODS
+    if for_images and not context.is_multimodal:
+        yield Problem(
+            key, f"{method} is for models that take images, and this is a text model", "remove it: the model decides"
+        )
+    elif context.is_multimodal and not for_images:
+        yield Problem(key, f"{method} is for text models, and this one takes images", "remove it: the model decides")
 
 
-def _lines(project: Project, facts: RunFacts) -> Iterator[Problem]:
-    wanted = line_format(project.backend, facts.stage)
-    if project.data.format != wanted:
-        what = f"found {project.data.format}; stage {facts.stage} of {TOOLKIT_NAMES[project.backend]} reads {wanted}"
-        yield Problem(f"{PROJECT} data.format", what, f"set it to {wanted} and run make data")
-    if facts.stage == "DPO" and not project.data.preference:
-        what = "is false, and DPO trains on what models said and what it became"
-        yield Problem(f"{PROJECT} data.preference", what, "set it true and run make data")
+def _format(project: Project, context: RunContext) -> Iterator[Problem]:
+    expected = data_format(project.backend, context.method)
+    if project.data.format != expected:
+        hint = f"set it to {expected} and {_BUILD}"
+        finding = f"found {project.data.format}; {context.method} of {TOOLKIT_NAMES[project.backend]} reads {expected}"
+        yield Problem(f"{PROJECT} data.format", finding, hint)
+    if context.method == "DPO" and not project.data.preference:
+        finding = "is false, and DPO trains on pairs of a rejected and a corrected answer"
+        yield Problem(f"{PROJECT} data.preference", finding, f"set it to true and {_BUILD}")
 
 
-def _prompt_length(project: Project, facts: RunFacts) -> Iterator[Problem]:
-    longest, asked = project.training.max_seq_length, project.dpo.max_prompt_length
-    if facts.stage == "DPO" and asked is not None and asked > longest - 10:
-        what = f"found {asked}; max_seq_length is {longest}, and the toolkit wants 10 more than a request"
-        yield Problem(f"{PROJECT} dpo.max_prompt_length", what, f"at most {longest - 10}, or a longer max_seq_length")
+def _prompt_length(project: Project, context: RunContext) -> Iterator[Problem]:
+    longest, given = project.training.max_seq_length, project.dpo.max_prompt_length
+    if context.method == "DPO" and given is not None and given > longest - 10:
+        finding = f"found {given}; max_seq_length is {longest}, and the toolkit needs 10 tokens more than a request"
+        yield Problem(
+            f"{PROJECT} dpo.max_prompt_length", finding, f"lower it to {longest - 10}, or raise max_seq_length"
+        )
 
 
-def _lora(project: Project, facts: RunFacts) -> Iterator[Problem]:
+def _lora(project: Project, context: RunContext) -> Iterator[Problem]:
     if not project.lora.enabled:
         return
-    yield from target_problems(project.lora, project.backend, facts.kind)
-    if needs_initial_adapter(project, facts.kind) and project.parallel.model_parallel > 1:
-        what = (
-            "targets, dropout or an alpha that the toolkit has no key for start from an adapter made beforehand, which "
-            f"is not proven with tensor {project.parallel.tensor}, pipeline {project.parallel.pipeline}"
-        )
-        yield Problem(f"{PROJECT} lora", what, "target all-linear without dropout, or set both degrees to 1")
+    yield from target_problems(project.lora, project.backend, context.kind)
+    yield from initial_adapter_problems(project, context.kind)
 
 
-def _quantization(project: Project, facts: RunFacts) -> Iterator[Problem]:
+def _quantization(project: Project, context: RunContext) -> Iterator[Problem]:
     quantization, lora = project.training.quantization, project.lora
     key = f"{PROJECT} training.quantization"
     if quantization is None:
         return
     if quantization != "fp8" and not lora.enabled:
-        yield Problem(key, f"{quantization} weights cannot be trained", "set lora.enabled: true, or leave it out")
+        yield Problem(key, f"{quantization} weights cannot be trained", "set lora.enabled: true, or remove it")
     if quantization != "fp8" and (lora.rslora or lora.lora_plus_scale != 1.0):
         given = "rslora" if lora.rslora else "lora_plus_scale"
-        what = f"{given} is not supported beside {quantization} weights: the toolkit says so in its log alone"
-        yield Problem(f"{PROJECT} lora.{given}", what, "remove it, or training.quantization")
+        finding = f"{given} is not supported with {quantization} weights: the toolkit only logs a warning"
+        yield Problem(f"{PROJECT} lora.{given}", finding, "remove it, or training.quantization")
 
 
-def _shape(project: Project, facts: RunFacts) -> Iterator[Problem]:
-    """Degrees that a published model's shape does not allow; a folder of the user's own is not looked into."""
+def _shape(project: Project, context: RunContext) -> Iterator[Problem]:
+    """Check degrees against the shape of a published model; a folder of the user is not read."""
     name, parallel = project.model.model_name_or_path, project.parallel
     model = None if is_local(name) else find_model(name)
     if model is None:
         return
     if model.kv_heads % parallel.tensor:
         allowed = [degree for degree in range(1, model.kv_heads + 1) if model.kv_heads % degree == 0]
-        what = f"found {parallel.tensor}; {name} has {model.kv_heads} key-value heads to divide"
-        yield Problem(f"{PROJECT} parallel.tensor", what, f"one of {', '.join(map(str, allowed))}")
+        finding = f"found {parallel.tensor}; {name} has {model.kv_heads} key-value heads, which it must divide"
+        yield Problem(f"{PROJECT} parallel.tensor", finding, f"set it to one of {', '.join(map(str, allowed))}")
     if parallel.pipeline > model.layers:
-        what = f"found {parallel.pipeline}; {name} has {model.layers} layers"
-        yield Problem(f"{PROJECT} parallel.pipeline", what, f"at most {model.layers}")
+        finding = f"found {parallel.pipeline}; {name} has {model.layers} layers"
+        yield Problem(f"{PROJECT} parallel.pipeline", finding, f"lower it to {model.layers}")
 
 
-def _devices(project: Project, facts: RunFacts) -> Iterator[Problem]:
+def _devices(project: Project, context: RunContext) -> Iterator[Problem]:
     if project.training.device != "cpu":
         return
     name = project.model.model_name_or_path
-    if facts.kind in ("moe", "vl-moe"):
-        what = f"{name} is a mixture of experts, which has no CPU kernels"
-        yield Problem(f"{PROJECT} training.device", what, "use gpu")
+    if family_of(context.kind).has_experts:
+        finding = f"{name} is a mixture of experts, which has no CPU kernels"
+        yield Problem(f"{PROJECT} training.device", finding, "set it to gpu")
     if project.parallel.world_size > 1:
-        what = f"asks for {project.parallel.world_size} processes, and training.device is cpu"
-        yield Problem(f"{PROJECT} parallel", what, "one process trains on a CPU: remove the section")
+        finding = f"needs {project.parallel.world_size} processes, and training.device is cpu"
+        yield Problem(f"{PROJECT} parallel", finding, "remove the section: training on a CPU uses one process")
 
 
 _LIMITS: tuple[Limit, ...] = (
     _backend,
     _model,
-    _stage,
-    _lines,
+    _method,
+    _format,
     _prompt_length,
     _lora,
     _quantization,

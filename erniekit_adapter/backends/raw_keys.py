@@ -1,15 +1,15 @@
-"""Keys of the toolkit's own that a user passes through: known, of the right type, in force, and said in one place."""
+"""Check of the toolkit's keys that a user passes through: known, of the right type, effective, and given once."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
 
-from erniekit_adapter.backends.keytable import TOOLKIT_NAMES, accepted_keys, type_problem
+from erniekit_adapter.architectures.toolkits import TOOLKIT_NAMES, Backend
+from erniekit_adapter.backends.key_tables import accepted_keys, type_problem
 from erniekit_adapter.backends.settings import RawKey, Settings
 from erniekit_adapter.errors import Problem
 from erniekit_adapter.project.synonyms import project_key_of
-from erniekit_adapter.project.toolkit_sections import Backend
 
 # Keys with other names in the other toolkit, ERNIEKit's first; from both toolkits' key tables.
 _RENAMED: tuple[tuple[str, str], ...] = (
@@ -25,7 +25,7 @@ _RENAMED: tuple[tuple[str, str], ...] = (
     ("moe_aux_loss_lambda", "router_aux_loss_coef"),
     ("moe_z_loss_lambda", "router_z_loss_coef"),
 )
-# Names of other trainers for keys that a project file has no word for.
+# Names of other trainers for keys that are not in the project file.
 _TOOLKIT_KEYS: Mapping[str, tuple[str, ...]] = {
     "adam_beta": ("adam_beta1",),
     "attn_implementation": ("_attn_implementation", "use_flash_attention"),
@@ -38,11 +38,11 @@ _TOOLKIT_KEYS: Mapping[str, tuple[str, ...]] = {
     "resume": ("resume_from_checkpoint",),
     "dataloader_workers": ("dataloader_num_workers",),
 }
-# Keys that quietly change other keys, so that what was said of those would not hold.
+# Keys that silently change other keys, whose values would then be different.
 _CHANGE_OTHERS: Mapping[str, str] = {
     "sharding_degree": "is an old name that changes sharding_parallel_degree",
-    "enable_auto_parallel": "sets all degrees of parallelism anew",
-    "local_rank": "is the launcher's to set",
+    "enable_auto_parallel": "replaces all degrees of parallelism",
+    "local_rank": "is set by the launcher",
 }
 
 
@@ -53,12 +53,12 @@ def raw_key_problems(
     backend: Backend,
     version: str,
 ) -> list[Problem]:
-    """Everything that is wrong with the keys that a user passes through.
+    """Return the problems of the keys that a user passes through.
 
     Args:
-        raw_keys: what the user gave.
-        settings: what the project and the rules give already.
-        overwritten: keys that the toolkit replaces after reading them, and by what.
+        raw_keys: keys from the user.
+        settings: settings from the project and from rules.
+        overwritten: keys that the toolkit replaces after reading them, with the source of the new value.
         backend, version: the toolkit.
     """
     known = accepted_keys(version, "train", backend)
@@ -67,38 +67,40 @@ def raw_key_problems(
     for raw in raw_keys:
         earlier = seen.setdefault(raw.key, raw)
         if earlier is not raw:
-            problems.append(Problem(raw.where, f"is already given by {earlier.where}", "keep one of them"))
+            problems.append(Problem(raw.location, f"is already given by {earlier.location}", "keep one of them"))
         elif raw.key in settings:
             problems.append(_conflict(raw, settings))
         elif raw.key in overwritten:
-            remedy = _project_remedy(raw.key) or "remove it"
-            problems.append(Problem(raw.where, f"{TOOLKIT_NAMES[backend]} {overwritten[raw.key]}", remedy))
+            hint = _project_hint(raw.key) or "remove it"
+            problems.append(Problem(raw.location, f"{TOOLKIT_NAMES[backend]} {overwritten[raw.key]}", hint))
         elif raw.key in _CHANGE_OTHERS:
-            problems.append(Problem(raw.where, _CHANGE_OTHERS[raw.key], _project_remedy(raw.key) or "remove it"))
+            problems.append(Problem(raw.location, _CHANGE_OTHERS[raw.key], _project_hint(raw.key) or "remove it"))
         elif raw.key not in known:
-            what = f"{TOOLKIT_NAMES[backend]} {version} has no such key"
-            problems.append(Problem(raw.where, what, _nearest(raw.key, known, settings, overwritten)))
-        elif problem := type_problem(raw.where, raw.value, known[raw.key][0]):
+            finding = f"{TOOLKIT_NAMES[backend]} {version} has no such key"
+            problems.append(Problem(raw.location, finding, _nearest(raw.key, known, settings, overwritten)))
+        elif problem := type_problem(raw.location, raw.value, known[raw.key][0]):
             problems.append(problem)
     return problems
 
 
 def _conflict(raw: RawKey, settings: Settings) -> Problem:
     setting = settings[raw.key]
-    what = f"found {raw.value!r}, and it is already {setting.value!r} by {setting.origin}"
+    finding = f"found {raw.value!r}, and it is already {setting.value!r} by {setting.origin}"
     if setting.keys:
-        return Problem(raw.where, what, f"set {setting.keys[0]} and remove this")
-    return Problem(raw.where, what, _project_remedy(raw.key) or "remove it: without that rule the run would not work")
+        return Problem(raw.location, finding, f"set {setting.keys[0]} and remove this")
+    return Problem(
+        raw.location, finding, _project_hint(raw.key) or "remove it: the run would not work without this rule"
+    )
 
 
-def _project_remedy(key: str) -> str:
+def _project_hint(key: str) -> str:
     found = project_key_of(key)
     return f"set {found} in the project file" if found else ""
 
 
 def _nearest(key: str, known: Mapping[str, object], settings: Settings, overwritten: Mapping[str, str]) -> str:
-    """What the key most likely means: another trainer's word for a project key, a renamed key, a misspelt one."""
-    if found := _project_remedy(key):
+    """Return a hint for an unknown key: another trainer's name of a project key, a renamed or a misspelt key."""
+    if found := _project_hint(key):
         return found
     bare = key.replace("-", "_").lower()
     renamed = [new for old, new in _RENAMED if old == bare] + [old for old, new in _RENAMED if new == bare]
@@ -108,6 +110,6 @@ def _nearest(key: str, known: Mapping[str, object], settings: Settings, overwrit
         return "remove it: it would have no effect"
     if near[0] in settings and settings[near[0]].keys:
         return f"did you mean {near[0]}? set {settings[near[0]].keys[0]} in the project file"
-    if near[0] in overwritten and (remedy := _project_remedy(near[0])):
-        return f"did you mean {near[0]}? {remedy}"
+    if near[0] in overwritten and (hint := _project_hint(near[0])):
+        return f"did you mean {near[0]}? {hint}"
     return f"did you mean {near[0]}?"

@@ -1,26 +1,39 @@
-"""A tiny ERNIE 4.5 with random weights, built in the toolkit's environment: something to try every stage with."""
+"""Building a tiny ERNIE 4.5 with random weights in the toolkit's environment, to try all stages."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from erniekit_adapter.backends.failures import description_of_failure
-from erniekit_adapter.backends.installed import find_erniekit
-from erniekit_adapter.backends.process import run_logged
-from erniekit_adapter.errors import fail, misuse
+from erniekit_adapter.backends.environments.installed import find_erniekit
+from erniekit_adapter.backends.processes.failures import description_of_failure
+from erniekit_adapter.backends.processes.process import run_logged
+from erniekit_adapter.errors import AdapterError, UsageError, failure, usage_error
+from erniekit_adapter.files import read_bytes
 
 STALL_S = 600.0
 
 
+def _check_text(path: Path) -> None:
+    try:
+        text = read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise usage_error(path, f"not UTF-8 text: {error}", "save it as UTF-8") from error
+    except AdapterError as error:
+        raise UsageError(error.problems) from error
+    if not text.strip("\0 \n\r\t"):
+        raise usage_error(path, "contains no text", "erniekit-adapter data corpus writes such a file")
+
+
 def build_tiny_model(corpus: Path, output: Path, seed: int) -> None:
-    """Build a tiny dense model whose tokenizer is trained on a text file; its random weights follow from the seed.
+    """Build a tiny dense model with a tokenizer trained on a text file and random weights from the seed.
 
     Raises:
-        UsageError: there is no such text file.
+        UsageError: the text file does not exist, is larger than 64 MiB, or contains no UTF-8 text.
         AdapterError: the toolkit failed.
     """
     if not corpus.is_file():
-        raise misuse(corpus, "no such text file", "python -m data_tools corpus writes one")
+        raise usage_error(corpus, "does not exist", "erniekit-adapter data corpus writes such a file")
+    _check_text(corpus)
     toolkit = find_erniekit()
     output.parent.mkdir(parents=True, exist_ok=True)
     log = output.with_name(f"{output.name}.log")
@@ -34,4 +47,4 @@ def build_tiny_model(corpus: Path, output: Path, seed: int) -> None:
         stall_s=STALL_S,
     )
     if outcome.exit_code != 0 or outcome.stalled:
-        raise fail("tiny model", description_of_failure(outcome), f"the whole log is {log}")
+        raise failure("tiny model", description_of_failure(outcome), f"the whole log is {log}")

@@ -1,19 +1,22 @@
-"""From a project to the settings of its toolkit, whichever that is; what is wrong with it is said all at once."""
+"""Translation of a project into the settings of its toolkit; all problems of a project are reported together."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from erniekit_adapter.backends import erniekit, paddleformers
-from erniekit_adapter.backends.keytable import DEFAULT_VERSIONS, check_settings, table_version
+from erniekit_adapter.architectures.families import DEFAULT_KIND
+from erniekit_adapter.architectures.toolkits import DEFAULT_VERSIONS
+from erniekit_adapter.backends.erniekit import settings as erniekit
+from erniekit_adapter.backends.key_tables import check_settings, table_version
 from erniekit_adapter.backends.limits import limit_problems
-from erniekit_adapter.backends.lora_modules import needs_initial_adapter
 from erniekit_adapter.backends.lora_path import named_adapter_problems
+from erniekit_adapter.backends.methods import data_files, method_of
+from erniekit_adapter.backends.paddleformers import settings as paddleformers
 from erniekit_adapter.backends.raw_keys import raw_key_problems
-from erniekit_adapter.backends.settings import RawKey, RunFacts, Setting, Settings, values
-from erniekit_adapter.backends.stages import line_files, stage_of
+from erniekit_adapter.backends.settings import RawKey, RunContext, Setting, Settings, values
 from erniekit_adapter.errors import Problem, UsageError
+from erniekit_adapter.lora.initial_adapter import needs_initial_adapter
 from erniekit_adapter.project.loading import PROJECT, read_mapping
 from erniekit_adapter.project.model_folder import model_kind
 from erniekit_adapter.project.schema import Project
@@ -21,25 +24,25 @@ from erniekit_adapter.project.schema import Project
 INITIAL_ADAPTER = "initial_adapter"
 
 
-def facts_before_training(project: Project, version: str | None = None) -> RunFacts:
-    """What can be known before there are lines, a model folder or a toolkit: enough to check and to show settings.
+def context_before_training(project: Project, version: str | None = None) -> RunContext:
+    """Return the context that is known without training examples, model folder and toolkit, to check and show settings.
 
     Args:
         project: the project.
-        version: the toolkit's; where it is not given, the project's own, or the one that `make setup` installs.
+        version: version of the toolkit; by default the project's, or the one that `erniekit-adapter setup` installs.
 
     Raises:
-        UsageError: the file of `erniekit.erniekit_config_path` is not there, or holds no settings.
+        UsageError: the file of `erniekit.erniekit_config_path` does not exist or contains no settings.
     """
-    kind = model_kind(project.model.model_name_or_path) or "dense"
-    stage = stage_of(project, kind)
-    train_file, eval_file = line_files(stage)
+    kind = model_kind(project.model.model_name_or_path) or DEFAULT_KIND
+    stage = method_of(project, kind)
+    train_file, eval_file = data_files(stage)
     adapter = INITIAL_ADAPTER if needs_initial_adapter(project, kind) else None
-    return RunFacts(
+    return RunContext(
         project.model.model_name_or_path,
         version=version or project.named_version or DEFAULT_VERSIONS[project.backend],
         kind=kind,
-        stage=stage,
+        method=stage,
         train_path=f"../data/{train_file}",
         eval_path=f"../data/{eval_file}",
         initial_adapter_dir=adapter,
@@ -48,10 +51,10 @@ def facts_before_training(project: Project, version: str | None = None) -> RunFa
 
 
 def raw_keys_of(project: Project) -> tuple[RawKey, ...]:
-    """The toolkit's own keys that a project passes through, each with its place.
+    """Return the toolkit's keys that a project passes through, each with its location.
 
     Raises:
-        UsageError: the file of `erniekit.erniekit_config_path` is not there, or holds no settings.
+        UsageError: the file of `erniekit.erniekit_config_path` does not exist or contains no settings.
     """
     if project.backend == "paddleformers":
         extra = project.paddleformers.extra
@@ -62,94 +65,102 @@ def raw_keys_of(project: Project) -> tuple[RawKey, ...]:
     return (*own, *(RawKey(f"{path} {key}", key, value) for key, value in given.items()))
 
 
-def problems_of_project(project: Project, facts: RunFacts | None = None) -> list[Problem]:
-    """Everything that the toolkit cannot do, does not know, or that is said twice; empty when all is well."""
-    facts = facts or facts_before_training(project)
+def problems_of_project(project: Project, context: RunContext | None = None) -> list[Problem]:
+    """Return the problems of a project: limits of the toolkit, unknown keys, and values that are given twice."""
+    context = context or context_before_training(project)
     try:
-        table_version(facts.version, project.backend)
+        table_version(context.version, project.backend)
     except UsageError as error:
         key = f"{PROJECT} {project.backend}.version"
-        return [replace(problem, where=key if project.named_version else problem.where) for problem in error.problems]
+        return [
+            replace(problem, location=key if project.named_version else problem.location) for problem in error.problems
+        ]
     replaced = erniekit.OVERWRITTEN if project.backend == "erniekit" else paddleformers.OVERWRITTEN
-    own = _own_settings(project, facts)
+    own = _own_settings(project, context)
     return [
-        *limit_problems(project, facts),
-        *named_adapter_problems(project, facts),
-        *raw_key_problems(facts.raw_keys, own, replaced, project.backend, facts.version),
-        *_references(own, facts),
+        *limit_problems(project, context),
+        *named_adapter_problems(project, context),
+        *raw_key_problems(context.raw_keys, own, replaced, project.backend, context.version),
+        *_references(own, context),
     ]
 
 
-def _references(own: Settings, facts: RunFacts) -> list[Problem]:
-    """Texts that the toolkits' YAML reader, OmegaConf, would take for references to other keys, and may stop at."""
+def _references(own: Settings, context: RunContext) -> list[Problem]:
+    """Return texts that OmegaConf, the toolkits' YAML reader, would read as references to other keys."""
     texts = [(f"{PROJECT} {', '.join(setting.keys)}", setting.value) for setting in own.values() if setting.keys]
-    texts += [(raw.where, raw.value) for raw in facts.raw_keys]
-    what = "the toolkit reads ${…} as a reference to another key"
-    return [Problem(where, f"found {text!r}; {what}", "write it without ${") for where, text in texts if _refers(text)]
+    texts += [(raw.location, raw.value) for raw in context.raw_keys]
+    finding = "the toolkit reads ${…} as a reference to another key"
+    return [
+        Problem(location, f"found {text!r}; {finding}", "write it without ${")
+        for location, text in texts
+        if _has_reference(text)
+    ]
 
 
-def _refers(value: object) -> bool:
+def _has_reference(value: object) -> bool:
     if isinstance(value, list):
-        return any(_refers(each) for each in value)
+        return any(_has_reference(each) for each in value)
     return isinstance(value, str) and "${" in value
 
 
-def settings_of(project: Project, facts: RunFacts) -> Settings:
-    """The settings that the project's toolkit is given, the user's own keys included.
+def settings_of(project: Project, context: RunContext) -> Settings:
+    """Return the settings for the project's toolkit, with the user's own keys.
 
     Raises:
-        UsageError: all that `problems_of_project` finds.
+        UsageError: `problems_of_project` finds problems.
     """
-    if problems := problems_of_project(project, facts):
+    if problems := problems_of_project(project, context):
         raise UsageError(problems)
-    settings = _own_settings(project, facts)
-    settings |= {raw.key: Setting(raw.value, (raw.where,)) for raw in facts.raw_keys}
-    if problems := check_settings(values(settings), facts.version, "train", "settings", project.backend):
+    settings = _own_settings(project, context)
+    settings |= {raw.key: Setting(raw.value, (raw.location,)) for raw in context.raw_keys}
+    if problems := check_settings(values(settings), context.version, "train", "settings", project.backend):
         raise UsageError(problems)
     return settings
 
 
-def settings_left_open(project: Project, facts: RunFacts) -> set[str]:
-    """Return the keys whose value, or presence, depends on how many lines the data stage writes.
+def unknown_settings(project: Project, context: RunContext) -> set[str]:
+    """Return the keys whose value or presence depends on the number of training examples; empty if that is known.
 
-    Found by trying different numbers of lines, so that no setting can be forgotten; empty if the numbers are known.
+    They are found by comparing the settings for different numbers of examples, so no setting can be left out.
     """
-    if facts.train_lines is not None:
+    if context.train_examples is not None:
         return set()
     few, many = 1, 1_000_003
     evaluated = (0, 7) if project.eval_ratio else (0,)
     tried = [
-        _own_settings(project, replace(facts, train_lines=train, eval_lines=evaluation))
+        _own_settings(project, replace(context, train_examples=train, eval_examples=evaluation))
         for train in (few, many)
         for evaluation in evaluated
     ]
-    shown = [_own_settings(project, facts), *tried]
+    shown = [_own_settings(project, context), *tried]
     keys = {key for settings in shown for key in settings}
     return {key for key in keys if len({repr(values(settings).get(key, "absent")) for settings in shown}) > 1}
 
 
-def held_by_toolkit(project: Project, facts: RunFacts, settings: Settings, world_size: int = 1) -> dict[str, Any]:
-    """What the toolkit holds once it has read the settings: these, where it does not overwrite them."""
-    replaced = _overwritten(project, facts, settings, world_size)
+def computed_settings(project: Project, context: RunContext, settings: Settings, world_size: int = 1) -> dict[str, Any]:
+    """Return the values in the toolkit after it has read the settings and overwritten some of them."""
+    replaced = _overwritten(project, context, settings, world_size)
     return values(settings) | {key: value for key, (value, _) in replaced.items()}
 
 
-def derived_by_toolkit(project: Project, facts: RunFacts, settings: Settings) -> list[tuple[str, str, str]]:
-    """What the toolkit overwrites or works out by itself: (key, value, why)."""
-    replaced = _overwritten(project, facts, settings, project.parallel.world_size)
-    shown = [(key, _shown(value), why) for key, (value, why) in replaced.items()]
-    own = erniekit.worked_out if project.backend == "erniekit" else paddleformers.worked_out
-    return [*shown, *own(project, facts)]
+def derived_by_toolkit(project: Project, context: RunContext, settings: Settings) -> list[tuple[str, str, str]]:
+    """Return the settings that the toolkit overwrites or derives: (key, value, reason)."""
+    replaced = _overwritten(project, context, settings, project.parallel.world_size)
+    shown = [(key, _shown(value), reason) for key, (value, reason) in replaced.items()]
+    own = erniekit.derived if project.backend == "erniekit" else paddleformers.derived
+    return [*shown, *own(project, context)]
 
 
-def _overwritten(project: Project, facts: RunFacts, settings: Settings, world_size: int) -> dict[str, tuple[Any, str]]:
+def _overwritten(
+    project: Project, context: RunContext, settings: Settings, world_size: int
+) -> dict[str, tuple[Any, str]]:
     own = erniekit.overwritten if project.backend == "erniekit" else paddleformers.overwritten
-    return own(values(settings), facts.version, world_size)
+    return own(values(settings), context.version, world_size)
 
 
-def _own_settings(project: Project, facts: RunFacts) -> Settings:
+def _own_settings(project: Project, context: RunContext) -> Settings:
     own = erniekit.train_settings if project.backend == "erniekit" else paddleformers.train_settings
-    return own(project, facts)
+    return own(project, context)
 
 
 def _shown(value: object) -> str:

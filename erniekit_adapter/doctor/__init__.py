@@ -1,4 +1,4 @@
-"""Is this machine ready for this project: a line for each thing that has to be so, with a remedy where it is not."""
+"""Checks that this machine is ready for a project; each problem comes with a hint."""
 
 from erniekit_adapter.doctor.check import Check
 from erniekit_adapter.doctor.examination import examine

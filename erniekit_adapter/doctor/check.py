@@ -1,4 +1,4 @@
-"""What the doctor says of one thing, and how it reads versions and names places."""
+"""Result of one check, and how versions, paths and sizes are read and shown."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ _MARKS: Mapping[State, str] = {"ok": "✓", "wrong": "✗", "skipped": "⊘"}
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        state: ok; wrong, so that a stage would fail or do something else than asked; or skipped: not to be judged here
-            or now, or no fault but worth knowing.
-        what: what was found.
-        remedy: what to type or to change; every wrong one has it.
+        state: ok; wrong if a stage would fail or ignore a setting; skipped if it cannot be checked here or now, or if
+            it is only a note.
+        finding: the result, in words.
+        hint: the command or change that fixes it; never empty if the state is wrong.
     """
 
     state: State
-    what: str
-    remedy: str = ""
+    finding: str
+    hint: str = ""
 
     def __str__(self) -> str:
-        return f"{_MARKS[self.state]} {self.what}" + (f"\n    → {self.remedy}" if self.remedy else "")
+        return f"{_MARKS[self.state]} {self.finding}" + (f"\n    → {self.hint}" if self.hint else "")
 
 
-def ok(what: str) -> Check:
-    """A thing that is as it has to be."""
-    return Check("ok", what)
+def ok(finding: str) -> Check:
+    """Return a passed check."""
+    return Check("ok", finding)
 
 
-def wrong(what: str, remedy: str) -> Check:
-    """A thing that has to be put right, and how."""
-    return Check("wrong", what, remedy)
+def wrong(finding: str, hint: str) -> Check:
+    """Return a failed check and how to fix it."""
+    return Check("wrong", finding, hint)
 
 
-def skipped(what: str, remedy: str = "") -> Check:
-    """A thing that cannot be judged, or that is only worth knowing."""
-    return Check("skipped", what, remedy)
+def skipped(finding: str, hint: str = "") -> Check:
+    """Return a check that could not be made, or a note."""
+    return Check("skipped", finding, hint)
 
 
 def release(version: str) -> tuple[int, ...]:
-    """`1.26.4` as (1, 26, 4) and `3.0.0b4` as (3, 0, 0), to compare; what follows the numbers is left out."""
+    """Return the leading numbers of a version for comparison: `1.26.4` is (1, 26, 4), `3.0.0b4` is (3, 0, 0)."""
     matched = re.match(r"\d+(?:\.\d+)*", version)
     return tuple(int(part) for part in matched[0].split(".")) if matched else ()
 
 
 def shown(path: Path) -> str:
-    """A path as short as it can be typed: relative where it lies below the folder the command runs in."""
+    """Return a path for reading: relative if it is below the current folder."""
     try:
         return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:
@@ -61,7 +61,7 @@ def shown(path: Path) -> str:
 
 
 def gib(size_bytes: float) -> str:
-    """A size for reading: `512 MiB`, `1.5 GiB`, `64 GiB`."""
+    """Return a size for reading: `512 MiB`, `1.5 GiB`, `64 GiB`."""
     if size_bytes < 2**30:
         return f"{size_bytes / 2**20:.0f} MiB" if size_bytes >= 2**20 else f"{size_bytes / 2**10:.0f} KiB"
     return f"{size_bytes / 2**30:.1f} GiB" if size_bytes < 10 * 2**30 else f"{size_bytes / 2**30:.0f} GiB"

@@ -1,4 +1,4 @@
-"""Room for checkpoints and the merge, from the base model's own size."""
+"""Disk space for checkpoints and the merge, from the size of the base model."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from erniekit_adapter.architectures.models import find_model
 from erniekit_adapter.doctor.check import Check, gib, ok, shown, skipped, wrong
 from erniekit_adapter.doctor.folders import existing_parent
 from erniekit_adapter.doctor.weights import count_lora_parameters, count_parameters, weight_files
-from erniekit_adapter.project.catalogue import find_model
 from erniekit_adapter.project.model_folder import local_model_dir
 from erniekit_adapter.project.schema import Project
 
-# Lines, logs, the files beside the weights.
+# Training examples, logs, the files beside the weights.
 MIN_FREE_BYTES = 2**30
-# A trained weight in a checkpoint: itself, AdamW's two moments and its master copy, each in float32 at most.
+# A trained weight in a checkpoint: the weight, AdamW's two moments and a master copy, each in float32 at most.
 _CHECKPOINT_BYTES = 16
 _ADAPTER_BYTES = 4
 
 
 @dataclass(frozen=True)
-class Need:
-    """What the stages will write, in bytes.
+class DiskNeed:
+    """Disk space that the stages need, in bytes.
 
     Attributes:
         checkpoint_bytes: one checkpoint.
-        checkpoints: how many there are at once: one more than are kept, as the new one is written before an old goes.
-        weights_bytes: the merged model, or a fully trained one, twice: a new one is written beside the old.
-        adapter_bytes: the adapter as trained, native and PEFT.
+        checkpoints: number that exist at once: one more than are kept, as a new one is written before one is removed.
+        weights_bytes: the merged or fully trained model, twice: a new one is written beside the old.
+        adapter_bytes: the trained adapter, and its native and PEFT formats.
     """
 
     checkpoint_bytes: int
@@ -38,24 +38,24 @@ class Need:
 
     @property
     def total_bytes(self) -> int:
-        """All of it, with something for lines and logs."""
+        """All of it, with a reserve for training examples and logs."""
         return self.checkpoint_bytes * self.checkpoints + self.weights_bytes + self.adapter_bytes + MIN_FREE_BYTES
 
 
-def disk_need(project: Project, model_bytes: int, parameters: int, lora_parameters: int) -> Need:
-    """What a project will write.
+def disk_need(project: Project, model_bytes: int, parameters: int, lora_parameters: int) -> DiskNeed:
+    """Return the disk space that a project needs.
 
     Args:
         project: the project file.
-        model_bytes: the base model's weights.
-        parameters: how many they are.
-        lora_parameters: weights of the adapter.
+        model_bytes: size of the base model's weights.
+        parameters: number of weights of the base model.
+        lora_parameters: number of weights of the adapter.
     """
     lora = project.lora.enabled
     trained = lora_parameters if lora else parameters
-    merged = {"merged", "merged-hf"} & set(project.export.forms)
+    merged = {"merged", "merged-hf"} & set(project.export.formats)
     whole_models = 2 * len(merged) if lora else 2
-    return Need(
+    return DiskNeed(
         checkpoint_bytes=trained * _CHECKPOINT_BYTES,
         checkpoints=_checkpoints_at_once(project),
         weights_bytes=whole_models * model_bytes,
@@ -72,19 +72,19 @@ def _checkpoints_at_once(project: Project) -> int:
 
 
 def disk_checks(project: Project) -> Iterator[Check]:
-    """Free room below `output_dir` against what the stages will write."""
+    """Check that there is enough free space in `output_dir`."""
     folder = existing_parent(project.output_dir)
     free = shutil.disk_usage(folder).free
-    where = f"{gib(free)} free in {shown(folder)}"
+    location = f"{gib(free)} free in {shown(folder)}"
     files = weight_files(local_model_dir(project))
     parameters = count_parameters(files)
     model_bytes = sum(file.size_bytes for file in files)
     if not parameters:
         known = find_model(project.model.model_name_or_path)
         if not known:
-            yield skipped(f"{where}: what is needed cannot be told without the model")
+            yield skipped(f"{location}: the needed space is unknown without the model")
             return
-        # Published in bfloat16, and not here yet.
+        # Published in bfloat16 and not downloaded yet.
         parameters = int(known.parameters_billion * 1e9)
         model_bytes = 2 * parameters
     adapter = count_lora_parameters(files, project.lora.modules, project.lora.r)
@@ -93,16 +93,14 @@ def disk_checks(project: Project) -> Iterator[Check]:
     if need.weights_bytes:
         kind = "the merged model" if project.lora.enabled else "the trained model"
         parts.append(f"{gib(need.weights_bytes)} for {kind} beside an older one")
-    # Without the model's matrices nothing is known of the adapter on them.
+    # Without the model's matrices the size of the adapter is unknown.
     bound = "at most" if need.checkpoint_bytes else "without checkpoints"
-    what = f"{where}, {gib(need.total_bytes)} needed {bound}: {', '.join([*parts, '1 GiB for all else'])}"
+    finding = f"{location}, {gib(need.total_bytes)} needed {bound}: {', '.join([*parts, '1 GiB for the rest'])}"
     if free < need.total_bytes:
-        less = [] if not need.weights_bytes or not project.lora.enabled else ["leave merged out of export.forms"]
+        less = [] if not need.weights_bytes or not project.lora.enabled else ["leave merged out of export.formats"]
         less += ["lower training.save_total_limit"] if need.checkpoints > 1 else []
-        yield wrong(what, ", ".join(["set an output_dir with more room", *less]))
+        yield wrong(finding, ", ".join(["set an output_dir with more free space", *less]))
     else:
-        yield ok(what)
+        yield ok(finding)
     if project.training.save_total_limit is None and project.training.max_steps is None:
-        yield skipped(
-            "every checkpoint is kept, and how many there will be is not known yet", "set training.save_total_limit"
-        )
+        yield skipped("all checkpoints are kept, and their number is not known yet", "set training.save_total_limit")

@@ -1,36 +1,36 @@
-"""The doctor's round: the environment first, then what the project file asks of it, the folders, and the machine."""
+"""All checks in order: the environment, the project file, the folders, the machine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from erniekit_adapter.backends.installed import looked_at
-from erniekit_adapter.doctor.cards import card_checks, count_visible, list_cards, paddle_build
+from erniekit_adapter.backends.environments.installed import try_candidates
 from erniekit_adapter.doctor.check import Check, skipped
 from erniekit_adapter.doctor.disk import disk_checks
 from erniekit_adapter.doctor.environment import environment_checks, our_python, toolkit_checks
 from erniekit_adapter.doctor.folders import data_checks, folder_checks, project_checks
+from erniekit_adapter.doctor.gpus import count_visible, gpu_checks, list_gpus, paddle_build
 from erniekit_adapter.doctor.machines import count_machines, machine_checks
 from erniekit_adapter.doctor.model import model_checks
 from erniekit_adapter.project.schema import Project
 
 
 def examine(project: Project) -> Iterator[Check]:
-    """Look at everything that training needs, without loading any of it: no paddle, no weights."""
+    """Yield a check for each thing that training needs, without importing paddle or reading weights."""
     yield our_python()
-    tried = looked_at(project.backend)
+    tried = try_candidates(project.backend, with_requirements=True)
     yield from toolkit_checks(project, tried)
-    # Where no toolkit is usable, the first environment that answered is looked into: it may be the one to mend.
+    # If no toolkit is usable, check the first environment whose interpreter runs: it may be the one to repair.
     environment = tried[-1] if tried[-1].toolkit else next((each for each in tried if each.installed), None)
     if environment and environment.installed:
         yield from environment_checks(project, environment, environment.installed)
         yield from paddle_build(project, environment.installed)
     else:
-        yield skipped("paddle build and pinned versions: there is no environment to look into")
-    cards = list_cards() if project.training.device == "gpu" else []
-    visible = count_visible(cards)
+        yield skipped("paddle build and pinned versions: no environment to check")
+    gpus = list_gpus() if project.training.device == "gpu" else []
+    visible = count_visible(gpus)
     machines = count_machines(project, visible)
-    yield from card_checks(project, cards, machines.launched)
+    yield from gpu_checks(project, gpus, machines.launched)
     yield from project_checks(project, tried[-1].toolkit)
     yield from model_checks(project)
     yield from data_checks(project)

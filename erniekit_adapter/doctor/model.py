@@ -1,4 +1,4 @@
-"""The base model's folder: weights, tokenizer, processor, chat template. Nothing in it is run."""
+"""The folder of the base model: weights, tokenizer, processor, chat template. No code in it is run."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from erniekit_adapter.architectures.families import Kind, family_of, takes_images
 from erniekit_adapter.doctor.check import Check, gib, ok, shown, skipped, wrong
 from erniekit_adapter.doctor.weights import WeightFile, named_and_missing, weight_files
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import read_json
-from erniekit_adapter.project.model_folder import check_model_dir, local_model_dir, model_kind
+from erniekit_adapter.project.model_folder import check_model_dir, download_hint, local_model_dir, model_kind
 from erniekit_adapter.project.schema import Project
 
-IMAGE_KINDS = ("vl-moe", "ocr-vl")
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
 _SHOWN_FILES = 3
 
 
 def model_checks(project: Project) -> Iterator[Check]:
-    """What a toolkit and later a server need of the base model's folder."""
+    """Check the files that a toolkit, and later a server, need in the folder of the base model."""
     name, folder = project.model.model_name_or_path, local_model_dir(project)
     kind = model_kind(name)
     faults = list(_faults(project, folder))
     yield from faults
-    if any(fault.what.startswith("no model") for fault in faults):
+    if any(fault.finding.startswith("no model") for fault in faults):
         return
     files = weight_files(folder)
     broken = list(_broken_weights(folder, files, name))
     yield from broken
     if not faults and not broken:
         size = gib(sum(file.size_bytes for file in files))
-        parts = "weights, tokenizer, processor" if kind in IMAGE_KINDS else "weights, tokenizer"
-        yield ok(f"model {shown(folder)}: {kind or 'of an unknown kind'}, {size}; {parts} and configuration are there")
+        parts = "weights, tokenizer, processor" if takes_images(kind) else "weights, tokenizer"
+        yield ok(f"model {shown(folder)}: {kind or 'of an unknown kind'}, {size}; with {parts} and configuration")
     yield from _chat_template(project, folder, name)
     yield from _server_class(folder, kind)
 
@@ -42,11 +42,15 @@ def _faults(project: Project, folder: Path) -> Iterator[Check]:
     try:
         check_model_dir(folder, name, project.backend, model_kind(name))
     except AdapterError as error:
-        yield from (wrong(problem.what, problem.remedy or _again(name, folder)) for problem in error.problems)
+        yield from (wrong(problem.finding, problem.hint or _again(name, folder)) for problem in error.problems)
 
 
 def _again(name: str, folder: Path) -> str:
-    return f"download it again, for example: hf download {name} --local-dir {folder}"
+    return (
+        download_hint(name, folder)
+        .replace("download it,", "download it again,")
+        .replace("copy the model", "copy the model again")
+    )
 
 
 def _broken_weights(folder: Path, files: list[WeightFile], name: str) -> Iterator[Check]:
@@ -59,28 +63,31 @@ def _broken_weights(folder: Path, files: list[WeightFile], name: str) -> Iterato
 
 
 def _chat_template(project: Project, folder: Path, name: str) -> Iterator[Check]:
-    """ERNIEKit's reader makes prompts with the tokenizer's own template; PaddleFormers brings one, servers do not."""
+    """Check the chat template, which ERNIEKit and servers need; PaddleFormers contains one for each model."""
     if _object(folder / "tokenizer_config.json").get("chat_template"):
         yield ok("chat template: in tokenizer_config.json")
     elif found := [file for file in _TEMPLATES if (folder / file).is_file()]:
         yield ok(f"chat template: {found[0]}")
-    elif project.backend == "erniekit" and model_kind(name) not in IMAGE_KINDS:
-        yield wrong(f"{shown(folder)} has no chat template, which prompts are made with", _again(name, folder))
+    elif project.backend == "erniekit" and not takes_images(model_kind(name)):
+        yield wrong(
+            f"{shown(folder)} has no chat template, and ERNIEKit needs it to make prompts", _again(name, folder)
+        )
     else:
-        yield skipped(f"{shown(folder)} has no chat template: training does without, servers will want one")
+        yield skipped(f"{shown(folder)} has no chat template: training does not need it, but servers do")
 
 
-def _server_class(folder: Path, kind: str | None) -> Iterator[Check]:
+def _server_class(folder: Path, kind: Kind | None) -> Iterator[Check]:
     tokenizer = _object(folder / "tokenizer_config.json").get("tokenizer_class")
-    if kind == "ocr-vl" and tokenizer and tokenizer != "LlamaTokenizer":
+    family = family_of(kind)
+    if family.vllm_tokenizer and tokenizer and tokenizer != family.vllm_tokenizer:
         yield skipped(
-            f"tokenizer_class is {tokenizer}: vLLM loads a tuned PaddleOCR-VL with LlamaTokenizer alone",
-            "write LlamaTokenizer into the tokenizer_config.json that is served",
+            f"tokenizer_class is {tokenizer}: vLLM loads a tuned {family.name} only with {family.vllm_tokenizer}",
+            f"write {family.vllm_tokenizer} into tokenizer_config.json of the served model",
         )
 
 
 def _object(path: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where there is none to read."""
+    """Return the JSON object in a file, or an empty one if it cannot be read."""
     try:
         value = read_json(path)
     except AdapterError:

@@ -1,39 +1,32 @@
-"""Two systems on the same samples: how large the difference is, and whether it is shown at all."""
+"""Comparison of two systems on the same test examples: size of each difference and whether it is significant."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from erniekit_adapter.errors import AdapterError, fail
-from erniekit_adapter.evaluation.metrics import (
-    MEASURES,
-    interval,
-    measured,
-    ratio,
-    ratios,
-    resampled_totals,
-)
-from erniekit_adapter.evaluation.scoring import SampleScore
+from erniekit_adapter.errors import AdapterError, failure
+from erniekit_adapter.evaluation.bootstrap import interval, ratio, ratios, resampled_totals, terms
+from erniekit_adapter.metrics import AnswerScore, Metric, compared_metrics
 
 Verdict = Literal["better", "worse", "no difference shown"]
 
-# Even where all differing samples point one way, an exact sign test needs six for 5% (2 / 2⁶ = 3%; 2 / 2⁵ = 6%). The
-# percentile bootstrap alone would call four of any number "better", and a test set of one sample too.
+# If all differing examples favour one system, an exact sign test needs six of them for 5% (2 / 2⁶ = 3%; 2 / 2⁵ = 6%).
+# The percentile bootstrap on its own would call four such examples "better", and even a test set of one example.
 MIN_DIFFERING_SAMPLES = 6
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of both systems, the tuned one's less the base's.
+    """A metric of both systems and its difference.
 
     Attributes:
-        base, tuned: the figure of each; None where nothing supports it.
+        base, tuned: figure of each system; None if its denominator is 0.
         difference: tuned - base.
-        low, high: the 95% paired bootstrap interval of the difference.
-        differing_samples: samples on which the two systems score differently.
-        verdict: better or worse where the interval lies on one side of 0 and at least six samples differ.
+        low, high: 95% paired bootstrap interval of the difference.
+        differing_samples: number of test examples on which the two systems score differently.
+        verdict: better or worse if the interval excludes 0 and at least six test examples differ.
     """
 
     base: float | None
@@ -47,11 +40,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class McNemar:
-    """The exact McNemar test: of the samples that one system alone gets right, does one system have more than half.
+    """Exact McNemar test: of the answers that only one system got right, does one system have more than half?
 
     Attributes:
-        only_base, only_tuned: samples right in that system alone.
-        p_value: two-sided binomial; 1 where no sample is right in one system alone.
+        only_base, only_tuned: number of answers that only that system got right.
+        p_value: two-sided binomial test; 1 if both systems got the same answers right.
     """
 
     only_base: int
@@ -60,71 +53,65 @@ class McNemar:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A tuned system against its base; `schema_validity` tests for which of them more answers are canonical."""
+class SystemComparison:
+    """Comparison of a tuned system with its base.
+
+    Attributes:
+        samples: number of test examples.
+        differences: the compared metrics, by name.
+        schema_validity: McNemar test on the answers that match the schema.
+    """
 
     samples: int
-    field_f1: Difference
-    line_item_f1: Difference
-    strict_json: Difference
-    schema_valid: Difference
-    rule_compliant: Difference
-    arithmetic_verified: Difference
-    document_exact: Difference
+    differences: Mapping[str, Difference]
     schema_validity: McNemar
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry `comparison` of `results.json`: every difference under the name of its metric."""
+        nested = asdict(self)
+        return {**nested.pop("differences"), **nested}
 
 
 def compare(
-    base: Sequence[SampleScore], tuned: Sequence[SampleScore], *, seed: int = 0, resamples: int = 1000
-) -> Comparison:
-    """Compare two systems on the same samples in the same order.
+    base: Sequence[AnswerScore], tuned: Sequence[AnswerScore], *, seed: int = 0, resamples: int = 1000
+) -> SystemComparison:
+    """Compare two systems on the same test examples in the same order.
 
     Args:
-        base: the scores before tuning.
-        tuned: the scores after tuning.
-        seed: of the bootstrap; the same seed gives the same intervals.
-        resamples: how many test sets the bootstrap draws; each is the same samples for both systems.
+        base: scores before tuning.
+        tuned: scores after tuning.
+        seed: seed of the bootstrap; the same seed gives the same intervals.
+        resamples: number of test sets that the bootstrap draws; each has the same examples for both systems.
 
     Raises:
-        AdapterError: the samples are not the same, there is none, or `resamples` is below 1.
+        AdapterError: the examples differ, the test set is empty, or `resamples` is below 1.
     """
     if mismatch := _mismatch(base, tuned):
         raise mismatch
-    return Comparison(
+    return SystemComparison(
         samples=len(base),
-        **{name: _difference(name, base, tuned, seed, resamples) for name in _COMPARED},
+        differences={metric.name: _difference(metric, base, tuned, seed, resamples) for metric in compared_metrics()},
         schema_validity=_mcnemar([score.schema_valid for score in base], [score.schema_valid for score in tuned]),
     )
 
 
-_COMPARED = (
-    "field_f1",
-    "line_item_f1",
-    "strict_json",
-    "schema_valid",
-    "rule_compliant",
-    "arithmetic_verified",
-    "document_exact",
-)
-
-
-def _mismatch(base: Sequence[SampleScore], tuned: Sequence[SampleScore]) -> AdapterError | None:
-    remedy = "score both systems on the same test lines, in the same order"
+def _mismatch(base: Sequence[AnswerScore], tuned: Sequence[AnswerScore]) -> AdapterError | None:
+    hint = "score both systems on the same test examples, in the same order"
     if len(base) != len(tuned):
-        return fail("comparison", f"{len(base)} samples of the base, {len(tuned)} of the tuned model", remedy)
+        return failure("comparison", f"{len(base)} examples of the base, {len(tuned)} of the tuned model", hint)
     for number, (before, after) in enumerate(zip(base, tuned, strict=True), start=1):
         if before.sample != after.sample:
-            return fail("comparison", f"sample {number} is {before.sample!r} and {after.sample!r}", remedy)
+            return failure("comparison", f"example {number} is {before.sample!r} and {after.sample!r}", hint)
     return None
 
 
 def _difference(
-    name: str, base: Sequence[SampleScore], tuned: Sequence[SampleScore], seed: int, resamples: int
+    metric: Metric, base: Sequence[AnswerScore], tuned: Sequence[AnswerScore], seed: int, resamples: int
 ) -> Difference:
-    """The paired bootstrap (Efron and Tibshirani, 1993; Koehn, 2004): both figures of each draw, and their gap."""
+    """Return the difference with its paired bootstrap interval (Efron and Tibshirani, 1993; Koehn, 2004)."""
     import numpy as np
 
-    before, after = measured(base, MEASURES[name]), measured(tuned, MEASURES[name])
+    before, after = terms(base, metric), terms(tuned, metric)
     totals = resampled_totals(np.hstack([before, after]), seed=seed, resamples=resamples)
     low, high = interval(ratios(totals[:, 2:]) - ratios(totals[:, :2]))
     differing = int((before != after).any(axis=1).sum())
@@ -136,18 +123,18 @@ def _difference(
         low=low,
         high=high,
         differing_samples=differing,
-        verdict=_verdict(low, high, differing),
+        verdict=_verdict(metric, low, high, differing),
     )
 
 
-def _verdict(low: float | None, high: float | None, differing_samples: int) -> Verdict:
+def _verdict(metric: Metric, low: float | None, high: float | None, differing_samples: int) -> Verdict:
     if low is None or high is None or low <= 0 <= high or differing_samples < MIN_DIFFERING_SAMPLES:
         return "no difference shown"
-    return "better" if low > 0 else "worse"
+    return "better" if (low > 0) == (metric.better == "higher") else "worse"
 
 
 def _mcnemar(base: Sequence[bool], tuned: Sequence[bool]) -> McNemar:
-    """McNemar's test (1947) in its exact form: under no difference, either system alone is right with p = ½."""
+    """Return McNemar's test (1947) in its exact form: without a difference, each system wins with p = ½."""
     from scipy.stats import binomtest
 
     pairs = list(zip(base, tuned, strict=True))

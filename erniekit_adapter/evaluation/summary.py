@@ -1,4 +1,4 @@
-"""A whole run on one screen: what went in, what was learnt, whether the tuned model is better, where the bundle is."""
+"""Summary of a run on one screen: data, training, comparison of base and tuned model, bundle."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
-from erniekit_adapter.adapters.card import FIGURES, figure
-from erniekit_adapter.errors import misuse
+from erniekit_adapter.bundle.model_card import figure
+from erniekit_adapter.errors import usage_error
 from erniekit_adapter.files import read_json
+from erniekit_adapter.metrics import shown_metrics
 from erniekit_adapter.project.schema import Project
 
 PICTURE_COLUMNS = 84
 
 
 def print_summary(project: Project, console: Console) -> None:
-    """Print the tables of a finished run; every figure comes from the stages' manifests.
+    """Print the tables of a finished run from the manifests of its stages.
 
     Raises:
         UsageError: a stage has not been run.
@@ -32,7 +33,7 @@ def print_summary(project: Project, console: Console) -> None:
 
 
 def summary_picture(project: Project, title: str) -> str:
-    """The tables of a finished run as an SVG picture of a terminal, which loads nothing from anywhere.
+    """Return the tables of a finished run as an SVG picture of a terminal, without links to external fonts.
 
     Raises:
         UsageError: a stage has not been run.
@@ -50,8 +51,8 @@ def print_results(results: dict[str, Any], console: Console) -> None:
 def _manifest(project: Project, stage: str, name: str) -> dict[str, Any]:
     path = project.output_dir / stage / name
     if not path.is_file():
-        verb = {"data": "data", "training": "train", "evaluation": "evaluate"}[stage]
-        raise misuse(path, "is not there yet", f"run make {verb} first")
+        verb = {"data": "data build", "training": "train", "evaluation": "evaluate"}[stage]
+        raise usage_error(path, "does not exist yet", f"run erniekit-adapter {verb} PROJECT first")
     manifest: dict[str, Any] = read_json(path)
     return manifest
 
@@ -61,7 +62,9 @@ def _data_table(data: dict[str, Any]) -> RenderableType:
     table.add_row("records read", f"{data['read']:,}")
     splits = ", ".join(f"{name} {data['by_split'][name]:,}" for name in ("train", "eval", "test"))
     table.add_row("written", f"{data['written']:,} ({splits})")
-    reasons = ", ".join(f"{gate} {count:,}" for gate, count in sorted(data["by_gate"].items()) if gate != "duplicate")
+    # Manifests of earlier versions call it by_gate.
+    rejected = data["by_filter"] if "by_filter" in data else data["by_gate"]
+    reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(rejected.items()) if name != "duplicate")
     table.add_row("rejected", f"{data['rejected']:,}" + (f" ({reasons})" if reasons else ""))
     table.add_row("duplicates", f"{data['duplicates']:,}")
     return table
@@ -77,15 +80,16 @@ def _training_table(training: dict[str, Any]) -> RenderableType:
 
 
 def _results_table(results: dict[str, Any]) -> RenderableType:
-    """One row a figure: both models, the difference with its 95 % interval, and whether that shows anything."""
+    """Return one row for each shown metric: both models, the difference with its 95 % interval, and the verdict."""
     title = f"evaluation on {results['samples']} test documents"
     columns = ("", "base", "tuned", "difference [95 %]", "the tuned model is")
     table = Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD, caption_justify="left")
-    for key, name in FIGURES.items():
-        compared = results["comparison"][key]
+    # Results of an earlier version may lack a metric.
+    for metric in (metric for metric in shown_metrics() if metric.name in results["comparison"]):
+        compared = results["comparison"][metric.name]
         interval = f"{_signed(compared['difference'])} [{_signed(compared['low'])}, {_signed(compared['high'])}]"
-        values = (figure(results[side][key]["value"]) for side in ("base", "tuned"))
-        table.add_row(name, *values, interval, compared["verdict"])
+        values = (figure(results[side][metric.name]["value"]) for side in ("base", "tuned"))
+        table.add_row(metric.label, *values, interval, compared["verdict"])
     base = results["base"]
     if base["expected_rule_compliant"] < 1:
         table.caption = (

@@ -1,7 +1,7 @@
-"""Bytes on the fullest GPU of a run, from the model's shape and the project. Pure functions.
+"""Memory of the fullest GPU of a run, from the model's shape and the project. Pure functions.
 
 Counted: weights, LoRA, gradients, optimizer, the reference model of DPO. Estimated: activations, logits, the vision
-tower's activations, buffers and the reserve; each says how.
+tower's activations, buffers and the reserve; the functions give the formulas.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from erniekit_adapter.planning.shape import ModelShape
+from erniekit_adapter.architectures.toolkits import Quantization
+from erniekit_adapter.planning.shape import ModelSizes
 from erniekit_adapter.planning.trained import lora_of_joint, lora_of_layer, trained_vision
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.project.toolkit_sections import Quantization
 
 GIB = 2**30
-# Pages' share of a pack, where a model takes images: a page of a megapixel is some 1,300 tokens, its answer some 800.
+# Share of image tokens in a pack: a page of a megapixel has about 1,300 tokens, its answer about 800.
 PAGE_SHARE = 0.6
-# Share of tokens with a loss, where the head computes no others: in the demo's lines answers are 37 % of the text.
+# Share of tokens with a loss, for toolkits that compute logits only for them: 37 % in the demo's training examples.
 LABELLED_SHARE = 0.4
 FRAMEWORK_BYTES, LINKED_GPU_BYTES, CPU_BYTES = round(1.5 * GIB), GIB, GIB // 2
 FRAGMENTED_SHARE = 0.05
 _PATCHES_PER_TOKEN = 4
 
-# Bytes of a weight: in matrices outside the experts, and in the experts.
+# Bytes of a weight outside and inside experts.
 _QUANTIZED: Mapping[Quantization, tuple[float, float]] = {
     "wint8": (1, 1),
     "wint4": (0.5, 0.5),
@@ -37,17 +37,17 @@ _QUANTIZED: Mapping[Quantization, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Bytes on the fullest GPU.
+    """Memory of the fullest GPU, in bytes.
 
     Attributes:
-        weights: of the text model, trained or frozen.
-        lora, gradients, optimizer: of what is trained; the optimizer holds float32 master weights and two moments.
-        reference: DPO's second copy of the model, where every weight is trained.
-        activations, logits: of a step.
-        vision: the tower's weights and activations, and those of what joins it to the text.
-        buffers: a quantized matrix as it is computed with.
+        weights: text model, trained or frozen.
+        lora, gradients, optimizer: of trained weights; the optimizer has float32 master weights and two moments.
+        reference: DPO's second copy of the model, without LoRA.
+        activations, logits: of one step.
+        vision: weights and activations of vision tower and projector.
+        buffers: the dequantized copy of a matrix.
         reserve: framework, CUDA context, communication and fragmentation.
-        host: bytes of an optimizer that is kept in host memory, of all GPUs together; not part of `total`.
+        host: optimizer in host memory, of all GPUs together; not in `total`.
     """
 
     weights: int
@@ -64,20 +64,20 @@ class MemoryUse:
 
     @property
     def total(self) -> int:
-        """Everything on the GPU, in bytes."""
+        """Memory on the GPU, in bytes."""
         return sum(size for name, size in asdict(self).items() if name != "host")
 
 
 @dataclass(frozen=True)
 class Precision:
-    """Bytes of a number of each sort, and what the toolkit's own keys change about memory.
+    """Bytes per number, and the effects of toolkit keys on memory.
 
     Attributes:
-        linear, expert: weights of matrices outside the experts, and in them.
+        linear, expert: weights of matrices outside and inside experts.
         other: embeddings, norms, LoRA, the vision tower, activations.
-        gradient, optimizer: of a trained weight; the optimizer's on the GPU or in host memory.
+        gradient, optimizer: per trained weight.
         on_host: whether the optimizer is in host memory.
-        labelled_alone: whether logits are computed for the tokens with a loss alone.
+        labelled_only: whether logits are computed only for tokens with a loss.
     """
 
     linear: float
@@ -86,26 +86,26 @@ class Precision:
     gradient: int
     optimizer: int
     on_host: bool
-    labelled_alone: bool
+    labelled_only: bool
 
 
 def toolkit_keys(project: Project) -> dict[str, Any]:
-    """The toolkit's own keys that a project gives."""
+    """Return the toolkit's own keys in a project."""
     return project.erniekit.extra if project.backend == "erniekit" else project.paddleformers.extra
 
 
 def precision(project: Project) -> Precision:
-    """Bytes of each sort of number, by `training.quantization`, the device and the toolkit's own keys.
+    """Return the bytes per number, by `training.quantization`, the device and the toolkit's own keys.
 
-    Read are `amp_master_grad`, `tensorwise_offload_optimizer`, `offload_optim`, `use_lowprecision_moment`,
+    These keys count: `amp_master_grad`, `tensorwise_offload_optimizer`, `offload_optim`, `use_lowprecision_moment`,
     `use_sparse_head_and_loss_fn` and `use_filtered_label_loss`. With fp8 ERNIEKit sets the second and the fourth, and
     for DPO the fifth.
     """
     training, keys = project.training, toolkit_keys(project)
-    labelled = training.stage == "DPO" and project.backend == "erniekit"
+    labelled = training.method == "DPO" and project.backend == "erniekit"
     labelled = bool(keys.get("use_sparse_head_and_loss_fn", keys.get("use_filtered_label_loss", labelled)))
     if training.device == "cpu":
-        return Precision(4, 4, other=4, gradient=4, optimizer=8, on_host=False, labelled_alone=labelled)
+        return Precision(4, 4, other=4, gradient=4, optimizer=8, on_host=False, labelled_only=labelled)
     fp8 = training.quantization == "fp8"
     linear, expert = _QUANTIZED[training.quantization] if training.quantization else (2, 2)
     on_host = fp8 or bool(keys.get("tensorwise_offload_optimizer") or keys.get("offload_optim"))
@@ -116,23 +116,23 @@ def precision(project: Project) -> Precision:
         gradient=4 if keys.get("amp_master_grad") else 2,
         optimizer=8 if fp8 or keys.get("use_lowprecision_moment") else 12,
         on_host=on_host,
-        labelled_alone=labelled,
+        labelled_only=labelled,
     )
 
 
-def memory_use(project: Project, shape: ModelShape) -> MemoryUse:
-    """What the fullest GPU of a run holds, by `parallel`, `training` and `lora`.
+def memory_use(project: Project, shape: ModelSizes) -> MemoryUse:
+    """Return the memory of the fullest GPU of a run, by `parallel`, `training` and `lora`.
 
-    Tensor parallelism divides matrices, embeddings, logits and inner activations; pipelines divide layers, the fullest
-    stage having the most with experts, and either the embedding or the head; sharding divides the optimizer, from
-    stage2 the gradients, in stage3 the weights. The vision tower is whole on each GPU of the first stage.
+    Tensor parallelism divides matrices, embeddings, logits and inner activations. Pipelines divide layers: the fullest
+    rank has the most layers with experts, and the embedding or the head. Sharding divides the optimizer, from stage2
+    also the gradients, in stage3 also the weights. Each GPU of the first rank has the whole vision tower.
     """
     parallel, used = project.parallel, precision(project)
     share = _DividedBy.of(project)
-    weights = round(_weights_of_stage(shape, used, parallel.pipeline) / parallel.tensor / share.weights)
-    trained = _trained_of_stage(project, shape)
+    weights = round(_weights_of_rank(shape, used, parallel.pipeline) / parallel.tensor / share.weights)
+    trained = _trained_of_rank(project, shape)
     optimizer = round(trained / share.optimizer * used.optimizer)
-    reference = project.training.stage == "DPO" and not project.lora.enabled and not project.dpo.reference_free
+    reference = project.training.method == "DPO" and not project.lora.enabled and not project.dpo.reference_free
     vision = shape.vision_parameters * used.other / share.weights + _vision_activations(project, shape)
     counted = {
         "weights": weights,
@@ -149,14 +149,14 @@ def memory_use(project: Project, shape: ModelShape) -> MemoryUse:
     else:
         fixed = FRAMEWORK_BYTES + (LINKED_GPU_BYTES if parallel.world_size > 1 else 0)
     reserve = fixed + round(sum(counted.values()) * FRAGMENTED_SHARE)
-    # Each data-parallel group that shares no optimizer keeps its own.
+    # Each data-parallel group without sharding has its own optimizer.
     host = optimizer * parallel.world_size if used.on_host else 0
     return MemoryUse(**counted, reserve=reserve, host=host)
 
 
 @dataclass(frozen=True)
 class _DividedBy:
-    """How many GPUs share each, through sharding."""
+    """Number of GPUs that share each part through sharding."""
 
     optimizer: int
     gradients: int
@@ -168,16 +168,16 @@ class _DividedBy:
         return cls(degree, degree if stage in ("stage2", "stage3") else 1, degree if stage == "stage3" else 1)
 
 
-def _layers_of_stage(shape: ModelShape, pipeline: int) -> tuple[int, int]:
-    """Layers without and with experts on the fullest stage."""
+def _layers_of_rank(shape: ModelSizes, pipeline: int) -> tuple[int, int]:
+    """Return the layers without and with experts of the fullest pipeline rank."""
     count = math.ceil(shape.layers / pipeline)
     with_experts = min(count, shape.expert_layers)
     return count - with_experts, with_experts
 
 
-def _weights_of_stage(shape: ModelShape, used: Precision, pipeline: int) -> float:
+def _weights_of_rank(shape: ModelSizes, used: Precision, pipeline: int) -> float:
     size = 0.0
-    for sort, count in zip((False, True), _layers_of_stage(shape, pipeline), strict=True):
+    for sort, count in zip((False, True), _layers_of_rank(shape, pipeline), strict=True):
         linear = shape.layer_parameters("attention", with_experts=sort) + shape.layer_parameters(
             "mlp", with_experts=sort
         )
@@ -188,10 +188,10 @@ def _weights_of_stage(shape: ModelShape, used: Precision, pipeline: int) -> floa
     return size + (embeddings * shape.embedding + shape.hidden) * used.other
 
 
-def _trained_of_stage(project: Project, shape: ModelShape) -> float:
-    """Trained weights on the fullest GPU; a matrix's LoRA is divided as the matrix is."""
+def _trained_of_rank(project: Project, shape: ModelSizes) -> float:
+    """Return the trained weights on the fullest GPU; the LoRA of a matrix is divided like the matrix."""
     parallel = project.parallel
-    counts = tuple(zip((False, True), _layers_of_stage(shape, parallel.pipeline), strict=True))
+    counts = tuple(zip((False, True), _layers_of_rank(shape, parallel.pipeline), strict=True))
     if project.lora.enabled:
         lora = sum(count * lora_of_layer(project, shape, with_experts=sort) for sort, count in counts)
         return lora / parallel.tensor + lora_of_joint(project, shape)
@@ -201,16 +201,16 @@ def _trained_of_stage(project: Project, shape: ModelShape) -> float:
 
 
 def recomputes(project: Project) -> bool:
-    """Whether activations are computed anew in the backward pass."""
+    """Return whether activations are recomputed in the backward pass."""
     training = project.training
     return training.device == "gpu" if training.recompute is None else training.recompute
 
 
-def inner_numbers(shape: ModelShape, *, with_experts: bool) -> tuple[int, int]:
-    """Numbers a token that one layer's backward pass needs: beside the matrices, and in their outputs.
+def inner_numbers(shape: ModelSizes, *, with_experts: bool) -> tuple[int, int]:
+    """Return the numbers per token for the backward pass of a layer: outside matrices, and in their outputs.
 
-    Taken as 8 × hidden + 4 × ffn for a layer without experts; with experts each chosen one has a copy of the token on
-    its way in and out, and its own 4 × ffn.
+    Assumed are 8 × hidden + 4 × ffn for a layer without experts. With experts, each chosen one copies its input and
+    output, and has 4 × its ffn.
     """
     if not with_experts or shape.experts is None:
         return 4 * shape.hidden, 4 * shape.hidden + 4 * shape.ffn
@@ -219,17 +219,17 @@ def inner_numbers(shape: ModelShape, *, with_experts: bool) -> tuple[int, int]:
     return 4 * shape.hidden, 4 * shape.hidden + 4 * experts.shared * experts.ffn + routed
 
 
-def _step(project: Project, shape: ModelShape) -> dict[str, int]:
-    """Activations and logits of a step on the fullest GPU.
+def _step(project: Project, shape: ModelSizes) -> dict[str, int]:
+    """Return the activations and logits of a step on the fullest GPU, in bytes.
 
-    With recomputation each layer keeps its input, and one layer at a time its inner numbers; without it every layer
-    keeps them. The first stage of a pipeline holds as many micro-batches as there are stages, the last one the logits:
-    in bfloat16, in float32 and as gradient in float32 (on a CPU the last two).
+    With recomputation each layer keeps its input, and one layer at a time its inner numbers; without it all layers
+    keep them. The first rank of a pipeline keeps one micro-batch per rank. The last one has the logits in bfloat16,
+    in float32 and as a float32 gradient (on a CPU only the last two).
     """
     training, parallel, used = project.training, project.parallel, precision(project)
     tokens = training.per_device_train_batch_size * training.max_seq_length
     outside = parallel.tensor if parallel.sequence else 1
-    dense, mixed = _layers_of_stage(shape, parallel.pipeline)
+    dense, mixed = _layers_of_rank(shape, parallel.pipeline)
     inner = {
         sort: a / outside + b / parallel.tensor
         for sort, (a, b) in ((s, inner_numbers(shape, with_experts=s)) for s in (False, True))
@@ -242,18 +242,18 @@ def _step(project: Project, shape: ModelShape) -> dict[str, int]:
     in_flight = min(parallel.pipeline, training.gradient_accumulation_steps)
     scores = 0
     if training.device == "cpu":
-        # No flash attention: the scores of every head stand in memory, in and out of the softmax.
+        # Without flash attention the scores of every head are in memory, before and after the softmax.
         scores = 2 * shape.layers * shape.heads * training.max_seq_length * tokens * used.other
     bytes_per_logit = 8 if training.device == "cpu" else 10
-    labelled = LABELLED_SHARE if used.labelled_alone else 1.0
+    labelled = LABELLED_SHARE if used.labelled_only else 1.0
     return {
         "activations": round(tokens * (kept * in_flight + passing) * used.other) + scores,
         "logits": round(tokens * labelled * shape.vocabulary / parallel.tensor * bytes_per_logit),
     }
 
 
-def _vision_activations(project: Project, shape: ModelShape) -> float:
-    """The tower's activations: a frozen one keeps nothing but the layer that is computed."""
+def _vision_activations(project: Project, shape: ModelSizes) -> float:
+    """Return the bytes of the vision tower's activations; a frozen tower keeps those of one layer."""
     if shape.vision is None:
         return 0.0
     training, tower, used = project.training, shape.vision, precision(project)
@@ -269,8 +269,8 @@ def _vision_activations(project: Project, shape: ModelShape) -> float:
     return patches * numbers * used.other
 
 
-def _buffers(project: Project, shape: ModelShape) -> int:
-    """A quantized matrix is computed with in bfloat16: the largest one."""
+def _buffers(project: Project, shape: ModelSizes) -> int:
+    """Return the bytes of the largest matrix, dequantized to bfloat16."""
     if project.training.quantization is None:
         return 0
     sorts = [sort for sort, count in ((False, shape.dense_layers), (True, shape.expert_layers)) if count]

@@ -1,4 +1,4 @@
-"""From a YAML file and overrides to a project; everything that is wrong is said at once, each with its line."""
+"""Load a project from a YAML file and overrides; all errors are reported together, each with its line."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from erniekit_adapter.errors import AdapterError, Problem, UsageError, misuse
+from erniekit_adapter.errors import AdapterError, Problem, UsageError, usage_error
 from erniekit_adapter.files import read_bytes
-from erniekit_adapter.project.schema import Project
-from erniekit_adapter.project.synonyms import project_key_of
+from erniekit_adapter.project.schema import SOURCE_KINDS, Project
+from erniekit_adapter.project.synonyms import FORMER_SOURCE_KINDS, RENAMED_KEYS, project_key_of
 
 MAX_PROJECT_BYTES = 1024 * 1024
 MAX_PROJECT_NODES = 10_000
 
-# What the place of a problem begins with where its key is known and its line is not.
+# Start of a problem's location if its key is known but not its line.
 PROJECT = "project"
 
 Key = tuple[str | int, ...]
@@ -28,17 +28,17 @@ Loaded = TypeVar("Loaded", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, reading `2e-4` as the number it is in YAML 1.2."""
+    """PyYAML's safe loader, which reads `2e-4` as a number, as YAML 1.2 does."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Make a value; one that cannot be (the date 2025-13-45) is a YAML error with its line, as all others are."""
+        """Construct a value; an impossible one (the date 2025-13-45) is a YAML error with its line."""
         try:
             return super().construct_object(node, deep)
         except (ValueError, OverflowError, TypeError, AttributeError, IndexError) as error:
             raise yaml.constructor.ConstructorError(None, None, f"not a value: {error}", node.start_mark) from error
 
 
-_Loader.yaml_implicit_resolvers = {  # a copy: the resolvers of SafeLoader itself stay as they are
+_Loader.yaml_implicit_resolvers = {  # a copy, to leave SafeLoader unchanged
     first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
@@ -48,35 +48,35 @@ _Loader.add_implicit_resolver(
 
 @dataclass
 class _Document:
-    """A YAML file as data, with the place of every key."""
+    """A parsed YAML file, with the line of every key."""
 
     path: Path
     data: Any = None
     lines: dict[Key, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def where(self, key: Key) -> str:
-        """`file:line dotted.key` of a key, or of the nearest part of it that is written down."""
+    def location(self, key: Key) -> str:
+        """Return `file:line dotted.key` of a key, with the line of its nearest part in the file."""
         known = next((key[:size] for size in range(len(key), 0, -1) if key[:size] in self.lines), None)
         place = self.lines[known] if known else str(self.path)
         return f"{place} {dotted(key)}".strip()
 
 
-# Where each key that is given was given: `{"training.seed": "mine.yaml:12"}`, or `--set`.
+# The place of each key: `{"training.seed": "mine.yaml:12"}`, or `--set`.
 Places = Mapping[str, str]
 
 
 def load_project(path: Path, overrides: Sequence[str] = ()) -> Project:
-    """Read a project file with its preset and apply overrides of the form `section.key=value`.
+    """Load a project file and its preset, and apply overrides of the form `section.key=value`.
 
     Raises:
-        UsageError: every unknown key, wrong value, duplicate key and impossible override, each with its line.
+        UsageError: unknown keys, wrong values, duplicate keys and impossible overrides, each with its line.
     """
     return load_project_with_places(path, overrides)[0]
 
 
 def load_project_with_places(path: Path, overrides: Sequence[str] = ()) -> tuple[Project, Places]:
-    """Read a project file as `load_project` does, and say where each of its keys was given.
+    """Load a project as `load_project` does, and return the place of each key.
 
     Raises:
         UsageError: as `load_project`.
@@ -85,27 +85,33 @@ def load_project_with_places(path: Path, overrides: Sequence[str] = ()) -> tuple
     if isinstance(document.data, dict) and isinstance(document.data.get("preset"), str):
         _lay_over_preset(document, path.parent / Path(document.data["preset"]).expanduser())
     _apply_overrides(document, overrides)
-    project = _validated(document, Project, "project file: expected sections such as model, training")
+    project = _validated(document, Project, "project file: it needs sections such as model and training")
     return project, {dotted(key): place for key, place in document.lines.items()}
 
 
 def placed(problems: Iterable[Problem], path: Path, places: Places) -> list[Problem]:
-    """Problems of a project's keys with the file and the line of each; `where` is then `mine.yaml:12 training.seed`."""
+    """Return problems of a project with file and line in their location: `mine.yaml:12 training.seed`."""
     found = []
     for problem in problems:
-        key = problem.where.removeprefix(PROJECT).strip()
+        key = problem.location.removeprefix(PROJECT).strip()
         known = next((key.rsplit(".", cut)[0] for cut in range(3) if key.rsplit(".", cut)[0] in places), None)
         foreign = " " in key
-        where = key if foreign else f"{places[known] if known else path} {key}"
-        found.append(replace(problem, where=where))
+        location = key if foreign else f"{places[known] if known else path} {key}"
+        found.append(replace(problem, location=location))
     return found
 
 
 def load_file(path: Path, kind: type[Loaded], expected: str, overrides: Sequence[str] = ()) -> Loaded:
-    """Read a YAML file as a model of this kind; `expected` says what a file that holds no mapping should have been.
+    """Load a YAML file into a pydantic model.
+
+    Args:
+        path: the file.
+        kind: the model.
+        expected: description of the file, for the error if it is not a mapping.
+        overrides: of the form `section.key=value`.
 
     Raises:
-        UsageError: every unknown key, wrong value, duplicate key and impossible override, each with its line.
+        UsageError: unknown keys, wrong values, duplicate keys and impossible overrides, each with its line.
     """
     document = read_yaml(path)
     _apply_overrides(document, overrides)
@@ -114,7 +120,7 @@ def load_file(path: Path, kind: type[Loaded], expected: str, overrides: Sequence
 
 def _validated(document: _Document, kind: type[Loaded], expected: str) -> Loaded:
     if not isinstance(document.data, dict):
-        document.problems.append(Problem(str(document.path), f"is no {expected}"))
+        document.problems.append(Problem(str(document.path), f"not a {expected}"))
     if document.problems:
         raise UsageError(document.problems)
     try:
@@ -124,16 +130,16 @@ def _validated(document: _Document, kind: type[Loaded], expected: str) -> Loaded
 
 
 def read_yaml(path: Path) -> _Document:
-    """Read a YAML file into plain data, noting the line of each key and every key that is given twice.
+    """Parse a YAML file, with the line of each key and a problem for each duplicate key.
 
     Raises:
-        UsageError: not readable, too large, or not YAML.
+        UsageError: the file cannot be read, is too large, or is not YAML.
     """
     document = _Document(path)
     try:
         loader = _Loader(read_bytes(path, MAX_PROJECT_BYTES).decode())
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise misuse(path, f"not UTF-8 text: {error}") from error
+        raise usage_error(path, f"not UTF-8 text: {error}") from error
     except AdapterError as error:
         raise UsageError(error.problems) from error
     try:
@@ -141,28 +147,30 @@ def read_yaml(path: Path) -> _Document:
         if node is not None:
             for count, (key, child, parent) in enumerate(_walk(node, ())):
                 if count > MAX_PROJECT_NODES:
-                    raise misuse(path, f"more than {MAX_PROJECT_NODES:,} values", "is this the right file?")
+                    raise usage_error(
+                        path, f"more than {MAX_PROJECT_NODES:,} values", "check that this is a project file"
+                    )
                 _note_key(document, key, child, parent)
             document.data = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise misuse(f"{path}:{line}", f"not YAML: {error.problem}") from error
+        raise usage_error(f"{path}:{line}", f"not YAML: {error.problem}") from error
     except RecursionError as error:
-        raise misuse(path, "nested too deeply") from error
+        raise usage_error(path, "nested too deeply") from error
     finally:
         loader.dispose()
     return document
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Read a YAML file of settings into a plain dictionary.
+    """Return the content of a YAML file of settings.
 
     Raises:
-        UsageError: not readable, not YAML, no mapping, or a key given twice.
+        UsageError: the file cannot be read, is not a YAML mapping, or has a duplicate key.
     """
     document = read_yaml(path)
     if not isinstance(document.data, dict):
-        document.problems.append(Problem(str(path), "holds no settings: expected key: value lines"))
+        document.problems.append(Problem(str(path), "contains no settings: expected lines of the form key: value"))
     if document.problems:
         raise UsageError(document.problems)
     return {str(key): value for key, value in document.data.items()}
@@ -183,28 +191,30 @@ def _note_key(document: _Document, key: Key, node: yaml.Node, parent: yaml.Node)
     place = f"{document.path}:{node.start_mark.line + 1}"
     if key in document.lines and isinstance(parent, yaml.MappingNode):
         document.problems.append(
-            Problem(f"{place} {dotted(key)}", f"given twice, first at {document.lines[key]}", "keep one of them")
+            Problem(f"{place} {dotted(key)}", f"duplicate key, first at {document.lines[key]}", "remove one of them")
         )
     document.lines.setdefault(key, place)
 
 
 def _lay_over_preset(document: _Document, path: Path) -> None:
-    """Take from the preset what the project does not say itself; a list is taken or said as a whole."""
-    where = document.where(("preset",))
+    """Add the preset's values for keys that the project does not set; lists are not merged."""
+    location = document.location(("preset",))
     try:
         preset = read_yaml(path)
     except AdapterError as error:
-        document.problems += [Problem(f"{where} {each.where}", each.what, each.remedy) for each in error.problems]
+        document.problems += [
+            Problem(f"{location} {each.location}", each.finding, each.hint) for each in error.problems
+        ]
         return
     if not isinstance(preset.data, dict) or "preset" in preset.data:
-        what = "has a preset of its own" if isinstance(preset.data, dict) else "is no project file"
-        document.problems.append(Problem(where, f"{path} {what}", "name a project file without one"))
+        finding = "has a preset itself" if isinstance(preset.data, dict) else "is not a project file"
+        document.problems.append(Problem(location, f"{path} {finding}", "use a project file without a preset"))
         return
     document.problems += preset.problems
     if _section(document.data, "lora").get("enabled") is False:
         _drop_lora_keys(preset, keep=())
     document.data = _merged(preset.data, document.data)
-    # Laid over once: a project that is written down again holds the preset's keys themselves.
+    # The merged project has the preset's keys itself.
     del document.data["preset"]
     own = [key for key in document.lines if not _is_mapping(document.data, key)]
     for key, place in preset.lines.items():
@@ -232,9 +242,9 @@ def _section(data: Any, name: str) -> dict[Any, Any]:
 
 
 def _drop_lora_keys(document: _Document, keep: Iterable[Key]) -> None:
-    """Drop a lower layer's LoRA keys because a preset's user, or `--set`, switches LoRA off.
+    """Remove the LoRA keys of a preset or file, as the project or `--set` disables LoRA.
 
-    Otherwise no project with LoRA could be run without it but by editing a copy.
+    Otherwise these keys, unused without LoRA, would be errors.
     """
     section = _section(document.data, "lora")
     for name in [name for name in section if name != "enabled" and ("lora", name) not in set(keep)]:
@@ -243,7 +253,7 @@ def _drop_lora_keys(document: _Document, keep: Iterable[Key]) -> None:
 
 
 def _apply_overrides(document: _Document, overrides: Sequence[str]) -> None:
-    """Apply overrides of the form `section.key=value`; one that would undo another is a problem."""
+    """Apply overrides of the form `section.key=value`; conflicting ones are problems."""
     given: dict[Key, str] = {}
     for override in overrides:
         parsed = _parsed_override(document, override)
@@ -255,8 +265,8 @@ def _apply_overrides(document: _Document, overrides: Sequence[str]) -> None:
             other for other in given if any(_overlap(other, leaf) for leaf in leaves) or key == other[: len(key)]
         ]
         if clashes:
-            what = f"given twice: --set {given[clashes[0]]} is there as well"
-            document.problems.append(Problem(f"--set {override}", what, "keep one of them"))
+            finding = f"conflicts with --set {given[clashes[0]]}"
+            document.problems.append(Problem(f"--set {override}", finding, "remove one of them"))
         given |= dict.fromkeys(leaves, override)
         _apply_override(document, key, value)
     if ("lora", "enabled") in given and _section(document.data, "lora").get("enabled") is False:
@@ -264,7 +274,7 @@ def _apply_overrides(document: _Document, overrides: Sequence[str]) -> None:
 
 
 def _leaves(key: Key, value: Any) -> Iterator[Key]:
-    """Yield the keys that a value sets, mappings entered."""
+    """Yield the keys that a value sets, with those of nested mappings."""
     if isinstance(value, dict) and value:
         for name, part in value.items():
             yield from _leaves((*key, str(name)), part)
@@ -278,7 +288,7 @@ def _overlap(one: Key, other: Key) -> bool:
 
 
 def _parsed_override(document: _Document, override: str) -> tuple[Key, Any] | None:
-    """Return an override's key and value; None, with a problem noted, if it has none."""
+    """Return an override's key and value; None, with a problem added, if it is malformed."""
     name, equals, text = override.partition("=")
     key = tuple(name.strip().split("."))
     if not equals or not all(key):
@@ -298,36 +308,50 @@ def _apply_override(document: _Document, key: Key, value: Any) -> None:
         child = target.get(part)
         target[part] = target = dict(child) if isinstance(child, dict) else {}
     target[key[-1]] = value
+    for size in range(1, len(key)):
+        document.lines.setdefault(key[:size], "--set")
     document.lines[key] = "--set"
 
 
 def _problem(document: _Document, error: dict[str, Any], kind: type[BaseModel]) -> Problem:
     key: Key = tuple(part for part in error["loc"] if not _is_union_member(part))
-    where, found = document.where(key), error.get("input")
+    location, found = document.location(key), error.get("input")
     if error["type"] == "extra_forbidden":
+        if renamed := RENAMED_KEYS.get(dotted(key)):
+            return Problem(location, f"is now called {renamed}", f"rename it to {renamed}")
         nearest = nearest_key(dotted(key), kind)
-        return Problem(where, "unknown key", f"did you mean {nearest}?" if nearest else "remove it")
+        return Problem(location, "unknown key", f"did you mean {nearest}?" if nearest else "remove it")
+    if error["type"] == "union_tag_invalid":
+        return _unknown_kind(document.location((*key, "kind")), str(error["ctx"]["tag"]))
     if error["type"] == "missing":
-        return Problem(where, "is required and missing", f"add {dotted(key)}")
+        return Problem(location, "missing", f"add {dotted(key)}")
     message = str(error["msg"]).removeprefix("Value error, ")
-    return Problem(where, message if isinstance(found, (dict, BaseModel)) else f"{message}; found {found!r}"[:300])
+    hint = f"write it in quotes: '{found}'" if error["type"] == "string_type" and type(found) in (int, float) else ""
+    finding = message if isinstance(found, (dict, BaseModel)) else f"{message}; found {found!r}"[:300]
+    return Problem(location, finding, hint)
 
 
 def _is_union_member(part: object) -> bool:
-    # pydantic names the member of a union that it tried, as in ('lora', 'target_modules', 'list[literal[…]]', 0).
-    return isinstance(part, str) and (part.startswith(("literal[", "list[")) or part in _SOURCE_KINDS)
+    # pydantic adds the member of a union that it tried, as in ('lora', 'target_modules', 'list[literal[…]]', 0).
+    return isinstance(part, str) and (part.startswith(("literal[", "list[")) or part in SOURCE_KINDS)
 
 
-_SOURCE_KINDS = ("active_learning", "manifest", "lines", "einvoice", "table")
+def _unknown_kind(location: str, kind: str) -> Problem:
+    """Return the problem of a source with an unknown kind; a former name gets the current one as hint."""
+    if new_kind := FORMER_SOURCE_KINDS.get(kind):
+        return Problem(location, f"{kind} has a new name", f"write kind: {new_kind}")
+    nearest = difflib.get_close_matches(kind, SOURCE_KINDS, n=1, cutoff=0.6)
+    finding = f"unknown kind of source {kind!r}"[:300]
+    return Problem(location, finding, f"write one of {', '.join([*nearest, *sorted({*SOURCE_KINDS} - {*nearest})])}")
 
 
 def dotted(key: Key) -> str:
-    """`("data", "sources", 0, "path")` as `data.sources[0].path`."""
+    """Return `("data", "sources", 0, "path")` as `data.sources[0].path`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
 def keys_of(kind: type[BaseModel] = Project) -> list[str]:
-    """Every key that a project file, or another kind of file, may hold, dotted; lists are not entered."""
+    """Return the dotted keys of a pydantic model, by default the project file; lists are not entered."""
     found = []
     for name, part in kind.model_fields.items():
         section = part.annotation
@@ -338,13 +362,13 @@ def keys_of(kind: type[BaseModel] = Project) -> list[str]:
 
 
 def nearest_key(name: str, kind: type[BaseModel] = Project) -> str | None:
-    """The key that a misspelt one most likely means: another trainer's word for it, or one that is spelt alike."""
+    """Return the key that an unknown one most likely means, by other trainers' names or similar spelling."""
     known = keys_of(kind)
     if name not in known and (found := project_key_of(name)) in known:
         return found
     if matches := difflib.get_close_matches(name, known, n=1, cutoff=0.75):
         return matches[0]
-    # The right key in the wrong section, or one forgotten section.
+    # The right key in the wrong section, or without its section.
     last = name.rpartition(".")[2]
     by_last = {key.rpartition(".")[2]: key for key in known}
     matches = difflib.get_close_matches(last, list(by_last), n=1, cutoff=0.75)

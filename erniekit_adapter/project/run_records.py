@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from erniekit_adapter.errors import AdapterError, fail
+from erniekit_adapter.errors import AdapterError, failure
 from erniekit_adapter.files import read_json
 
-# Written before anything else: it records which run a folder holds, and that the folder is ours.
+# Written first: it identifies the run of a folder, and that this package owns the folder.
 RUN_FILE = "run.json"
 MANIFEST_FILE = "manifest.json"
 # The folder that a toolkit writes its weights to.
@@ -28,7 +28,7 @@ _MANIFEST_FIELDS: dict[str, tuple[type, ...]] = {
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
-    """Return the identity of the run that a folder holds; None if it holds none.
+    """Return the identity of the run that a folder holds; None without a run.
 
     Raises:
         AdapterError: the file is damaged.
@@ -72,11 +72,13 @@ def _read_object(path: Path) -> dict[str, Any] | None:
     try:
         content = read_json(path)
     except AdapterError as error:
-        raise _damaged(path, error.problems[0].what) from error
+        raise _damaged(path, error.problems[0].finding) from error
     if not isinstance(content, dict):
         raise _damaged(path, "not an object")
     return content
 
 
-def _damaged(path: Path, what: str) -> AdapterError:
-    return fail(path, f"is damaged: {what}", "put it back from a copy, or train again from the start with --restart")
+def _damaged(path: Path, finding: str) -> AdapterError:
+    return failure(
+        path, f"is damaged: {finding}", "put it back from a copy, or train again from the start with --restart"
+    )

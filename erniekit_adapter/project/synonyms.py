@@ -1,4 +1,4 @@
-"""What other trainers call the keys of a project file: asked before the spelling is.
+"""Names of other trainers for the keys of a project file; they have priority over similar spellings.
 
 Names of transformers' TrainingArguments, PEFT, TRL, LLaMA-Factory, Axolotl and the two toolkits themselves.
 """
@@ -6,6 +6,15 @@ Names of transformers' TrainingArguments, PEFT, TRL, LLaMA-Factory, Axolotl and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+# Keys of earlier versions of this package.
+RENAMED_KEYS: Mapping[str, str] = {
+    "training.stage": "training.method",
+    "data.gates": "data.filters",
+    "data.engine": "data.runner",
+    "data.wordings": "data.prompt_templates",
+    "export.forms": "export.formats",
+}
 
 PROJECT_KEY_OF: Mapping[str, str] = {
     # the model
@@ -93,7 +102,7 @@ PROJECT_KEY_OF: Mapping[str, str] = {
     "freeze_config": "training.freeze_vision",
     "freeze_vision_tower": "training.freeze_vision",
     "device": "training.device",
-    "stage": "training.stage",
+    "stage": "training.method",
     # parallelism
     "tp": "parallel.tensor",
     "tensor_parallel_degree": "parallel.tensor",
@@ -132,7 +141,10 @@ PROJECT_KEY_OF: Mapping[str, str] = {
     "run_name": "run_name",
 }
 
+# Former values of `kind` in a source, and the current ones.
+FORMER_SOURCE_KINDS: Mapping[str, str] = {"lines": "training_examples"}
+
 
 def project_key_of(name: str) -> str | None:
-    """The project key that another trainer's name means, whatever section it was written in."""
+    """Return the project key for another trainer's name, in any section; None if unknown."""
     return PROJECT_KEY_OF.get(name.rpartition(".")[2].replace("-", "_").lower())

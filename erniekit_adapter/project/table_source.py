@@ -1,4 +1,4 @@
-"""A source of documents whose right values are rows of a table: CSV or XLSX."""
+"""A source of documents whose ground truth is in a table: CSV or XLSX."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from erniekit_adapter.project.section import FilePath, Section
+from erniekit_adapter.project.section import FilePath, Section, SourceSection
 
 # A column by its header, or by its place: `column 7`, `column G`.
 Column = Annotated[str, Field(min_length=1, max_length=500)]
@@ -14,23 +14,23 @@ DecimalMark = Literal["comma", "point"]
 
 
 class LineItemColumns(Section):
-    """Which columns hold the values of line items, in a table with one row a line item."""
+    """Columns of line items, in a table with one row per line item."""
 
-    description: Column | None = Field(None, description="what was sold")
-    quantity: Column | None = Field(None, description="how much of it")
-    unit_price: Column | None = Field(None, description="price of one, without tax")
+    description: Column | None = Field(None, description="name of the product or service")
+    quantity: Column | None = Field(None, description="number of units")
+    unit_price: Column | None = Field(None, description="price of one unit, without tax")
     total: Column | None = Field(None, description="net amount of the line item")
     tax_rate: Column | None = Field(None, description="rate of tax, in percent or as a fraction")
     tax_amount: Column | None = Field(None, description="amount of tax")
 
 
 class TableColumns(Section):
-    """Which column holds which field; columns that are not given here are found by their usual names."""
+    """The column of each field; columns that are not given here are found by their usual names."""
 
     file: Column | None = Field(None, description="the document's file, or several separated by ; or |")
     invoice_number: Column | None = Field(None, description="also names the page's file, if no column does")
     invoice_date: Column | None = Field(None, description="date of issue")
-    due_date: Column | None = Field(None, description="when it is to be paid")
+    due_date: Column | None = Field(None, description="date by which to pay")
     document_type: Column | None = Field(None, description="invoice or credit note, in words")
     vendor_name: Column | None = Field(None, description="who sends the invoice")
     vendor_address: Column | None = Field(None, description="the sender's address in one cell")
@@ -39,34 +39,38 @@ class TableColumns(Section):
     client_name: Column | None = Field(None, description="who receives the invoice")
     client_address: Column | None = Field(None, description="the receiver's address in one cell")
     subtotal: Column | None = Field(None, description="net total, before tax")
-    tax_type: Column | None = Field(None, description="what the tax is called on the page")
+    tax_type: Column | None = Field(None, description="name of the tax on the page")
     tax_rate: Column | None = Field(None, description="rate of tax, in percent or as a fraction")
     tax_amount: Column | None = Field(None, description="amount of tax")
     discount: Column | None = Field(None, description="taken off the whole invoice, as an amount")
     charge: Column | None = Field(None, description="added to the whole invoice before tax: freight, a fee")
     grand_total: Column | None = Field(None, description="gross total, with tax")
     amount_paid: Column | None = Field(None, description="paid in advance, as printed on the page")
-    rounding: Column | None = Field(None, description="what the amount to pay was rounded by, as printed")
+    rounding: Column | None = Field(None, description="rounding of the amount due, as printed")
     amount_due: Column | None = Field(None, description="left to pay, as printed on the page")
     currency: Column | None = Field(None, description="code or sign: EUR, €")
-    payment_method: Column | None = Field(None, description="how it is paid")
+    payment_method: Column | None = Field(None, description="method of payment")
     payment_terms: Column | None = Field(None, description="terms of payment, as printed")
     line_items: LineItemColumns = Field(LineItemColumns(), description="columns of line items")
 
     def given(self) -> dict[str, str]:
-        """The columns that are given, by field; those of line items as `line_items.total`."""
+        """Return the given columns by field; those of line items as `line_items.total`."""
         named = {name: column for name, column in self if isinstance(column, str)}
         inner = {f"line_items.{name}": column for name, column in self.line_items if isinstance(column, str)}
         return named | inner
 
 
-class TableSource(Section):
-    """A table of right values (CSV or XLSX): one row a document, or one row a line item."""
+class TableSource(SourceSection):
+    """A table of ground truth (CSV or XLSX): one row per document, or one row per line item."""
 
+    folder_keys = ("documents",)
+    required_folder_keys = ("documents",)
     kind: Literal["table"]
     path: FilePath
-    documents: FilePath | None = Field(None, description="folder of the pages; the table's own without it")
+    documents: FilePath | None = Field(None, description="folder of the pages; default: the table's folder")
     columns: TableColumns = Field(TableColumns(), description="field: header of its column, or `column 7`")
-    ignore: list[Column] = Field([], description="columns that hold nothing to learn")
-    sheet: str | None = Field(None, min_length=1, description="of an XLSX with several sheets")
-    decimal_mark: DecimalMark | None = Field(None, description="of amounts, if the table itself does not prove it")
+    ignore: list[Column] = Field([], description="columns to ignore")
+    sheet: str | None = Field(None, min_length=1, description="sheet of an XLSX file with several sheets")
+    decimal_mark: DecimalMark | None = Field(
+        None, description="decimal mark of amounts, if the table does not determine it"
+    )

@@ -1,4 +1,4 @@
-"""The sections that become a toolkit's settings: which model, how to train it, on how many devices."""
+"""Sections of the project file that become a toolkit's settings: model, LoRA, training, parallelism, DPO."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from erniekit_adapter.architectures.linear_layers import LINEAR_MODULES, TargetModule
+from erniekit_adapter.architectures.toolkits import Method, Quantization
 from erniekit_adapter.project.section import FilePath, Ratio, Section, path_of
 
-ATTENTION_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj")
-MLP_MODULES = ("gate_proj", "up_proj", "down_proj")
-LINEAR_MODULES = ATTENTION_MODULES + MLP_MODULES
-
-TargetModule = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-Backend = Literal["erniekit", "paddleformers"]
-Stage = Literal["SFT", "DPO", "VL-SFT", "OCR-VL-SFT"]
-Quantization = Literal["wint8", "wint4", "wint4/8", "nf4", "fp8"]
 LossType = Literal["sigmoid", "hinge", "simpo", "ipo", "dpop", "kto_pair", "sppo_hard", "nca_pair", "or", "orpo"]
 
 
 class ModelSection(Section):
-    """The base model: a local folder or one of the published ids."""
+    """The base model: a local folder or a published id."""
 
     model_name_or_path: str = Field(min_length=1)
 
     @field_validator("model_name_or_path")
     @classmethod
-    def _is_a_path_that_can_be(cls, name: str) -> str:
+    def _is_a_possible_path(cls, name: str) -> str:
         path_of(name)
         return name
 
@@ -36,40 +30,44 @@ class LoraSection(Section):
 
     enabled: bool = True
     r: int = Field(16, ge=1, le=1024, description="LoRA rank")
-    lora_alpha: int | None = Field(None, ge=1, description="scaling is alpha / r; 2 × r where it is not given")
+    lora_alpha: int | None = Field(None, ge=1, description="scaling is alpha / r; default 2 × r")
     target_modules: Literal["all-linear"] | list[TargetModule] = "all-linear"
     lora_dropout: float = Field(0.0, ge=0, lt=1)
     rslora: bool = Field(False, description="scale by alpha / sqrt(r)")
-    lora_plus_scale: float = Field(1.0, gt=0, description="LoRA+: B learns so many times faster than A")
+    lora_plus_scale: float = Field(1.0, gt=0, description="LoRA+: ratio of the learning rate of B to that of A")
 
     @property
     def alpha(self) -> int:
-        """The alpha in force."""
+        """Alpha, with its default."""
         return 2 * self.r if self.lora_alpha is None else self.lora_alpha
 
     @property
     def modules(self) -> frozenset[str]:
-        """The target modules by name, `all-linear` spelt out."""
+        """Names of the target modules; `all-linear` is replaced by all of them."""
         return frozenset(LINEAR_MODULES if self.target_modules == "all-linear" else self.target_modules)
 
 
 class TrainingSection(Section):
-    """How to train."""
+    """Training settings."""
 
-    stage: Stage | None = Field(None, description="SFT, or for a model that takes images its own; DPO has to be asked")
-    num_train_epochs: float = Field(3.0, gt=0)
-    max_steps: int | None = Field(None, ge=1, description="optimizer steps; wins over num_train_epochs")
-    max_hours: float | None = Field(
-        None, gt=0, le=100_000, description="end the run after this time; the same command continues it"
+    method: Method | None = Field(
+        None, description="default: SFT, or the method of a model that takes images; DPO only if set"
     )
-    max_seq_length: int = Field(4096, ge=128, description="tokens in a pack; a longer line is rejected, never cut")
-    per_device_train_batch_size: int = Field(1, ge=1, description="packs in a step on each device")
+    num_train_epochs: float = Field(3.0, gt=0)
+    max_steps: int | None = Field(None, ge=1, description="optimizer steps; overrides num_train_epochs")
+    max_hours: float | None = Field(
+        None, gt=0, le=100_000, description="end the run after this time; the same command resumes it"
+    )
+    max_seq_length: int = Field(
+        4096, ge=128, description="tokens of a pack; a longer training example is rejected, never truncated"
+    )
+    per_device_train_batch_size: int = Field(1, ge=1, description="packs per forward pass on each device")
     per_device_eval_batch_size: int | None = Field(None, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1)
     learning_rate: float = Field(2.0e-4, gt=0, lt=1)
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
     warmup_steps: int = Field(0, ge=0)
-    warmup_ratio: Ratio = Field(0.0, description="share of the run's steps, instead of warmup_steps")
+    warmup_ratio: Ratio = Field(0.0, description="fraction of the run's steps, instead of warmup_steps")
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     logging_steps: int = Field(10, ge=1)
@@ -78,14 +76,16 @@ class TrainingSection(Section):
     save_total_limit: int | None = Field(None, ge=1)
     val_split_ratio: Ratio | None = Field(
         None,
-        description="share of documents whose loss is followed during training; 0.1, or 0 where none is followed",
+        description="fraction of documents for the evaluation loss; default 0.1, or 0 if the toolkit does not evaluate",
     )
     fp16: bool = False
-    bf16: bool | None = Field(None, description="true on a GPU where neither fp16 nor bf16 is given")
+    bf16: bool | None = Field(None, description="default: true on a GPU without fp16")
     quantization: Quantization | None = Field(None, description="of the base model's weights")
-    recompute: bool | None = Field(None, description="activations anew in the backward pass; true on a GPU")
-    freeze_vision: bool = Field(True, description="of a model that takes images: its vision tower stays as it is")
-    use_tensorboard: bool = Field(False, description="false: VisualDL, the toolkit's own")
+    recompute: bool | None = Field(
+        None, description="recompute activations in the backward pass; default: true on a GPU"
+    )
+    freeze_vision: bool = Field(True, description="do not train the vision tower of a model that takes images")
+    use_tensorboard: bool = Field(False, description="false: log to VisualDL")
     seed: int = Field(42, ge=0, lt=2**31)
     device: Literal["gpu", "cpu"] = "gpu"
 
@@ -98,29 +98,34 @@ class TrainingSection(Section):
     @model_validator(mode="after")
     def _one_precision(self) -> TrainingSection:
         if self.fp16 and self.bf16:
-            raise ValueError("fp16 and bf16 are both true: choose one")
+            raise ValueError("fp16 and bf16 are both true: set one to false")
         if self.device == "cpu" and (self.fp16 or self.bf16):
             raise ValueError("device cpu computes in float32: leave fp16 and bf16 false")
         if self.device == "cpu" and self.quantization:
-            raise ValueError("quantization has kernels for GPUs alone: leave it out on a cpu")
+            raise ValueError("quantization has kernels only for GPUs: remove it on a cpu")
         if self.device == "gpu" and self.bf16 is False and not self.fp16:
-            raise ValueError("fp16 and bf16 are both false: the toolkit trains in one of them on a GPU, choose one")
+            raise ValueError(
+                "fp16 and bf16 are both false: on a GPU the toolkit trains in one of them, so set one to true"
+            )
         if self.quantization and self.fp16:
-            raise ValueError("the toolkits compute in bf16 beside quantized weights: leave fp16 false")
+            raise ValueError("with quantized weights the toolkits compute in bf16: set fp16 to false")
         return self
 
 
 class ParallelSection(Section):
-    """How a run is spread over GPUs: what the degrees do not take up is data parallelism."""
+    """Parallel degrees of a run; GPUs beyond their product are data parallelism."""
 
     gpus: int | None = Field(
-        None, ge=1, le=100_000, description="of the whole run, all machines; the product of the degrees"
+        None,
+        ge=1,
+        le=100_000,
+        description="GPUs of the whole run, on all machines; default: the product of the degrees",
     )
     tensor: int = Field(1, ge=1, description="GPUs that share every layer")
-    pipeline: int = Field(1, ge=1, description="GPUs that hold a part of the layers each")
-    sharding: int = Field(1, ge=1, description="GPUs that share the optimizer's states")
+    pipeline: int = Field(1, ge=1, description="GPUs that hold consecutive parts of the layers")
+    sharding: int = Field(1, ge=1, description="GPUs that share the optimizer states")
     sharding_stage: Literal["stage1", "stage2", "stage3"] = "stage1"
-    sequence: bool = Field(False, description="norms and dropout are shared among the tensor-parallel GPUs as well")
+    sequence: bool = Field(False, description="tensor-parallel GPUs also share norms and dropout")
 
     @property
     def model_parallel(self) -> int:
@@ -134,7 +139,7 @@ class ParallelSection(Section):
 
     @property
     def data(self) -> int:
-        """Groups of GPUs that read different lines: data parallelism and sharding together."""
+        """Groups of GPUs that read different training examples: data parallelism and sharding together."""
         return self.world_size // self.model_parallel
 
     @model_validator(mode="after")
@@ -142,42 +147,44 @@ class ParallelSection(Section):
         degrees = self.model_parallel * self.sharding
         if self.world_size % degrees:
             raise ValueError(
-                f"{self.gpus} gpus cannot be divided by tensor {self.tensor} × pipeline {self.pipeline} × sharding "
+                f"{self.gpus} gpus are not a multiple of tensor {self.tensor} × pipeline {self.pipeline} × sharding "
                 f"{self.sharding} = {degrees}"
             )
         if self.sequence and self.tensor == 1:
-            raise ValueError("sequence parallelism shares work among tensor-parallel GPUs: tensor has to be over 1")
+            raise ValueError("sequence is true and tensor is 1: set tensor to 2 or more, or sequence to false")
         if self.pipeline > 1 and self.sharding > 1 and self.sharding_stage != "stage1":
-            raise ValueError(f"pipelines go with sharding stage1 alone, not {self.sharding_stage}")
+            raise ValueError(f"found sharding_stage {self.sharding_stage} with a pipeline: pipelines allow only stage1")
         return self
 
 
 class DpoSection(Section):
-    """The loss of stage DPO."""
+    """The loss of the training method DPO."""
 
-    beta: float = Field(0.1, gt=0, description="how far from the base model the answers may go: less is further")
+    beta: float = Field(
+        0.1, gt=0, description="weight of the distance to the base model; a smaller one allows more change"
+    )
     loss_type: LossType = "sigmoid"
-    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="share of pairs that may be the wrong way round")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="fraction of preference pairs assumed to be swapped")
     pref_loss_ratio: float = Field(1.0, ge=0)
-    sft_loss_ratio: float = Field(0.0, ge=0, description="weight of the loss of the chosen answer alone")
+    sft_loss_ratio: float = Field(0.0, ge=0, description="weight of the SFT loss of the chosen answer")
     simpo_gamma: float = Field(0.5, ge=0)
-    reference_free: bool = Field(False, description="without the base model's own probabilities")
+    reference_free: bool = Field(False, description="do not use the base model's probabilities")
     max_prompt_length: int | None = Field(
-        None, ge=16, description="tokens of a request; all that max_seq_length leaves where it is not given"
+        None, ge=16, description="tokens of a request; default: max_seq_length less 10"
     )
 
 
 class ErniekitSection(Section):
-    """ERNIEKit, where that is the backend."""
+    """Settings for the backend erniekit."""
 
-    use_erniekit: bool | None = Field(None, description="an older way to say backend: erniekit")
-    version: str | None = Field(None, description="settings are for this version; the installed one's otherwise")
-    erniekit_config_path: FilePath | None = Field(None, description="a YAML with more of ERNIEKit's own keys, checked")
-    extra: dict[str, Any] = Field({}, description="more of ERNIEKit's own keys, checked")
+    use_erniekit: bool | None = Field(None, description="older name for `backend: erniekit`")
+    version: str | None = Field(None, description="version to write settings for; default: the installed one")
+    erniekit_config_path: FilePath | None = Field(None, description="YAML file with further keys of ERNIEKit, checked")
+    extra: dict[str, Any] = Field({}, description="further keys of ERNIEKit, checked")
 
 
 class PaddleformersSection(Section):
-    """PaddleFormers, where that is the backend."""
+    """Settings for the backend paddleformers."""
 
-    version: str | None = Field(None, description="settings are for this version; the installed one's otherwise")
-    extra: dict[str, Any] = Field({}, description="more of PaddleFormers' own keys, checked")
+    version: str | None = Field(None, description="version to write settings for; default: the installed one")
+    extra: dict[str, Any] = Field({}, description="further keys of PaddleFormers, checked")

@@ -1,4 +1,4 @@
-"""What an application imports to have invoices analysed: settings, a verified bundle, and `ErnieVLMService`."""
+"""The service that an application imports: settings, a verified bundle, and `ErnieVLMService`."""
 
 from erniekit_adapter.service.ernie_vlm import ErnieVLMService
 from erniekit_adapter.service.result import ParseResult

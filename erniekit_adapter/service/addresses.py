@@ -1,4 +1,4 @@
-"""The URL of a server: checked before anything is sent, and whether it is on this machine."""
+"""URLs of servers: validation, and whether the server is on this machine."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ _MAX_HOST = 253
 
 
 def checked_url(url: str) -> str:
-    """A server's URL without the slash at its end.
+    """Return the URL of a server without a trailing slash.
 
     Raises:
-        ValueError: it is not one, holds a user, password, query or fragment, or its host or port cannot exist; the
-            message shows none of its parts, since one may be a secret.
+        ValueError: it is not a URL, holds a user, password, query or fragment, or its host or port is invalid. The
+            message contains no part of the URL, because any part may be a secret.
     """
     if any(character.isspace() or not character.isprintable() or character == "\\" for character in url):
-        raise ValueError(f"a URL holds no blank, line break or backslash: {_EXAMPLE}")
+        raise ValueError(f"a URL must not contain blanks, line breaks or backslashes: {_EXAMPLE}")
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
     except ValueError as error:
-        what = (
-            "the port is a number from 1 to 65535"
+        finding = (
+            "the port must be a number from 1 to 65535"
             if "ort" in str(error)
             else "the address in brackets is not an IPv6 address"
         )
-        raise ValueError(f"{what}: {_EXAMPLE}") from None
+        raise ValueError(f"{finding}: {_EXAMPLE}") from None
     if "@" in parts.netloc:
-        raise ValueError("holds a user or password: a secret comes from the environment, as ERNIE_API_KEY")
+        raise ValueError("holds a user or password; set secrets in the environment, as ERNIE_API_KEY")
     if parts.scheme not in ("http", "https") or not host or "?" in url or "#" in url:
         raise ValueError(_EXAMPLE)
     if port == 0 or parts.netloc.endswith(":"):
-        raise ValueError(f"the port is a number from 1 to 65535: {_EXAMPLE}")
+        raise ValueError(f"the port must be a number from 1 to 65535: {_EXAMPLE}")
     try:
         encoded = httpx.URL(url).raw_host.decode("ascii")
     except (httpx.InvalidURL, UnicodeError):
-        raise ValueError(f"the host's name cannot exist: {_EXAMPLE}") from None
-    if not _can_exist(host if ":" in host else encoded):
-        raise ValueError(f"the host's name or address cannot exist: {_EXAMPLE}")
+        raise ValueError(f"invalid host name: {_EXAMPLE}") from None
+    if not _is_valid_host(host if ":" in host else encoded):
+        raise ValueError(f"invalid host name or address: {_EXAMPLE}")
     return url.rstrip("/")
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a server is on this machine, by its address or as localhost."""
+    """Return whether a server is on this machine, by its address or as localhost."""
     host = (urlsplit(url).hostname or "").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -60,7 +60,7 @@ def is_loopback(url: str) -> bool:
     return address.is_loopback or bool(mapped and mapped.is_loopback) or address.is_unspecified
 
 
-def _can_exist(host: str) -> bool:
+def _is_valid_host(host: str) -> bool:
     name = host.removesuffix(".")
     try:
         ipaddress.ip_address(name.partition("%")[0])

@@ -1,4 +1,4 @@
-"""Reading of a chat completion: the model's text, its reasoning, and why the model stopped."""
+"""Parse a chat completion: the model's text, its reasoning, and the finish reason."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import orjson
 from erniekit_adapter.service.result import Reason
 from erniekit_adapter.service.secrecy import Keys
 
-# What servers write beside OpenAI's own: TGI, Together, FastDeploy, vLLM, SGLang, LMDeploy, DeepSeek.
-_STOPPED = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn"})
-_CUT_OFF: Mapping[str, Reason] = {
+# Finish reasons of OpenAI, TGI, Together, FastDeploy, vLLM, SGLang, LMDeploy and DeepSeek.
+_COMPLETE = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn"})
+_INCOMPLETE: Mapping[str, Reason] = {
     "length": "cut",
     "max_tokens": "cut",
     "repetition": "cut",
@@ -22,8 +22,8 @@ _CUT_OFF: Mapping[str, Reason] = {
     "tool_call": "tool_calls",
     "function_call": "tool_calls",
 }
-# The server gave the answer up for its own sake: the same request may succeed later.
-_GIVEN_UP: Mapping[str, Reason] = {
+# The server aborted the answer; the same request may succeed later.
+_ABORTED: Mapping[str, Reason] = {
     "abort": "aborted",
     "aborted": "aborted",
     "cancelled": "aborted",
@@ -33,15 +33,15 @@ _GIVEN_UP: Mapping[str, Reason] = {
 }
 
 
-class CallFailed(Exception):  # noqa: N818  it is a result that travels, not an error that anybody sees
-    """A call without a usable reply.
+class CallError(Exception):
+    """A request without a usable reply.
 
     Attributes:
         reason: the kind of failure.
-        detail: what happened.
-        passing: whether the same call may succeed later.
+        detail: description of the failure.
+        retryable: whether the same request may succeed later.
         retry_after: seconds that the server asks to wait; None if it does not.
-        missing: whether the server answers that it does not have it, such as a model that is not loaded.
+        not_found: whether the server replied 404, as for a model that is not loaded.
     """
 
     def __init__(
@@ -49,29 +49,29 @@ class CallFailed(Exception):  # noqa: N818  it is a result that travels, not an 
         reason: Reason,
         detail: str,
         *,
-        passing: bool = False,
+        retryable: bool = False,
         retry_after: float | None = None,
-        missing: bool = False,
+        not_found: bool = False,
     ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
-        self.passing = passing
+        self.retryable = retryable
         self.retry_after = retry_after
-        self.missing = missing
+        self.not_found = not_found
 
 
 @dataclass(frozen=True)
-class Reply:
+class ChatReply:
     """A usable chat completion.
 
     Attributes:
         text: the model's text.
-        stopped: why the text may lack its end; None if the model ended it.
-        prompt_tokens: as the server counts them; None if it does not.
-        completion_tokens: the same of the answer.
-        reasoning: what the server separated from the text.
-        finish_reason: as the server wrote it, in lower case; empty if it wrote none.
+        stopped: why the text may be incomplete; None if the model ended it.
+        prompt_tokens: prompt tokens counted by the server; None if it does not count.
+        completion_tokens: tokens of the answer.
+        reasoning: reasoning that the server separated from the text.
+        finish_reason: the server's finish reason in lower case; empty if it sent none.
     """
 
     text: str
@@ -82,38 +82,38 @@ class Reply:
     finish_reason: str = ""
 
 
-def read_reply(content: bytes, keys: Keys | None = None, *, require_finish_reason: bool = True) -> Reply:
-    """Read a chat completion.
+def read_reply(content: bytes, keys: Keys | None = None, *, require_finish_reason: bool = True) -> ChatReply:
+    """Parse a chat completion.
 
     Args:
         content: the server's reply.
-        keys: searched in the texts when they are decoded; None for none.
-        require_finish_reason: whether a text without a `finish_reason` may lack its end.
+        keys: keys to search in the decoded texts; None for no search.
+        require_finish_reason: whether a text without a `finish_reason` counts as incomplete.
 
     Raises:
-        CallFailed: it is not one, contains a key, or reports that the server gave the answer up.
+        CallError: it is not a chat completion, contains a key, or was aborted by the server.
     """
-    found = _found(content)
+    found = _parsed(content)
     if found is None:
-        # Searched before it is cut: half a key is too much as well.
-        said = content.decode(errors="replace")
-        raise CallFailed(
-            "bad_answer", f"the reply is not a chat completion: {(keys.hidden(said) if keys else said)[:200]}"
+        # Searched for keys before it is shortened, because a part of a key is a secret too.
+        shown = content.decode(errors="replace")
+        raise CallError(
+            "bad_answer", f"the reply is not a chat completion: {(keys.hidden(shown) if keys else shown)[:200]}"
         )
     message, finish, usage = found
     text, reasoning = _text(message.get("content")), _reasoning(message)
     if keys and (keys.are_in_answer(f"{text}\n{reasoning}") or keys.are_in(finish)):
-        raise CallFailed("bad_answer", "the reply contains the key that was sent with the request")
-    if given_up := _GIVEN_UP.get(finish):
-        raise CallFailed(given_up, f"the server gave the answer up: finish_reason {finish}", passing=True)
+        raise CallError("bad_answer", "the reply contains the key that was sent with the request")
+    if aborted := _ABORTED.get(finish):
+        raise CallError(aborted, f"the server aborted the answer: finish_reason {finish}", retryable=True)
     stopped = _stopped(finish, require_finish_reason=require_finish_reason)
     if text is None and not reasoning and stopped not in ("cut", "content_filter", "tool_calls"):
-        raise CallFailed("bad_answer", "the reply holds no text")
+        raise CallError("bad_answer", "the reply has no text")
     prompt, completion = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
-    return Reply(text or "", stopped, prompt, completion, reasoning, finish[:40])
+    return ChatReply(text or "", stopped, prompt, completion, reasoning, finish[:40])
 
 
-def _found(content: bytes) -> tuple[dict[str, Any], str, dict[str, Any]] | None:
+def _parsed(content: bytes) -> tuple[dict[str, Any], str, dict[str, Any]] | None:
     try:
         value = orjson.loads(content)
         choice = value["choices"][0]
@@ -133,15 +133,15 @@ def _text(content: object) -> str | None:
 
 
 def _reasoning(message: dict[str, Any]) -> str:
-    """The field that vLLM before 0.12, SGLang and FastDeploy name `reasoning_content`, and vLLM since `reasoning`."""
+    """Return `reasoning_content` (vLLM before 0.12, SGLang, FastDeploy) or `reasoning` (newer vLLM)."""
     named = (message.get(name) for name in ("reasoning_content", "reasoning"))
     return next((text for text in named if isinstance(text, str) and text), "")
 
 
 def _stopped(finish: str, *, require_finish_reason: bool) -> Reason | None:
-    if finish in _STOPPED or (not finish and not require_finish_reason):
+    if finish in _COMPLETE or (not finish and not require_finish_reason):
         return None
-    return _CUT_OFF.get(finish, "other_finish_reason" if finish else "no_finish_reason")
+    return _INCOMPLETE.get(finish, "other_finish_reason" if finish else "no_finish_reason")
 
 
 def _count(count: object) -> int | None:

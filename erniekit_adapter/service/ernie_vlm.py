@@ -1,4 +1,4 @@
-"""`ErnieVLMService`: an invoice in, a typed result out, and a new bundle between two requests."""
+"""`ErnieVLMService`: analyse invoices, and switch to a new bundle without downtime."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from typing import Any, NoReturn
 
 import httpx
 
-from erniekit_adapter.errors import fail
+from erniekit_adapter.errors import failure
 from erniekit_adapter.service.calling import complete, connect, load_adapter, unload_adapter, with_retries
-from erniekit_adapter.service.chat_reply import CallFailed, Reply
+from erniekit_adapter.service.chat_reply import CallError, ChatReply
 from erniekit_adapter.service.local import LocalWorkers, text_of
 from erniekit_adapter.service.loop import LoopThread, Value
 from erniekit_adapter.service.request import chat_body, is_small
@@ -29,19 +29,19 @@ from erniekit_adapter.service.target import Target, first_target, logger, swappe
 
 _PROBE = {"messages": [{"role": "user", "content": "1"}], "max_tokens": 1, "temperature": 0, "stream": False}
 
-_SHORT = 4096  # characters of an answer that is read in less than a millisecond
+_SHORT = 4096  # characters of an answer that is parsed in less than a millisecond
 
 
 @dataclass
-class _Model:
-    """A model on a server, or in a worker, by its name there; touched by the service's own loop alone.
+class _ServedModel:
+    """A model on a server or in a worker; used only by the service's own event loop.
 
-    Two targets of one model, such as the same bundle that is replaced and put back, share one of these: only so is it
-    known whether an adapter is still needed.
+    Two targets with the same model, such as a bundle that is replaced and put back, share one object. This shows
+    whether an adapter is still needed.
 
     Attributes:
-        requests: under way to it.
-        loaded: whether the server was asked to load its adapter, and not to unload it since.
+        requests: number of running requests.
+        loaded: whether the server has loaded the adapter and was not asked to unload it.
         changing: held while the server loads or unloads the adapter.
     """
 
@@ -51,19 +51,19 @@ class _Model:
 
 
 class ErnieVLMService:
-    """Analyses invoices with a fine-tuned ERNIE behind an OpenAI-compatible server, or in a process of its own.
+    """Analyse invoices with a fine-tuned ERNIE on an OpenAI-compatible server, or in a local worker process.
 
-    One instance serves a whole process, from any thread and event loop; what is bounded is bounded for all together.
+    One instance serves a whole process, from any thread and event loop; its limits apply to all of them together.
     """
 
     def __init__(
         self, config: Mapping[str, Any] | ServiceSettings, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        """Read the settings and verify the bundle; the server is not asked yet, and no process started.
+        """Read the settings and verify the bundle; no request is sent and no process started yet.
 
         Args:
-            config: the application's configuration with its key `ernie_vl`, or the settings themselves.
-            transport: in the place of the network, for tests.
+            config: the application's configuration with its key `ernie_vl`, or the settings.
+            transport: replaces the network in tests.
 
         Raises:
             UsageError: the configuration is wrong.
@@ -72,7 +72,7 @@ class ErnieVLMService:
         self.settings = config if isinstance(config, ServiceSettings) else ServiceSettings.read(config)
         self._target = first_target(self.settings)
         self._transport = transport
-        self._connections = connect(self.settings, transport)  # here, so that what is wrong with it ends the start
+        self._connections = connect(self.settings, transport)  # fails early if certificates or proxies are wrong
         self._made_by = os.getpid()
         self._starting = threading.Lock()
         _services.add(self)
@@ -81,43 +81,43 @@ class ErnieVLMService:
 
     @property
     def target(self) -> Target:
-        """The model that the next request goes to."""
+        """The model that the next request is sent to."""
         return self._target
 
     def parse(self, ocr_payload: object | None, image_bytes: bytes | None = None) -> ParseResult:
-        """Analyse one invoice; waits for the result, and never raises for what a server or a model did.
+        """Analyse one invoice and wait for the result. Errors of a server or a model are results, not exceptions.
 
         Args:
-            ocr_payload: what the OCR engine gave, any JSON value; None where there is none.
-            image_bytes: the page as JPEG, PNG or WebP; None where there is none, or the model reads text alone.
+            ocr_payload: output of the OCR engine, any JSON value; None without OCR.
+            image_bytes: the page as JPEG, PNG or WebP; None for a text model or without an image.
         """
         started = time.monotonic()
         future = self._start(self._parse(ocr_payload, image_bytes, started))
         return future.result() if future else _closed(started)
 
     async def parse_async(self, ocr_payload: object | None, image_bytes: bytes | None = None) -> ParseResult:
-        """The same as `parse` for callers with an event loop; a caller that is cancelled cancels the request."""
+        """Like `parse`, for callers with an event loop; cancelling the caller cancels the request."""
         started = time.monotonic()
         future = self._start(self._parse(ocr_payload, image_bytes, started))
         return await asyncio.wrap_future(future) if future else _closed(started)
 
     def use(self, bundle: Path | str, *, url: str | None = None, model: str | None = None) -> Target:
-        """Verify another bundle, have it loaded, ask it one token, and switch to it between two requests.
+        """Verify another bundle, load it, request one token from it, and switch to it between two requests.
 
-        Requests under way end with the old one, which the server then forgets where the service had it loaded; a
-        worker of the service's own is ended.
+        Running requests end with the old bundle. Then the server unloads it if the service had it loaded, and a local
+        worker is ended.
 
         Args:
             bundle: its folder.
             url: the server that holds it, if not `vllm_server_url`.
-            model: its name there; with `lora: load` the service gives it one. With `local` neither can be given.
+            model: its name on the server; with `lora: load` the service chooses one. Not allowed with `local`.
 
         Returns:
-            what the next request goes to.
+            The target of the next request.
 
         Raises:
             AdapterError: the bundle is bad or the server does not answer with it; the old one stays in use.
-            UsageError: the server cannot load it, and neither `url` nor `model` says where it is served.
+            UsageError: the server cannot load it, and neither `url` nor `model` is given.
         """
         future = self._start(self._use(Path(bundle), url, model))
         try:
@@ -126,7 +126,7 @@ class ErnieVLMService:
             return _refuse_closed()
 
     async def use_async(self, bundle: Path | str, *, url: str | None = None, model: str | None = None) -> Target:
-        """The same as `use` for callers with an event loop."""
+        """Like `use`, for callers with an event loop."""
         future = self._start(self._use(Path(bundle), url, model))
         try:
             return await asyncio.wrap_future(future) if future else _refuse_closed()
@@ -136,7 +136,7 @@ class ErnieVLMService:
             raise
 
     def close(self) -> None:
-        """End the service; requests under way end as failed, closed. Not to be called in a coroutine."""
+        """Close the service; running requests end as failed with reason `closed`. Do not call this in a coroutine."""
         with self._starting:
             if self._closed:
                 return
@@ -155,26 +155,26 @@ class ErnieVLMService:
         self.close()
 
     def _start(self, work: Coroutine[Any, Any, Value]) -> Future[Value] | None:
-        """Start work on the service's loop; None when the service was closed."""
+        """Start work on the service's event loop; None if the service was closed."""
         with self._starting:
             if self._closed:
                 work.close()
                 return None
-            # A server that forks after making the service has no thread of ours in its children.
+            # In a forked process, the thread of the event loop does not exist.
             if self._process != os.getpid():
                 if self._made_by != os.getpid():
                     self._connections = connect(self.settings, self._transport)
                 self._loop = LoopThread("ernie-vlm-service")
                 self._local = LocalWorkers()
-                self._places = asyncio.Semaphore(self.settings.max_concurrency)
+                self._slots = asyncio.Semaphore(self.settings.max_concurrency)
                 self._swapping = asyncio.Lock()
-                self._models: dict[tuple[str, str, object], _Model] = {}
+                self._models: dict[tuple[str, str, object], _ServedModel] = {}
                 self._tasks: set[asyncio.Task[Any]] = set()
                 self._process = os.getpid()
-            return self._loop.start(self._kept(work))
+            return self._loop.start(self._tracked(work))
 
-    async def _kept(self, work: Coroutine[Any, Any, Value]) -> Value:
-        """Do work that is cancelled when the service is closed, so that nobody waits for ever."""
+    async def _tracked(self, work: Coroutine[Any, Any, Value]) -> Value:
+        """Run work that `close` cancels, so that no caller waits forever."""
         if task := asyncio.current_task():
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -188,37 +188,37 @@ class ErnieVLMService:
         await self._connections.close()
 
     async def _parse(self, ocr: object | None, image: bytes | None, started: float) -> ParseResult:
-        asked = _Asked()
+        state = _RequestState()
         try:
-            # What takes longer than the change to another thread is done in one, so that other requests go on.
+            # Longer work is done in a thread, so that it does not block other requests.
             quick = image is None and is_small(ocr)
             body = self._body(ocr, image) if quick else await asyncio.to_thread(self._body, ocr, image)
             remaining = self.settings.timeout - (time.monotonic() - started)
-            reply = await asyncio.wait_for(self._in_turn(body, asked), max(remaining, 0))
+            reply = await asyncio.wait_for(self._complete(body, state), max(remaining, 0))
             quick = len(reply.text) <= _SHORT
             result = self._result(reply) if quick else await asyncio.to_thread(self._result, reply)
             result = replace(result, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
-        except CallFailed as failed:
+        except CallError as failed:
             result = _failed(failed.reason, failed.detail)
         except (asyncio.TimeoutError, TimeoutError):
-            waited = "" if asked.attempts else ", all of it waiting for its turn"
+            waited = "" if state.attempts else ", all of them waiting for a free slot"
             result = _failed("timeout", f"no answer in {self.settings.timeout:g} seconds{waited}")
         except asyncio.CancelledError:
             if not self._closed:
                 raise
             result = _failed("closed", "the service was closed")
-        target = asked.target or self._target
+        target = state.target or self._target
         result = replace(
             result,
             model=target.model,
             bundle=target.bundle,
-            attempts=asked.attempts,
+            attempts=state.attempts,
             latency_s=time.monotonic() - started,
         )
         if result.status != "success":
-            # What the page says stays out of the log: details of answers may quote it.
+            # The detail is not logged, because it may quote the page.
             logger.warning(
-                "%s, %s: %s attempts, %.1f s", result.status, result.reason, asked.attempts, result.latency_s
+                "%s, %s: %s attempts, %.1f s", result.status, result.reason, state.attempts, result.latency_s
             )
         return result
 
@@ -226,12 +226,12 @@ class ErnieVLMService:
         try:
             body = chat_body(self.settings, ocr, image)
         except ValueError as error:
-            raise CallFailed("bad_input", str(error)) from error
+            raise CallError("bad_input", str(error)) from error
         if self._target.local:
-            text_of(body)  # for its refusal, before anybody waits for a turn
+            text_of(body)  # raises an error before the request waits for a slot
         return body
 
-    def _result(self, reply: Reply) -> ParseResult:
+    def _result(self, reply: ChatReply) -> ParseResult:
         return result_of_text(
             reply.text,
             stopped=reply.stopped,
@@ -240,32 +240,32 @@ class ErnieVLMService:
             finish_reason=reply.finish_reason,
         )
 
-    async def _in_turn(self, body: dict[str, Any], asked: _Asked) -> Reply:
-        """Wait for a place, then ask whatever is in use at that time."""
-        async with self._places:
-            asked.target = target = self._target
-            return await self._ask(target, body, asked)
+    async def _complete(self, body: dict[str, Any], state: _RequestState) -> ChatReply:
+        """Wait for a free slot, then send the request to the current target."""
+        async with self._slots:
+            state.target = target = self._target
+            return await self._send(target, body, state)
 
-    async def _ask(self, target: Target, body: dict[str, Any], asked: _Asked) -> Reply:
-        async def call(attempt: int) -> Reply:
-            asked.attempts = attempt
+    async def _send(self, target: Target, body: dict[str, Any], state: _RequestState) -> ChatReply:
+        async def call(attempt: int) -> ChatReply:
+            state.attempts = attempt
             if target.local:
                 return await self._local.complete(target, target.local, body)
             await self._load(target, model)
             try:
                 return await complete(self._connections, target, body)
-            except CallFailed as failed:
-                if not (failed.missing and target.lora_path):
+            except CallError as failed:
+                if not (failed.not_found and target.lora_path):
                     raise
-                # A server that was started again has forgotten what it was told to load.
+                # A restarted server has lost its adapters.
                 model.loaded = False
                 await self._load(target, model)
                 return await complete(self._connections, target, body)
 
-        with self._needing(target) as model:
+        with self._using(target) as model:
             return await with_retries(self.settings, call)
 
-    async def _load(self, target: Target, model: _Model) -> None:
+    async def _load(self, target: Target, model: _ServedModel) -> None:
         if target.lora_path is None or model.loaded:
             return
         async with model.changing:
@@ -280,73 +280,73 @@ class ErnieVLMService:
             if target == old:
                 return target
             try:
-                with self._needing(target):
-                    await asyncio.wait_for(self._ask(target, _PROBE, _Asked()), self.settings.timeout)
-                    # If the counter cannot be kept, the switch is refused.
+                with self._using(target):
+                    await asyncio.wait_for(self._send(target, _PROBE, _RequestState()), self.settings.timeout)
+                    # The switch fails if the counter cannot be written.
                     await asyncio.to_thread(target.remember)
                     self._target = target
-            except (CallFailed, asyncio.TimeoutError, TimeoutError) as error:
-                await self._forget(target)
-                who = "the worker" if target.local else "the server"
-                what = f"{who} does not answer with it, the old one stays in use: {error or 'no reply in time'}"
-                raise fail(bundle, what) from error
+            except (CallError, asyncio.TimeoutError, TimeoutError) as error:
+                await self._unload(target)
+                system = "worker" if target.local else "server"
+                finding = f"the {system} does not answer with it, the old bundle stays in use: {error or 'timeout'}"
+                raise failure(bundle, finding) from error
             logger.info("switched from %s to %s, bundle %s", old.model, target.model, target.bundle)
-            self._forget_later(old)
+            self._unload_later(old)
             return target
 
     @contextmanager
-    def _needing(self, target: Target) -> Iterator[_Model]:
-        """Count a request to a model; the last one has the model forgotten if it is no longer in use."""
-        model = self._models.setdefault(_name_of(target), _Model())
+    def _using(self, target: Target) -> Iterator[_ServedModel]:
+        """Count a request to a model; after the last request, an unused model is unloaded."""
+        model = self._models.setdefault(_model_key(target), _ServedModel())
         model.requests += 1
         try:
             yield model
         finally:
             model.requests -= 1
-            self._forget_later(target)
+            self._unload_later(target)
 
     def _is_needed(self, target: Target) -> bool:
-        name = _name_of(target)
-        model = self._models.get(name)
-        return name == _name_of(self._target) or bool(model and model.requests)
+        key = _model_key(target)
+        model = self._models.get(key)
+        return key == _model_key(self._target) or bool(model and model.requests)
 
-    def _forget_later(self, target: Target) -> None:
-        """Have a model forgotten once nothing needs it."""
+    def _unload_later(self, target: Target) -> None:
+        """Unload a model in the background if no request needs it."""
         if not self._is_needed(target):
-            self._later(self._forget(target))
+            self._in_background(self._unload(target))
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _forget(self, target: Target) -> None:
-        model = self._models.get(_name_of(target))
+    async def _unload(self, target: Target) -> None:
+        model = self._models.get(_model_key(target))
         if model is None:
             return
-        # A request that begins meanwhile waits for the lock, finds that the adapter is not loaded, and has it loaded.
+        # A request that starts now waits for the lock, sees that the adapter is not loaded, and loads it.
         async with model.changing:
-            if self._is_needed(target) or self._models.get(_name_of(target)) is not model:
+            if self._is_needed(target) or self._models.get(_model_key(target)) is not model:
                 return
             if target.local:
-                del self._models[_name_of(target)]
-                await self._local.forget(target)
+                del self._models[_model_key(target)]
+                await self._local.end_worker(target)
                 logger.info("ended the worker of %s, bundle %s", target.model, target.bundle)
                 return
             if model.loaded:
                 model.loaded = False
-                with suppress(CallFailed):
+                with suppress(CallError):
                     await unload_adapter(self._connections, target)
                     logger.info("unloaded %s", target.model)
             if not self._is_needed(target):
-                del self._models[_name_of(target)]
+                del self._models[_model_key(target)]
 
 
 _services: weakref.WeakSet[ErnieVLMService] = weakref.WeakSet()
 
 
 def _renew_locks() -> None:
-    """Free the locks in a forked child: the threads that may have held them exist in the parent alone."""
+    """Replace the locks in a forked child: the threads that may hold them exist only in the parent."""
     for service in _services:
         service._starting = threading.Lock()
 
@@ -356,15 +356,15 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 @dataclass
-class _Asked:
-    """What is known of a request when it ends early."""
+class _RequestState:
+    """State of a request, for its result if it ends early."""
 
     attempts: int = 0
     target: Target | None = None
 
 
-def _name_of(target: Target) -> tuple[str, str, object]:
-    """Return the key of a model: its name on a server, and what a worker loads."""
+def _model_key(target: Target) -> tuple[str, str, object]:
+    """Return the key of a model: its server and name, or the content of its worker."""
     return target.url, target.model, target.local
 
 
@@ -373,7 +373,7 @@ def _failed(reason: Reason, detail: str) -> ParseResult:
 
 
 def _refuse_closed() -> NoReturn:
-    raise fail("service", "was closed", "make a new one")
+    raise failure("service", "was closed", "create a new ErnieVLMService")
 
 
 def _closed(started: float) -> ParseResult:

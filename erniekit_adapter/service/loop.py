@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that one client serves callers with and without asyncio, of any thread."""
+"""An event loop in a separate thread, for callers with and without asyncio, from any thread."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def stop(self) -> None:
-        """Stop the loop and end its thread; to be called from another thread."""
+        """Stop the loop and end its thread. Call it from another thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())

@@ -1,4 +1,4 @@
-"""From an invoice to the body of a chat completion: the prompt of training, and limits on what is sent."""
+"""Build the body of a chat completion request: the prompt of training, and limits on its size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import re
 from typing import Any
 
-from erniekit_adapter.invoice.prompts import OCR_MARK, analysis_request, constant_part
+from erniekit_adapter.documents.invoice.prompts import OCR_MARK, analysis_request, constant_part
 from erniekit_adapter.service.settings import ServiceSettings
 
 _IMAGE_STARTS = (
@@ -16,12 +16,12 @@ _IMAGE_STARTS = (
 )
 
 
-# What is written as JSON in less than a millisecond.
+# Limits of data that is written as JSON in less than a millisecond.
 _SMALL_VALUES, _SMALL_CHARACTERS = 1000, 20_000
 
 
 def is_small(ocr: object) -> bool:
-    """Whether OCR data is written as JSON quickly; looks at no more of it than that takes."""
+    """Return whether OCR data is written as JSON quickly; reads only as much of it as that takes."""
     waiting, values, characters = [ocr], 0, 0
     while waiting:
         value = waiting.pop()
@@ -41,31 +41,31 @@ def is_small(ocr: object) -> bool:
 
 
 def image_type(image: bytes) -> str | None:
-    """The media type of a JPEG, PNG or WebP by its first bytes; None for anything else."""
+    """Return the media type of a JPEG, PNG or WebP by its first bytes; None for anything else."""
     return next((name for start, name in _IMAGE_STARTS if start.match(image)), None)
 
 
 def chat_body(settings: ServiceSettings, ocr: object | None, image: bytes | None) -> dict[str, Any]:
-    """The body of the request, without the model's name.
+    """Return the body of the request, without the model's name.
 
     Args:
         settings: limits, tokens and temperature.
-        ocr: what the OCR engine gave, any JSON value; None where there is none.
-        image: the page as JPEG, PNG or WebP; None where there is none.
+        ocr: output of the OCR engine, any JSON value; None without OCR.
+        image: the page as JPEG, PNG or WebP; None without an image.
 
     Raises:
-        ValueError: there is neither, one is too long, the image is of no known type, or the OCR data is no JSON.
+        ValueError: both are missing, one is too long, the image type is unknown, or the OCR data is not JSON.
     """
     if image is not None and not image:
         raise ValueError("the image is empty")
     if ocr is None and image is None:
-        raise ValueError("neither OCR data nor an image")
+        raise ValueError("neither OCR data nor an image was given")
     media_type = None
     if image is not None:
         if len(image) > settings.max_image_bytes:
             raise ValueError(f"the image has {len(image):,} bytes, more than {settings.max_image_bytes:,}")
         if not (media_type := image_type(image)):
-            raise ValueError("the image is no JPEG, PNG or WebP by its first bytes")
+            raise ValueError("the image is not a JPEG, PNG or WebP")
     content: str | list[dict[str, Any]] = _text(settings, ocr, with_image=image is not None)
     if image is not None:
         url = f"data:{media_type};base64,{base64.b64encode(image).decode()}"
@@ -85,7 +85,7 @@ def _text(settings: ServiceSettings, ocr: object | None, *, with_image: bool) ->
         text = analysis_request(ocr, with_image=with_image)
         text.encode()  # half a surrogate pair cannot be sent
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"the OCR data is no JSON value: {str(error)[:200]}") from error
+        raise ValueError(f"the OCR data is not a JSON value: {str(error)[:200]}") from error
     if len(text) - len(constant_part(text)) > settings.max_ocr_characters and OCR_MARK in text:
         raise ValueError(f"the OCR data has more than {settings.max_ocr_characters:,} characters as JSON")
     return text

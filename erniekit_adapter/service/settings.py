@@ -1,4 +1,4 @@
-"""The service's settings: `config["ernie_vl"]`, overridden by the environment; secrets from the environment alone."""
+"""Settings of the service: `config["ernie_vl"]`, overridden by the environment; secrets only from the environment."""
 
 from __future__ import annotations
 
@@ -36,42 +36,44 @@ _SECRETS = {"api_key": "ERNIE_API_KEY", "fallback_api_key": "ERNIE_FALLBACK_API_
 
 
 class ServiceSettings(BaseModel):
-    """How the service reaches a model. The environment wins over `config["ernie_vl"]`, that over the defaults here.
+    """Settings of the service. The environment overrides `config["ernie_vl"]`, which overrides the defaults.
 
     Attributes:
-        local: no, a server is asked; transformers or erniekit, a process of the service's own answers in that
-            environment, on the CPU, with `base_model_dir` and the bundle's `adapter_form` or `native` on it.
-        vllm_server_url: an OpenAI-compatible server, up to and with `/v1`.
-        model_name: the model as that server names it; with a bundle of merged weights, the name they are served by.
-            With `local` it is what results call the model, and may be left out.
+        local: no, to use a server; transformers or erniekit, to answer in a worker process of that environment, on the
+            CPU, with `base_model_dir` and the bundle's `adapter_form` or `native`.
+        vllm_server_url: an OpenAI-compatible server, including `/v1`.
+        model_name: the model's name on that server; for a bundle of merged weights, the name they are served as. With
+            `local` it is the name in results, and may be left out.
         fine_tuned_model_path: a bundle, verified before use; None to use the base model.
         lora: no, the server holds merged weights; named, it was started with the adapter `adapter_name`; load, the
-            service loads the bundle's `peft` form through `/v1/load_lora_adapter`.
-        adapter_name: the adapter as the server names it; None with `load` for the run's name and the bundle's hash.
-        adapter_form: the bundle's folder that the server is given with `load`, and transformers with `local`.
-        server_bundle_path: where the server sees the bundle, if elsewhere; `{identity}` in it is the bundle's hash.
+            service loads the bundle's `peft` with `/v1/load_lora_adapter`.
+        adapter_name: the adapter's name on the server; None with `load` for the run's name and the bundle's hash.
+        adapter_form: the bundle format for the server with `load`, and for transformers with `local`.
+        server_bundle_path: path of the bundle on the server, if different; `{identity}` in it is the bundle's hash.
         trust: signed, every bundle needs a signature of `public_key`; unsigned, bundles without one are accepted.
         public_key: PEM file of the key that signs bundles; required for bundles, unless `trust` is unsigned.
-        counter_file: keeps the highest counter of a bundle that was used, so that an older one is refused; None for
-            the public key's name with `.counter` behind it.
-        base_model_dir: the base model's folder, if at hand: the bundle must be made for it. With `local`, what answers.
-        when_bundle_is_bad: error, or fallback: use `fallback_url` and `fallback_model_name`, and log why.
-        timeout: seconds that one invoice may take, waiting and all attempts included.
-        max_attempts: how often a request is sent at most.
-        first_wait: seconds before the second attempt, doubled each time, less a random part.
-        max_wait: seconds that a wait takes at most; a server that asks for longer is given up.
-        max_concurrency: requests under way at once; the others wait.
-        max_tokens: tokens of an answer at most.
-        temperature: 0 always takes the likeliest token.
+        counter_file: file with the highest counter of a used bundle, so that older ones are refused; None for the name
+            of the public key with the suffix `.counter`.
+        base_model_dir: the base model's folder, if available: the bundle must be made for it. Required with `local`.
+        when_bundle_is_bad: error, or fallback: use `fallback_url` and `fallback_model_name`, and log an error.
+        fallback_url: server to use instead of a bad bundle.
+        fallback_model_name: the model's name on that server.
+        timeout: maximum seconds for one invoice, including waiting and all attempts.
+        max_attempts: maximum number of attempts.
+        first_wait: seconds before the second attempt; doubled for each further one, minus a random part.
+        max_wait: maximum seconds of a wait; the attempts end if a server asks for a longer one.
+        max_concurrency: maximum number of running requests; the others wait.
+        max_tokens: maximum number of tokens of an answer.
+        temperature: 0 always takes the most likely token.
         chat_template_kwargs: values for the server's chat template, such as `{"enable_thinking": False}`.
-        require_finish_reason: whether an answer without a `finish_reason` may lack its end, and counts as incomplete.
-        proxy: no, or environment: servers elsewhere are asked through HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
+        require_finish_reason: whether an answer without a `finish_reason` counts as incomplete.
+        proxy: no, or environment: servers on other machines are reached through HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
             NO_PROXY; a server on this machine never is.
-        max_image_bytes: how long an image may be.
-        max_ocr_characters: how long OCR data may be, as JSON.
-        max_raw_text: characters of the model's own text that a result keeps.
-        api_key: from ERNIE_API_KEY alone.
-        fallback_api_key: from ERNIE_FALLBACK_API_KEY alone.
+        max_image_bytes: maximum size of an image.
+        max_ocr_characters: maximum length of OCR data as JSON.
+        max_raw_text: characters of the model's text that a result keeps.
+        api_key: set with ERNIE_API_KEY only.
+        fallback_api_key: set with ERNIE_FALLBACK_API_KEY only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=())
@@ -109,9 +111,9 @@ class ServiceSettings(BaseModel):
 
     @field_validator("vllm_server_url", "model_name")
     @classmethod
-    def _is_there(cls, value: str, others: ValidationInfo) -> str:
+    def _is_given(cls, value: str, others: ValidationInfo) -> str:
         if not value and others.data.get("local") == "no":
-            raise ValueError("required, unless local says that no server is asked")
+            raise ValueError("required, unless local is set")
         return value
 
     @field_validator("vllm_server_url", "fallback_url")
@@ -125,51 +127,51 @@ class ServiceSettings(BaseModel):
         return checked_key(key) if key else key
 
     @model_validator(mode="after")
-    def _go_together(self) -> ServiceSettings:
+    def _check_combinations(self) -> ServiceSettings:
         if self.when_bundle_is_bad == "fallback" and not (self.fallback_url and self.fallback_model_name):
             raise ValueError("when_bundle_is_bad: fallback needs fallback_url and fallback_model_name")
         if self.lora == "named" and not self.adapter_name:
-            raise ValueError("lora: named needs adapter_name, the name that the server was given")
+            raise ValueError("lora: named needs adapter_name, the adapter's name on the server")
         if self.lora != "no" and not self.fine_tuned_model_path:
             raise ValueError(f"lora: {self.lora} needs fine_tuned_model_path")
         if self.trust == "unsigned" and (self.public_key or self.counter_file):
-            raise ValueError("trust: unsigned asks for no signature: leave out public_key and counter_file, or trust")
+            raise ValueError("trust: unsigned checks no signature: remove public_key and counter_file, or trust")
         if self.counter_file and not self.public_key:
             raise ValueError("counter_file needs public_key")
         if self.local != "no":
-            self._go_with_local()
+            self._check_local()
         return self
 
-    def _go_with_local(self) -> None:
+    def _check_local(self) -> None:
         if not self.base_model_dir:
-            raise ValueError(f"local: {self.local} needs base_model_dir, the base model that answers")
-        of_servers = ["vllm_server_url", "adapter_name", "server_bundle_path", "chat_template_kwargs"]
-        of_servers += ["adapter_form"] if self.local == "erniekit" else []
+            raise ValueError(f"local: {self.local} needs base_model_dir, the base model's folder")
+        server_keys = ["vllm_server_url", "adapter_name", "server_bundle_path", "chat_template_kwargs"]
+        server_keys += ["adapter_form"] if self.local == "erniekit" else []
         wrong = [f"lora: {self.lora}"] if self.lora != "no" else []
-        wrong += [key for key in of_servers if key in self.model_fields_set and getattr(self, key)]
+        wrong += [key for key in server_keys if key in self.model_fields_set and getattr(self, key)]
         if wrong:
-            raise ValueError(f"local: {self.local} asks no server, and {', '.join(wrong)} would say how: leave it out")
+            raise ValueError(f"local: {self.local} uses no server: remove {', '.join(wrong)}")
         if self.temperature:
-            raise ValueError(f"local: {self.local} always takes the likeliest token: leave out temperature")
+            raise ValueError(f"local: {self.local} always takes the most likely token: remove temperature")
 
     @classmethod
     def read(cls, config: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> ServiceSettings:
-        """The settings from an application's configuration and the environment.
+        """Read the settings from an application's configuration and the environment.
 
         Args:
             config: the application's configuration; only its `ernie_vl` is read.
-            environment: variables; None for the process's own. White space around a value is left out, and one that
-                is empty counts as not set.
+            environment: variables; None for those of the process. White space around values is removed, and empty
+                variables count as not set.
 
         Raises:
-            UsageError: a key that does not exist, a value that cannot be, or a secret in `config`; all at once.
+            UsageError: unknown keys, invalid values, or secrets in `config`; all problems at once.
         """
         given = config.get("ernie_vl", {})
         if not isinstance(given, Mapping):
             raise UsageError(Problem("ernie_vl", "expected keys and values"))
         values, variables = dict(given), os.environ if environment is None else environment
         problems = [
-            Problem(f"ernie_vl.{key}", "a secret does not belong into the configuration", f"set {variable} instead")
+            Problem(f"ernie_vl.{key}", "secrets must not be in the configuration", f"set {variable} instead")
             for key, variable in _SECRETS.items()
             if values.pop(key, None) is not None
         ]
@@ -183,7 +185,7 @@ class ServiceSettings(BaseModel):
             for item in error.errors(include_input=False, include_url=False, include_context=False):
                 key = ".".join(map(str, item["loc"]))
                 problems.append(Problem(places.get(key, f"ernie_vl.{key}".rstrip(".")), item["msg"]))
-        # Outside of the block above: pydantic's error keeps the values, and an error raised there would keep it.
+        # Outside the block above: an error raised there would refer to pydantic's error, which holds the values.
         if problems or settings is None:
             raise UsageError(problems)
         return settings

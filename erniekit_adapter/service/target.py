@@ -1,4 +1,4 @@
-"""Which model is asked, on a server or in a process of our own, worked out from the settings and a verified bundle."""
+"""The model that requests are sent to, on a server or in a local worker, from the settings and a verified bundle."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from erniekit_adapter.adapters.counters import remember
-from erniekit_adapter.answering.local import LocalModel, command_line
-from erniekit_adapter.errors import AdapterError, fail, misuse
+from erniekit_adapter.bundle.counters import remember
+from erniekit_adapter.errors import AdapterError, failure, usage_error
+from erniekit_adapter.predictors.local import LocalModel, command_line
 from erniekit_adapter.service.addresses import checked_url
 from erniekit_adapter.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
-    from erniekit_adapter.adapters.verify import Verified
+    from erniekit_adapter.bundle.verify import Verified
 
 logger = logging.getLogger("erniekit_adapter.service")
 
 
 @dataclass(frozen=True)
 class SeenCounter:
-    """A signed bundle's counter, and where it is kept.
+    """The counter of a signed bundle.
 
     Attributes:
-        file: the file of counters.
+        file: file that keeps the counters.
         key: the fingerprint of the public key.
         value: the counter.
     """
@@ -39,16 +39,16 @@ class SeenCounter:
 
 @dataclass(frozen=True)
 class Target:
-    """A model on a server, or one that a worker of the service's own loads.
+    """A model on a server, or one that a local worker loads.
 
     Attributes:
-        url: the server, up to `/v1`; empty where a worker answers.
-        model: the name under which the model is asked.
-        api_key: sent as a bearer token; None for none.
+        url: the server, including `/v1`; empty for a local worker.
+        model: the name of the model in requests.
+        api_key: sent as a bearer token; None to send none.
         bundle: the SHA-256 of the bundle's manifest; None for a model without a bundle.
-        lora_path: the adapter's folder as the server sees it, where the service has it loaded; None elsewhere.
-        local: what a worker loads; None where a server answers.
-        counter: what to keep once the bundle is in use, so that no older one follows; None without a signature.
+        lora_path: the adapter's folder on the server, if the service loads it there; otherwise None.
+        local: settings of a local worker; None for a server.
+        counter: counter to keep once the bundle is in use, so that older ones are refused; None without a signature.
     """
 
     url: str
@@ -60,7 +60,7 @@ class Target:
     counter: SeenCounter | None = None
 
     def remember(self) -> None:
-        """Keep the bundle's counter; to be called when the bundle is in use.
+        """Keep the bundle's counter, when the bundle is in use.
 
         Raises:
             UsageError: the file of counters cannot be read or written.
@@ -70,17 +70,17 @@ class Target:
 
 
 def first_target(settings: ServiceSettings) -> Target:
-    """The target that a service starts with; a bundle that is set is verified first.
+    """Return the target that a service starts with; a configured bundle is verified first.
 
     Raises:
         AdapterError: the bundle is bad and no fallback is configured.
-        UsageError: the public key cannot be read, or what `local` needs is not there.
+        UsageError: the public key cannot be read, or the model or environment of `local` is missing.
     """
     if local := _local_model(settings, None):
         if not (local.model_dir / "config.json").is_file():
-            where, what = "ernie_vl.base_model_dir", f"{local.model_dir} holds no model: it has no config.json"
-            raise misuse(where, what, "give the base model's folder")
-        command_line(local)  # for its refusal, where the environment is not installed
+            location, finding = "ernie_vl.base_model_dir", f"{local.model_dir} has no config.json"
+            raise usage_error(location, finding, "set it to the base model's folder")
+        command_line(local)  # raises an error if the environment is not installed
     if settings.fine_tuned_model_path is None:
         if local:
             return Target("", settings.model_name or local.model_dir.name, local=local)
@@ -92,44 +92,46 @@ def first_target(settings: ServiceSettings) -> Target:
     except AdapterError as error:
         if settings.when_bundle_is_bad == "error" or error.exit_code == 2:
             raise
-        if not settings.fallback_url or not settings.fallback_model_name:  # for the type checker: settings hold both
+        if not settings.fallback_url or not settings.fallback_model_name:  # for the type checker: both are set
             raise
         named = settings.fallback_model_name
-        logger.error("bad bundle, the fallback model %s is used instead: %s", named, error)
+        logger.error("bad bundle, using the fallback model %s: %s", named, error)
         return Target(settings.fallback_url, named, settings.fallback_api_key)
 
 
 def target_of_bundle(
     settings: ServiceSettings, bundle: Path, *, url: str | None = None, model: str | None = None
 ) -> Target:
-    """Verify a bundle and say how it is asked.
+    """Verify a bundle and return its target.
 
     Args:
         settings: how bundles are verified and served.
         bundle: the bundle's folder.
         url: the server that holds it, if not `vllm_server_url`.
-        model: its name there, if not the one that the settings give.
+        model: its name on the server, if not the one in the settings.
 
     Raises:
-        AdapterError: the bundle is bad, or lacks the form that the server is to load.
-        UsageError: bundles have to be signed and no public key is set, or the key cannot be read.
+        AdapterError: the bundle is bad, or lacks the bundle format to load.
+        UsageError: bundles must be signed and no public key is set, or the key cannot be read.
     """
-    from erniekit_adapter.adapters.verify import verify  # needs numpy, which is slow to import
+    from erniekit_adapter.bundle.verify import verify  # needs numpy, which is slow to import
 
     if settings.trust == "signed" and not settings.public_key:
-        what = "missing, and bundles have to be signed"
+        finding = "missing, but bundles must be signed"
         hint = (
             "set it to the signer's PEM file, or accept unsigned bundles with trust: unsigned (or ERNIE_TRUST=unsigned)"
         )
-        raise misuse("ernie_vl.public_key", what, hint)
+        raise usage_error("ernie_vl.public_key", finding, hint)
     counters = _counter_file(settings)
     verified = verify(bundle, settings.public_key, settings.base_model_dir, trust=settings.trust, counter_file=counters)
     seen = SeenCounter(counters, verified.key, verified.manifest["counter"]) if counters else None
-    form = "native" if settings.local == "erniekit" else settings.adapter_form
-    if local := _local_model(settings, verified.path / form):
-        if not any(name.startswith(f"{form}/") for name in verified.manifest["files"]):
-            what = f"is not in the bundle, and local: {settings.local} answers with it"
-            raise fail(verified.path / form, what, "export that form")
+    bundle_format = "native" if settings.local == "erniekit" else settings.adapter_form
+    if local := _local_model(settings, verified.path / bundle_format):
+        if not any(name.startswith(f"{bundle_format}/") for name in verified.manifest["files"]):
+            finding = f"is not in the bundle, but local: {settings.local} needs it"
+            raise failure(
+                verified.path / bundle_format, finding, f"export the bundle with export.formats: [{bundle_format}]"
+            )
         return Target(
             "", settings.model_name or _name_of(verified), bundle=verified.identity, local=local, counter=seen
         )
@@ -150,48 +152,48 @@ def _counter_file(settings: ServiceSettings) -> Path | None:
 
 
 def swapped_target(settings: ServiceSettings, bundle: Path, url: str | None, model: str | None) -> Target:
-    """The target of a bundle that shall replace another one while the service runs.
+    """Return the target of a bundle that replaces another one while the service runs.
 
     Raises:
-        AdapterError: as `target_of_bundle` does.
-        UsageError: the server cannot load it, and nobody said where it is served; or there is no server, and somebody
-            did; or `url` is not a server's URL.
+        AdapterError: see `target_of_bundle`.
+        UsageError: the server cannot load it, and neither `url` nor `model` is given; or one of them is given but
+            `local` is set; or `url` is invalid.
     """
     if settings.local != "no":
         if url or model:
-            what = f"local is {settings.local}: no server is asked, and url and model say where one holds the bundle"
-            raise misuse(bundle, what, "leave them out")
+            finding = f"local is {settings.local}: no server is used, so url and model have no effect"
+            raise usage_error(bundle, finding, "remove url and model")
         return target_of_bundle(settings, bundle)
     if url:
         url = _checked(url)
     if settings.lora != "load":
         if not (url or model):
-            what = f"lora is {settings.lora}: the service cannot make the server hold another bundle"
-            raise misuse(bundle, what, "start a server with it, and give its url or the model's name there")
+            finding = f"lora is {settings.lora}: the service cannot load another bundle into the server"
+            raise usage_error(bundle, finding, "start a server with it, and give url or model")
         return target_of_bundle(settings, bundle, url=url, model=model)
-    # A fixed name would be taken on the server; one with the bundle's hash is free.
-    anew = settings.model_copy(update={"adapter_name": None})
-    return target_of_bundle(anew, bundle, url=url, model=model)
+    # A fixed name is already used on the server; a name with the bundle's hash is free.
+    unnamed = settings.model_copy(update={"adapter_name": None})
+    return target_of_bundle(unnamed, bundle, url=url, model=model)
 
 
 def _checked(url: str) -> str:
     try:
         return checked_url(url)
     except ValueError as error:
-        raise misuse("url", str(error)) from None
+        raise usage_error("url", str(error)) from None
 
 
 def _local_model(settings: ServiceSettings, adapter: Path | None) -> LocalModel | None:
     base = settings.base_model_dir
-    if settings.local == "no" or not base:  # for the type checker: settings hold both or none
+    if settings.local == "no" or not base:  # for the type checker: both are set, or none
         return None
     if settings.local == "erniekit" or not adapter:
         return LocalModel(settings.local, base.resolve(), adapter)
-    from erniekit_adapter.adapters.readers import majors_that_read
+    from erniekit_adapter.architectures.families import DEFAULT_KIND, kind_of_config
     from erniekit_adapter.files import read_json
-    from erniekit_adapter.project.catalogue import kind_of_config
+    from erniekit_adapter.parity.readers import majors_that_read
 
-    kind = kind_of_config(read_json(base / "config.json")) or "dense"
+    kind = kind_of_config(read_json(base / "config.json")) or DEFAULT_KIND
     return LocalModel(settings.local, base.resolve(), adapter, majors_that_read(settings.adapter_form, kind))
 
 
@@ -201,8 +203,9 @@ def _name_of(verified: Verified) -> str:
 
 
 def _lora_path(settings: ServiceSettings, verified: Verified) -> str:
-    wanted = f"{settings.adapter_form}/adapter_config.json"
-    if wanted not in verified.manifest["files"]:
-        raise fail(verified.path / wanted, "is not in the bundle, and the server shall load it", "export that form")
+    name = f"{settings.adapter_form}/adapter_config.json"
+    if name not in verified.manifest["files"]:
+        hint = f"export the bundle with export.formats: [{settings.adapter_form}]"
+        raise failure(verified.path / name, "is not in the bundle, but the server has to load it", hint)
     root = (settings.server_bundle_path or str(verified.path)).replace("{identity}", verified.identity)
     return f"{root.rstrip('/')}/{settings.adapter_form}"

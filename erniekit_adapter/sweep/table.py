@@ -1,33 +1,33 @@
-"""What the runs of a sweep came to: every figure with its interval, and each run held against the first."""
+"""The results of a sweep: metrics with their intervals, and each run compared with the first."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from erniekit_adapter import __version__
-from erniekit_adapter.adapters.card import FIGURES, figure
-from erniekit_adapter.answering.toolkit import read_replies
-from erniekit_adapter.errors import misuse
-from erniekit_adapter.evaluation.comparison import Comparison, compare
-from erniekit_adapter.evaluation.scoring import SampleScore
-from erniekit_adapter.evaluation.stage import read_test_samples, score
+from erniekit_adapter.bundle.model_card import figure
+from erniekit_adapter.errors import usage_error
+from erniekit_adapter.evaluation.comparison import SystemComparison, compare
+from erniekit_adapter.evaluation.stage import read_test_examples, score
 from erniekit_adapter.files import read_json
-from erniekit_adapter.sweep.sweep_file import Run
+from erniekit_adapter.metrics import METRICS, AnswerScore
+from erniekit_adapter.predictors.toolkit import read_replies
+from erniekit_adapter.sweep.sweep_file import SweepRun
 
 SCHEMA_VERSION = 1
 _RATES = ("strict_json", "schema_valid", "line_item_f1")
-_DIFFERENCE = "field F1\nless the first's\n[95 %]"
-# What wraps, at so many columns: most names, and an interval.
+_DIFFERENCE = "field F1 minus\nthe first run's\n[95 %]"
+# Widths of the columns that wrap, in characters: names and intervals.
 _WIDTHS = {"run": 9, _DIFFERENCE: 16}
-# Broken into lines, as the cells are, so that a row fits a terminal of 80 columns.
+# Broken into lines like the cells, so that a row fits a terminal of 80 columns.
 _HEADINGS = (
     "run",
-    *(FIGURES[key].replace(" ", "\n") for key in _RATES),
+    *(METRICS[key].label.replace(" ", "\n") for key in _RATES),
     "field F1\n[95 %]",
     _DIFFERENCE,
     "seconds",
@@ -39,39 +39,40 @@ class RunResult:
     """A finished run.
 
     Attributes:
-        name, changes: from the sweep file.
-        training: the train stage's manifest.
-        results: what evaluate wrote.
-        scores: the tuned model's answers, sample by sample.
-        against_first: this run as the tuned system and the first run as the base; None for the first itself.
+        name: name of the run.
+        changes: its changes, from the sweep file.
+        training: the manifest of the train stage.
+        results: the results of evaluate.
+        scores: scores of the tuned model's answers, one for each test example.
+        against_first: comparison of this run (tuned) with the first run (base); None for the first run.
     """
 
     name: str
     changes: tuple[str, ...]
     training: dict[str, Any]
     results: dict[str, Any]
-    scores: list[SampleScore]
-    against_first: Comparison | None = None
+    scores: list[AnswerScore]
+    against_first: SystemComparison | None = None
 
 
-def read_results(runs: Sequence[Run]) -> list[RunResult]:
-    """Read what the runs came to, in order.
+def read_results(runs: Sequence[SweepRun]) -> list[RunResult]:
+    """Read the results of the runs, in order.
 
     Raises:
-        UsageError: two runs were evaluated on different test lines, so nothing can be said of their difference.
+        UsageError: two runs were evaluated on different test examples, so they cannot be compared.
     """
     found: list[RunResult] = []
     for run in runs:
         project = run.project
         results = read_json(project.evaluation_dir / "results.json")
-        scores = score(read_test_samples(project), read_replies(project.evaluation_dir / "tuned.jsonl"))
+        scores = score(read_test_examples(project), read_replies(project.evaluation_dir / "tuned.jsonl"))
         first = found[0] if found else None
         if first and (first.results["test_lines"], first.results["samples"]) != (
             results["test_lines"],
             results["samples"],
         ):
-            remedy = "give all runs the same data.test_sources, and data.test_split_ratio: 0"
-            raise misuse(f"run {run.name}", f"was tested on other lines than {first.name}", remedy)
+            hint = "give all runs the same data.test_sources, and data.test_split_ratio: 0"
+            raise usage_error(f"run {run.name}", f"was evaluated on other test examples than {first.name}", hint)
         against = compare(first.scores, scores) if first else None
         training = read_json(project.training_dir / "manifest.json")
         found.append(RunResult(run.name, run.changes, training, results, scores, against))
@@ -79,7 +80,7 @@ def read_results(runs: Sequence[Run]) -> list[RunResult]:
 
 
 def sweep_results(found: Sequence[RunResult]) -> dict[str, Any]:
-    """The results as they are written to `sweep.json`."""
+    """Return the content of `sweep.json`."""
     return {
         "schema_version": SCHEMA_VERSION,
         "made_by": f"erniekit-adapter {__version__}",
@@ -93,7 +94,7 @@ def sweep_results(found: Sequence[RunResult]) -> dict[str, Any]:
                 "steps": one.training["steps"],
                 "seconds": one.training["seconds"],
                 "tuned": one.results["tuned"],
-                "against_first": asdict(one.against_first) if one.against_first else None,
+                "against_first": one.against_first.as_json() if one.against_first else None,
             }
             for one in found
         ],
@@ -101,7 +102,7 @@ def sweep_results(found: Sequence[RunResult]) -> dict[str, Any]:
 
 
 def sweep_table(found: Sequence[RunResult]) -> Table:
-    """One row a run, and above them the base model that all began with."""
+    """Return a table with one row for the base model and one for each run."""
     first, *_ = found
     title = f"{len(found)} runs on {first.results['samples']} test documents"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
@@ -113,13 +114,13 @@ def sweep_table(found: Sequence[RunResult]) -> Table:
 
 
 def sweep_markdown(found: Sequence[RunResult]) -> str:
-    """The same table as Markdown, for a card or a report."""
+    """Return the same table as Markdown, for a model card or a report."""
     lines = [_HEADINGS, ["---"] * len(_HEADINGS), *_rows(found)]
     return "".join(f"| {' | '.join(line)} |".replace("\n", " ") + "\n" for line in lines)
 
 
 def _rows(found: Sequence[RunResult]) -> Iterator[list[str]]:
-    """The cells; intervals and verdicts stand in lines of their own."""
+    """Yield the cells of each row; intervals and verdicts have their own lines."""
     first, *_ = found
     yield ["base", *_figures(first.results["base"]), "", ""]
     for one in found:
@@ -133,10 +134,10 @@ def _figures(system: dict[str, Any]) -> list[str]:
     return [*(figure(system[key]["value"]) for key in _RATES), f"{figure(f1['value'])}{interval}"]
 
 
-def _difference(against_first: Comparison | None) -> str:
+def _difference(against_first: SystemComparison | None) -> str:
     if against_first is None:
         return ""
-    found = against_first.field_f1
+    found = against_first.differences["field_f1"]
     if found.difference is None or found.low is None or found.high is None:
         return "–"
     return f"{found.difference:+.3f}\n[{found.low:+.3f}, {found.high:+.3f}]\n{found.verdict}"

@@ -1,1 +1,1 @@
-"""The train stage: start the toolkit, follow its log, resume."""
+"""The train stage: start the toolkit, follow its log, resume interrupted runs."""

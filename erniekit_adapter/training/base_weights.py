@@ -1,4 +1,4 @@
-"""Check that a base model's weights are finite, once for each state of its files."""
+"""Check that the weights of a base model are finite, once for each state of its files."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from erniekit_adapter.errors import AdapterError, misuse
+from erniekit_adapter.errors import AdapterError, usage_error
 from erniekit_adapter.files import fingerprint, read_json, write_json
 from erniekit_adapter.finite import describe, not_finite
 from erniekit_adapter.training.initial_adapter import weight_files
 
 CHECKED_FILE = "base_model_checked.json"
-# From this size on, reading takes long enough to be announced where no progress bar is shown.
+# From this size on, reading takes several seconds and is announced if no progress bar is shown.
 _ANNOUNCED_BYTES = 20 * 10**9
 
 
-def refuse_not_finite(model_dir: Path, checked_file: Path, console: Console) -> None:
-    """Refuse a base model with NaN or infinite weights: one of them makes every answer and gradient NaN.
+def check_base_weights(model_dir: Path, checked_file: Path, console: Console) -> None:
+    """Refuse a base model with NaN or infinite weights, because a single one makes every answer and gradient NaN.
 
-    Files beside the model that its index does not list are not read. The others are read whole, several gigabytes a
-    second from memory. `checked_file` keeps the state in which they were found finite, so that a later run in the same
-    folder does not read them again.
+    Only the files that the model's index lists are read, several gigabytes a second if they are in memory.
+    `checked_file` keeps the state of the files in which they were finite, so that a later run in the same folder does
+    not read them again.
 
     Args:
         model_dir: the base model's folder.
@@ -30,15 +30,15 @@ def refuse_not_finite(model_dir: Path, checked_file: Path, console: Console) -> 
         console: where the progress of reading is shown.
 
     Raises:
-        UsageError: the weights are not finite.
+        UsageError: some weights are not finite.
         AdapterError: a file of weights is damaged.
     """
     files = _weight_files(model_dir)
-    about = [(file.name, file.stat()) for file in files]
-    state = fingerprint([(name, status.st_size, status.st_mtime_ns) for name, status in about])
-    if _checked(checked_file) == state:
+    stats = [(file.name, file.stat()) for file in files]
+    state = fingerprint([(name, status.st_size, status.st_mtime_ns) for name, status in stats])
+    if _checked_state(checked_file) == state:
         return
-    total_bytes = sum(status.st_size for _, status in about)
+    total_bytes = sum(status.st_size for _, status in stats)
     if total_bytes >= _ANNOUNCED_BYTES and not console.is_terminal:
         console.print(f"checking {total_bytes / 1e9:,.0f} GB of base weights for NaN, once for this folder")
     columns = (TextColumn("checking the base model"), BarColumn(), DownloadColumn())
@@ -46,18 +46,18 @@ def refuse_not_finite(model_dir: Path, checked_file: Path, console: Console) -> 
         task = progress.add_task("", total=None)
         found = not_finite(files, lambda done, total: progress.update(task, completed=done, total=total))
     if found:
-        what = f"its weights are NaN or infinite: {describe(found)}"
-        raise misuse(f"model.model_name_or_path {model_dir}", what, "download or convert the model again")
+        finding = f"has weights that are NaN or infinite: {describe(found)}"
+        raise usage_error(f"model.model_name_or_path {model_dir}", finding, "download or convert the model again")
     write_json(checked_file, {"finite": state})
 
 
 def _weight_files(model_dir: Path) -> list[Path]:
-    """List the files that a toolkit loads; all safetensors files if neither an index nor the usual name is there."""
+    """Return the files that a toolkit loads; without an index or the usual name, all safetensors files."""
     is_named = any((model_dir / name).is_file() for name in ("model.safetensors.index.json", "model.safetensors"))
     return weight_files(model_dir) if is_named else sorted(model_dir.glob("*.safetensors"))
 
 
-def _checked(path: Path) -> object:
+def _checked_state(path: Path) -> object:
     try:
         content = read_json(path) if path.is_file() else None
     except AdapterError:

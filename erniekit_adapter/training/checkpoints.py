@@ -1,4 +1,4 @@
-"""Checkpoints of a toolkit: found, checked, and removed. One that was cut off by a kill or a full disk is not used."""
+"""Find, check and remove a toolkit's checkpoints. Those that a kill or a full disk cut off are not used."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from erniekit_adapter.errors import AdapterError, fail
-from erniekit_adapter.project.toolkit_sections import Backend
+from erniekit_adapter.architectures.toolkits import Backend
+from erniekit_adapter.errors import AdapterError, failure
 from erniekit_adapter.tensor_files import read_header
 
 # The file of a checkpoint that each toolkit writes last.
@@ -18,7 +18,7 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 def checkpoints_of(folder: Path) -> list[Path]:
-    """List the folders of checkpoints, whole or not, newest first."""
+    """Return the folders of all checkpoints, complete or not, newest first."""
     named = [path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name)]
     return sorted(named, key=step_of, reverse=True)
 
@@ -28,11 +28,11 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
-def is_whole(checkpoint: Path, backend: Backend) -> bool:
-    """Whether the file that the toolkit writes last is there and of this step, and no weights are cut off.
+def is_complete(checkpoint: Path, backend: Backend) -> bool:
+    """Return whether the toolkit's last file exists and belongs to this step, and no weights are cut off.
 
     Raises:
-        AdapterError: a file cannot be read now. The checkpoint may be whole, so it must not be removed.
+        AdapterError: a file cannot be read now. The checkpoint may be complete, so it must not be removed.
     """
     last = checkpoint / _LAST_FILES[backend]
     try:
@@ -42,18 +42,18 @@ def is_whole(checkpoint: Path, backend: Backend) -> bool:
             return False
         return all(map(_has_all_tensors, checkpoint.glob("*.safetensors")))
     except OSError as error:
-        raise fail(error.filename or checkpoint, f"cannot be read: {error.strerror or error}") from error
+        raise failure(error.filename or checkpoint, f"cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError):
         return False
 
 
 def _is_state_of(checkpoint: Path, state: object) -> bool:
-    """Whether a trainer's state is one of the step in the folder's name: a renamed copy would be the newest."""
+    """Return whether a trainer's state has the folder's step: a renamed copy would count as the newest."""
     return isinstance(state, dict) and checkpoint.name == f"checkpoint-{state.get('global_step')}"
 
 
 def _has_all_tensors(file: Path) -> bool:
-    """Whether a safetensors file is as long as its header requires, whatever the types of its tensors."""
+    """Return whether a safetensors file is as long as its header requires, for tensors of any type."""
     size_bytes = file.stat().st_size
     with file.open("rb") as stream:
         try:
@@ -66,7 +66,7 @@ def _has_all_tensors(file: Path) -> bool:
 
 
 def discard(checkpoint: Path) -> None:
-    """Remove a checkpoint in one step: one that was removed in part could look whole."""
+    """Remove a checkpoint in one step: one that is removed in part could look complete."""
     if checkpoint.is_symlink():
         checkpoint.unlink()
         return
@@ -75,5 +75,5 @@ def discard(checkpoint: Path) -> None:
     try:
         checkpoint.rename(discarded)
     except OSError as error:
-        raise fail(checkpoint, f"cannot be removed: {error.strerror or error}", "remove it by hand") from error
+        raise failure(checkpoint, f"cannot be removed: {error.strerror or error}", "remove it by hand") from error
     shutil.rmtree(discarded, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Detect a run that has diverged: by its losses while it trains, and by the values of what it saved."""
+"""Detect a run that has diverged: by its losses while it trains, and by the weights that it saved."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from erniekit_adapter.errors import AdapterError, fail
+from erniekit_adapter.errors import AdapterError, failure
 from erniekit_adapter.finite import NotFinite, describe, not_finite
 from erniekit_adapter.training.checkpoints import checkpoints_of, discard
 
-# A run ends after two bad measurements that cover three steps: fp16 may overflow in one step and recover.
+# A run ends after two bad measurements over three steps: fp16 may overflow in one step and recover.
 _BAD_MEASUREMENTS = 2
 _BAD_STEPS = 3
 # Paddle's cross entropy of logits that are NaN is ln(vocabulary); logged values differ from it by less than 3e-6.
@@ -22,13 +22,13 @@ _LEARNED_SHARE = 0.9
 
 @dataclass(frozen=True)
 class Divergence:
-    """Divergence of a run: where it began and how it shows.
+    """Divergence of a run.
 
     Attributes:
-        step: the first step whose loss was bad.
+        step: the first step with a bad loss.
         loss: the loss there.
         guessing_loss: ln(vocabulary), the loss of a model that gives every token the same probability; None if the
-            vocabulary is not known or the loss is not a cross entropy over it.
+            vocabulary is unknown or the loss is not a cross entropy over it.
     """
 
     step: int
@@ -39,20 +39,20 @@ class Divergence:
         if not math.isfinite(self.loss) or self.guessing_loss is None:
             return f"the training diverged: the loss is {self.loss:.4g} from step {self.step} on"
         return (
-            f"the training diverged: the loss is {self.loss:.4g} at step {self.step}, and a model that guesses every "
-            f"token has {self.guessing_loss:.4g}"
+            f"the training diverged: the loss is {self.loss:.4g} at step {self.step}; random guessing has "
+            f"{self.guessing_loss:.4g}"
         )
 
 
 @dataclass
 class LossWatch:
-    """Watches the losses of a run for divergence.
+    """Detects divergence in the losses of a run.
 
-    A loss is bad if it is NaN or infinite, or if it is ln(vocabulary) or more after it was clearly less. A base model
-    with random weights begins near ln(vocabulary), so there only the exact ln(vocabulary) of NaN logits is bad.
+    A loss is bad if it is NaN or infinite, or if it reaches ln(vocabulary) after it was clearly lower. A base model
+    with random weights begins near ln(vocabulary); there only the exact ln(vocabulary) of NaN logits is bad.
 
     Attributes:
-        guessing_loss: ln(vocabulary); None to look for NaN and infinite losses alone.
+        guessing_loss: ln(vocabulary); None to detect only NaN and infinite losses.
     """
 
     guessing_loss: float | None
@@ -60,8 +60,8 @@ class LossWatch:
     _bad: list[tuple[int, float]] = field(default_factory=list)
     _good_step: int = 0
 
-    def take(self, found: Mapping[str, float]) -> Divergence | None:
-        """Take a measurement and return the divergence, if the run has diverged by now."""
+    def update(self, found: Mapping[str, float]) -> Divergence | None:
+        """Process a measurement, and return the divergence if the run has diverged by now."""
         if "loss" not in found or "step" not in found:
             return None
         step, loss = int(found["step"]), found["loss"]
@@ -75,7 +75,7 @@ class LossWatch:
         return self.at_end()
 
     def at_end(self) -> Divergence | None:
-        """Return the divergence of a run that has ended: one bad measurement, the last, is enough."""
+        """Return the divergence of a run that has ended; here one bad measurement at the end is enough."""
         return Divergence(*self._bad[0], self.guessing_loss) if self._bad else None
 
     def _is_bad(self, loss: float) -> bool:
@@ -87,23 +87,23 @@ class LossWatch:
 
 
 class DivergedError(Exception):
-    """Ends a toolkit whose run has diverged, from within the callback that follows its log."""
+    """Ends the toolkit of a diverged run from within the callback that follows its log."""
 
 
-def guessing_loss(vocabulary: object, stage: str) -> float | None:
+def guessing_loss(vocabulary: object, method: str) -> float | None:
     """Return the cross entropy in nats of a model that gives every token of a vocabulary the same probability.
 
     Args:
-        vocabulary: number of tokens, as a model's config.json has it.
-        stage: the toolkit's training stage; the loss of DPO is not a cross entropy, so it has None.
+        vocabulary: number of tokens, from the model's config.json.
+        method: the training method; None is returned for DPO, whose loss is not a cross entropy over the vocabulary.
     """
-    if stage == "DPO" or not isinstance(vocabulary, int) or vocabulary < 2:
+    if method == "DPO" or not isinstance(vocabulary, int) or vocabulary < 2:
         return None
     return math.log(vocabulary)
 
 
 def saved_not_finite(folder: Path) -> list[NotFinite]:
-    """Return the tensors with NaN or infinite values in a folder of saved weights; optimizer states do not count.
+    """Return the saved weights with NaN or infinite values; optimizer states are not read.
 
     Raises:
         AdapterError: a file is damaged.
@@ -112,17 +112,17 @@ def saved_not_finite(folder: Path) -> list[NotFinite]:
 
 
 def weight_files_of(folder: Path) -> list[Path]:
-    """List the files of a toolkit's output or checkpoint that hold weights."""
+    """Return the weight files in a toolkit's output folder or checkpoint."""
     return sorted([*folder.glob("peft_model*.safetensors"), *folder.glob("model*.safetensors")])
 
 
 def drop_bad_checkpoints(output: Path) -> list[tuple[Path, str]]:
-    """Remove the checkpoints whose adapter is not finite or damaged, since resuming from one continues with NaN.
+    """Remove the checkpoints with a damaged or non-finite adapter: a run resumed from one continues with NaN.
 
-    Full weights are not read: that takes minutes, and the end of a run reads them.
+    Full weights are not read here: that takes minutes, and they are read at the end of the run.
 
     Returns:
-        each removed folder with what was found.
+        The removed folders, each with the reason.
     """
     removed = []
     for checkpoint in checkpoints_of(output):
@@ -131,7 +131,7 @@ def drop_bad_checkpoints(output: Path) -> list[tuple[Path, str]]:
             found = not_finite(adapter)
             reason = f"NaN or infinite: {describe(found)}" if found else ""
         except AdapterError as error:
-            if isinstance(error.__cause__, OSError):  # the disk may be away, and the checkpoint good
+            if isinstance(error.__cause__, OSError):  # the disk may be offline, and the checkpoint good
                 raise
             reason = str(error.problems[0])
         if reason:
@@ -141,9 +141,9 @@ def drop_bad_checkpoints(output: Path) -> list[tuple[Path, str]]:
 
 
 def newest_finite(output: Path) -> Path | None:
-    """Return the newest checkpoint whose weights are all finite, as far as that can be read.
+    """Return the newest checkpoint whose safetensors weights are all finite, or None.
 
-    Checkpoints of PaddleFormers hold no safetensors files, so nothing is known of them.
+    Checkpoints of PaddleFormers hold no safetensors files, so they never count.
     """
     for checkpoint in checkpoints_of(output):
         try:
@@ -155,14 +155,14 @@ def newest_finite(output: Path) -> Path | None:
 
 
 def diverged(command: str, divergence: str, learning_rate: float, kept: Path | None) -> AdapterError:
-    """Create the error of a run that has diverged, with the setting to change.
+    """Return the error of a run that has diverged, with the setting to change.
 
     Args:
-        command: what ran, such as `erniekit train`.
-        divergence: how it was noticed.
-        learning_rate: the project's.
+        command: the command that ran, such as `erniekit train`.
+        divergence: how the divergence was detected.
+        learning_rate: the project's learning rate.
         kept: the newest checkpoint whose weights are known to be finite.
     """
     rest = f"; the last checkpoint with finite weights is {kept}" if kept else ""
     hint = f"lower training.learning_rate (now {learning_rate:g}) and train with --restart{rest}"
-    return fail(command, divergence, hint)
+    return failure(command, divergence, hint)

@@ -1,4 +1,4 @@
-"""How a run that did not end well is reported, and from where it continues."""
+"""Report a run that ended early: the cause, and the checkpoint from which it is resumed."""
 
 from __future__ import annotations
 
@@ -7,64 +7,60 @@ from contextlib import contextmanager, suppress
 
 from rich.console import Console
 
-from erniekit_adapter.backends.ended import EndedBySignal
-from erniekit_adapter.backends.failures import description_of_failure, ending_signal
-from erniekit_adapter.backends.process import Outcome
-from erniekit_adapter.errors import AdapterError, fail
+from erniekit_adapter.backends.processes.ended import EndedBySignal
+from erniekit_adapter.backends.processes.failures import description_of_failure, ending_signal
+from erniekit_adapter.backends.processes.process import Outcome
+from erniekit_adapter.errors import AdapterError, failure
 from erniekit_adapter.project.run_records import TOOLKIT_DIR
 from erniekit_adapter.training.divergence import diverged, drop_bad_checkpoints, newest_finite, weight_files_of
 from erniekit_adapter.training.resume import find_start
-from erniekit_adapter.training.run import Run, TrainOptions
+from erniekit_adapter.training.run import TrainingRun
 
 
-def refuse_failure(outcome: Outcome, run: Run, options: TrainOptions) -> None:
-    """Refuse a toolkit's end that leaves no trained weights.
+def refuse_failure(outcome: Outcome, run: TrainingRun, stall_minutes: float) -> None:
+    """Raise an error if the toolkit ended without trained weights.
 
     Raises:
-        AdapterError: it failed, was ended or wrote no weights; with the cause, and the place of the log.
+        AdapterError: the toolkit failed, was ended or wrote no weights; with the cause and the path of the log.
     """
-    log, command = run.folder / "train.log", f"{run.toolkit.backend} train"
+    command, log_hint = f"{run.toolkit.backend} train", f"the whole log is {run.log}"
     if outcome.stalled:
-        raise fail(
-            command,
-            f"said nothing for {options.stall_minutes:g} minutes and was ended",
-            f"the whole log is {log}; --stall-minutes allows more",
-        )
+        finding = f"printed nothing for {stall_minutes:g} minutes and was ended"
+        raise failure(command, finding, f"{log_hint}; --stall-minutes allows more")
     if outcome.out_of_time and outcome.exit_code != 0:
         hours = run.project.training.max_hours or 0
-        raise fail(command, f"ended after {hours:g} hours (training.max_hours)", _continues_from(run))
+        raise failure(command, f"ended after {hours:g} hours (training.max_hours)", _how_to_continue(run))
     if outcome.exit_code != 0:
         was_killed = ending_signal(outcome.exit_code, outcome.last_lines) is not None
-        hint = f"{_continues_from(run)}; " if was_killed else ""
-        raise fail(command, description_of_failure(outcome), f"{hint}the whole log is {log}")
-    output = run.folder / TOOLKIT_DIR
-    if not weight_files_of(output):
-        raise fail(command, "ended well and wrote no weights", f"the whole log is {log}")
+        hint = f"{_how_to_continue(run)}; {log_hint}" if was_killed else log_hint
+        raise failure(command, description_of_failure(outcome), hint)
+    if not weight_files_of(run.folder / TOOLKIT_DIR):
+        raise failure(command, "ended with exit code 0 but wrote no weights", log_hint)
 
 
 @contextmanager
-def saying_where_it_continues(run: Run, console: Console) -> Iterator[None]:
-    """Print what an interrupted run continues from."""
+def reporting_interruption(run: TrainingRun, console: Console) -> Iterator[None]:
+    """Print the checkpoint from which an interrupted run continues."""
     try:
         yield
     except (KeyboardInterrupt, EndedBySignal) as ended:
         name = ended.name if isinstance(ended, EndedBySignal) else "Ctrl-C"
-        with suppress(OSError, AdapterError):  # the terminal or the disk may be gone
-            console.print(f"interrupted by {name}: {_continues_from(run)}")
+        with suppress(OSError, AdapterError):  # the terminal may be closed, or the disk gone
+            console.print(f"interrupted by {name}: {_how_to_continue(run)}")
         raise
 
 
-def _continues_from(run: Run) -> str:
-    """Describe what the same command does after this run has ended early."""
-    newest = find_start(run.folder, with_initial_adapter=False, backend=run.project.backend).checkpoint
+def _how_to_continue(run: TrainingRun) -> str:
+    newest = find_start(run.folder, with_initial_adapter=False, backend=run.toolkit.backend).checkpoint
     if newest is None:
         return "the same command starts again, because no checkpoint was written yet (training.save_steps)"
     return f"the same command continues from {newest}"
 
 
-def diverged_run(run: Run, divergence: str, console: Console) -> AdapterError:
-    """Remove what the divergence spoiled, and return the error."""
-    output, training = run.folder / TOOLKIT_DIR, run.project.training
+def diverged_run(run: TrainingRun, divergence: str, console: Console) -> AdapterError:
+    """Remove the checkpoints that the divergence spoiled, and return the error."""
+    output = run.folder / TOOLKIT_DIR
     for checkpoint, reason in drop_bad_checkpoints(output):
         console.print(f"removed {checkpoint}: {reason}")
-    return diverged(f"{run.toolkit.backend} train", divergence, training.learning_rate, newest_finite(output))
+    learning_rate = run.project.training.learning_rate
+    return diverged(f"{run.toolkit.backend} train", divergence, learning_rate, newest_finite(output))

@@ -1,6 +1,6 @@
-"""Settings that a new run of a project would get, as far as files show: for `check` and `translate`.
+"""Settings that a new run of a project would get, for `check` and `translate`.
 
-`train` finds the same out step by step; here nothing is written and no line is read.
+`train` computes them step by step; this module writes nothing and reads no training example.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from erniekit_adapter.backends.settings import RunFacts
-from erniekit_adapter.backends.stages import line_files
-from erniekit_adapter.backends.translation import INITIAL_ADAPTER, facts_before_training, settings_left_open
+from erniekit_adapter.architectures.toolkits import Method
+from erniekit_adapter.backends.methods import data_files
+from erniekit_adapter.backends.settings import RunContext
+from erniekit_adapter.backends.translation import INITIAL_ADAPTER, context_before_training, unknown_settings
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import read_json
 from erniekit_adapter.project.model_folder import local_model_dir, needs_copy
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.training.lines import stale_settings
+from erniekit_adapter.training.examples import stale_settings
 
 MODEL_COPY = "model"
 
@@ -26,41 +27,43 @@ class ExpectedRun:
     """A run that has not begun.
 
     Attributes:
-        facts: what its settings are made from.
-        left_open: keys of its settings that are not known yet, each with what they depend on.
+        context: values that its settings are computed from.
+        left_open: settings that are not known yet, each with its reason.
     """
 
-    facts: RunFacts
+    context: RunContext
     left_open: Mapping[str, str]
 
 
 def expected_run(project: Project, version: str) -> ExpectedRun:
-    """Return what is known of a new run, with the paths and the numbers of lines that `train` would use.
+    """Return the expected settings of a new run, with the paths and numbers of examples that `train` would use.
 
     Raises:
         UsageError: the file of `erniekit.erniekit_config_path` is missing, or holds no settings.
     """
-    facts = facts_before_training(project, version)
+    context = context_before_training(project, version)
     left_open: dict[str, str] = {}
-    train_lines, eval_lines = _lines(project, facts)
-    facts = replace(facts, train_lines=train_lines, eval_lines=eval_lines)
-    left_open |= dict.fromkeys(sorted(settings_left_open(project, facts)), "the lines that make data writes")
+    train_examples, eval_examples = _example_counts(project, context.method)
+    context = replace(context, train_examples=train_examples, eval_examples=eval_examples)
+    left_open |= dict.fromkeys(
+        sorted(unknown_settings(project, context)), "the training examples that data build writes"
+    )
     model_dir, is_known = _model_dir(project)
     if not is_known:
-        left_open["model_name_or_path"] = f"{local_model_dir(project)}/config.json, which is not there"
+        left_open["model_name_or_path"] = f"{local_model_dir(project)}/config.json, which does not exist"
     adapter = None
-    if facts.initial_adapter_dir is not None:
+    if context.initial_adapter_dir is not None:
         adapter = str((project.training_dir / INITIAL_ADAPTER).resolve())
-    return ExpectedRun(replace(facts, model_dir=model_dir, initial_adapter_dir=adapter), left_open)
+    return ExpectedRun(replace(context, model_dir=model_dir, initial_adapter_dir=adapter), left_open)
 
 
-def _lines(project: Project, facts: RunFacts) -> tuple[int, int] | tuple[None, None]:
-    """Return the numbers of lines of an earlier `make data`; None if it has to be run, or run again."""
+def _example_counts(project: Project, method: Method) -> tuple[int, int] | tuple[None, None]:
+    """Return the numbers of examples of an earlier data build; None if it has to run, or run again."""
     try:
         manifest: Any = read_json(project.data_dir / "manifest.json")
         if stale_settings(project, manifest["settings"]):
             return None, None
-        train, evaluation = (int(manifest["files"][name]["lines"]) for name in line_files(facts.stage))
+        train, evaluation = (int(manifest["files"][name]["lines"]) for name in data_files(method))
     except (AdapterError, KeyError, TypeError, ValueError):
         return None, None
     return train, evaluation

@@ -1,4 +1,4 @@
-"""A run made ready, and what the command line adds to its project."""
+"""Settings of a run: those of the command line, and everything that starting the toolkit needs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from erniekit_adapter.backends.installed import Toolkit
-from erniekit_adapter.backends.settings import RunFacts, Settings
+from erniekit_adapter.backends.environments.installed import Toolkit
+from erniekit_adapter.backends.settings import RunContext, Settings
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.training.resume import Start
 
@@ -16,11 +16,11 @@ DEFAULT_STALL_MINUTES = 30.0
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What the command line adds to a project.
+    """Options of the command line.
 
     Attributes:
-        restart: throw away an earlier run instead of going on with it.
-        stall_minutes: end the toolkit when its log is silent for so long.
+        restart: delete an earlier run instead of resuming it.
+        stall_minutes: end the toolkit if its log has no new line for this time.
     """
 
     restart: bool = False
@@ -28,24 +28,40 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run made ready: everything that starting the toolkit needs.
+class TrainingRun:
+    """A run that is ready to start.
 
     Attributes:
         project: the project.
         folder: its training folder.
-        toolkit: what trains.
-        cards: variables that choose GPUs.
-        start: where the run begins.
-        facts, settings: what the toolkit's settings are made from, and they themselves.
-        identity: what `run.json` records.
+        toolkit: the toolkit that trains.
+        gpu_variables: environment variables that choose the GPUs.
+        start: step and checkpoint that the run begins with.
+        context: values that the toolkit's settings are computed from.
+        settings: the toolkit's settings.
+        identity: content of `run.json`.
     """
 
     project: Project
     folder: Path
     toolkit: Toolkit
-    cards: dict[str, str]
+    gpu_variables: dict[str, str]
     start: Start
-    facts: RunFacts
+    context: RunContext
     settings: Settings
     identity: dict[str, Any]
+
+    @property
+    def log(self) -> Path:
+        """The toolkit's log."""
+        return self.folder / "train.log"
+
+    @property
+    def metrics_path(self) -> Path:
+        """The file of measurements."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def earlier_steps(self) -> int:
+        """Steps of earlier parts, which the toolkit does not count."""
+        return self.start.done_steps if self.start.kind == "new_part" else 0

@@ -1,4 +1,4 @@
-"""The resolved settings as a YAML file that a toolkit reads and a person can, each key with where it came from."""
+"""Write the toolkit's settings as YAML, each key with a comment that names its origin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Derived = Iterable[tuple[str, str, str]]
 
 
 def write_settings(path: Path, settings: Settings, derived: Derived = ()) -> None:
-    """Write settings for a toolkit, followed by a table of what it overwrites or works out itself."""
+    """Write the settings of a toolkit, followed by a table of the values that it overwrites or computes."""
     write_text(path, settings_text(settings, derived))
 
 
@@ -25,17 +25,17 @@ def settings_text(
     places: Places | None = None,
     left_open: Mapping[str, str] | None = None,
 ) -> str:
-    """The YAML text: one `key: value  # origin` a line.
+    """Return the settings as YAML, one `key: value  # origin` a line.
 
-    PyYAML writes floats as the toolkits need them: `1.0e-05` is a number to their parser, `1e-05` would be text.
+    PyYAML writes floats as the toolkits need them: their parser reads `1.0e-05` as a number, but `1e-05` as text.
 
     Args:
-        settings: what the toolkit is given.
-        derived: what it overwrites or works out by itself: (key, value, why).
-        places: where each project key was given, for provenance by line; None where that is not known.
-        left_open: keys whose value is not known yet, each with what it depends on; they become comments.
+        settings: settings for the toolkit.
+        derived: values that the toolkit overwrites or computes: (key, value, reason).
+        places: file and line of each key that the project gives; None to leave them out.
+        left_open: settings that are not known yet, each with its reason; they become comments.
     """
-    lines = ["# Made by erniekit-adapter from the project file; edit that, not this."]
+    lines = ["# Written by erniekit-adapter from the project file. Edit the project file instead."]
     unknown = dict(left_open or {})
     for key, setting in settings.items():
         if key not in unknown:
@@ -43,31 +43,31 @@ def settings_text(
     if unknown:
         lines += ["", "# Not known yet:"]
         guesses = {key: f"{_yaml(settings[key].value)}?" if key in settings else "?" for key in unknown}
-        lines += [f"#   {key:<28} {guesses[key]:<34} depends on {what}" for key, what in unknown.items()]
+        lines += [f"#   {key:<28} {guesses[key]:<34} depends on {reason}" for key, reason in unknown.items()]
     rows = list(derived)
     if rows:
-        lines += ["", "# What the toolkit overwrites or works out by itself:"]
-        lines += [f"#   {key:<28} {value:<34} {why}" for key, value, why in rows]
+        lines += ["", "# Overwritten or computed by the toolkit:"]
+        lines += [f"#   {key:<28} {value:<34} {reason}" for key, value, reason in rows]
     return "\n".join(lines) + "\n"
 
 
 def provenance(setting: Setting, places: Places | None = None) -> str:
-    """Where a setting comes from: `mine.yaml:12 training.seed`, `default training.seed`, or `rule: one process`."""
+    """Return the origin of a setting: `mine.yaml:12 training.seed`, `default training.seed`, `rule: one process`."""
     if places is None:
         return setting.origin
     given = [f"{places[key]} {key}" for key in setting.keys if key in places]
-    # Of several keys that decide together, one that is given says more than those that are not; a key of a file beside
-    # the project says its place itself.
-    told = given or [key if " " in key else f"default {key}" for key in setting.keys[:1]]
-    return "; ".join([*told, *([f"rule: {setting.rule}"] if setting.rule else [])])
+    # If several keys decide together, the given ones are named; a key of another file already contains its place.
+    named = given or [key if " " in key else f"default {key}" for key in setting.keys[:1]]
+    return "; ".join([*named, *([f"rule: {setting.rule}"] if setting.rule else [])])
 
 
 def differences(ours: Settings, theirs: Settings, names: tuple[str, str]) -> str:
-    """What two projects' settings differ in, a key at a time, in the manner of diff; empty when in nothing.
+    """Return the differences between the settings of two projects as a diff; empty if they are equal.
 
     Args:
-        ours, theirs: the settings.
-        names: of the two projects.
+        ours: settings of the first project.
+        theirs: settings of the second project.
+        names: names of both projects.
     """
     lines = []
     for key in [*ours, *(key for key in theirs if key not in ours)]:

@@ -1,32 +1,31 @@
-"""A warm-up that may be longer than its run: known for certain only when the toolkit has packed the lines."""
+"""A note on a warm-up that may be longer than its run, which depends on how the toolkit packs the examples."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from erniekit_adapter.backends.same_names import most_steps
-from erniekit_adapter.backends.settings import RunFacts
+from erniekit_adapter.backends.same_names import max_steps_of
+from erniekit_adapter.backends.settings import RunContext
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import read_json
-from erniekit_adapter.planning.epoch import epoch_packs, lines_read
+from erniekit_adapter.planning.epoch import epoch_packs, example_statistics
 from erniekit_adapter.project.schema import Project
 
 
-def warmup_note(project: Project, facts: RunFacts) -> str | None:
-    """Return a sentence for a user whose warm-up may take all steps of the run; None if it cannot, or if nothing is
-    known of the lines.
+def warmup_note(project: Project, context: RunContext) -> str | None:
+    """Return a note if the warm-up may take all steps of the run; None if it cannot, or if that is unknown.
 
-    ERNIEKit puts short text lines into one pack, so a run has between (tokens / pack) and (lines) packs an epoch. What
-    is certainly too long is refused instead, by `schedule_limits`.
+    ERNIEKit puts several short text examples into one pack, so an epoch has between (tokens / pack) and (examples)
+    packs. A warm-up that is certainly too long is refused by `schedule_limits`.
     """
-    training, most = project.training, most_steps(project, facts)
-    packed = project.backend == "erniekit" and facts.stage == "SFT"
-    if not training.warmup_steps or most is None or training.max_steps or facts.goes_on or not packed:
+    training, most = project.training, max_steps_of(project, context)
+    packed = project.backend == "erniekit" and context.method == "SFT"
+    if not training.warmup_steps or most is None or training.max_steps or context.is_resumed or not packed:
         return None
     try:
         manifest: Any = read_json(project.data_dir / "manifest.json")
-        packs = epoch_packs(lines_read(manifest), training.max_seq_length)
+        packs = epoch_packs(example_statistics(manifest), training.max_seq_length)
     except (AdapterError, KeyError, TypeError, ValueError):
         return None
     if packs is None:
@@ -36,6 +35,6 @@ def warmup_note(project: Project, facts: RunFacts) -> str | None:
     if training.warmup_steps < least:
         return None
     return (
-        f"training.warmup_steps: {training.warmup_steps}, and the run has {least} to {most} steps, as lines share "
-        f"packs: the rate may never reach {training.learning_rate:g} → replace it by training.warmup_ratio: 0.1"
+        f"training.warmup_steps is {training.warmup_steps}, and the run has {least} to {most} steps, because examples "
+        f"share packs: the rate may never reach {training.learning_rate:g} → set training.warmup_ratio: 0.1 instead"
     )

@@ -1,1 +1,1 @@
-"""Scripts that run inside a toolkit's environment, started with that environment's python."""
+"""Scripts that run in a toolkit's environment, started by `start.py` with the interpreter of that environment."""

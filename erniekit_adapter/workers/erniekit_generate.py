@@ -1,7 +1,7 @@
-"""Greedy answers inside ERNIEKit's environment: `python -m erniekit_adapter.workers.erniekit_generate --help`.
+"""Greedy answers in ERNIEKit's environment: `PYTHON …/workers/start.py erniekit_generate --help`.
 
-The toolkit's own `generate` is not used: without flash attention it runs the prompt without a causal mask, and its
-answers are then plausible and wrong.
+The toolkit's own `generate` is not used: without flash attention it processes the prompt without a causal mask, which
+gives plausible but wrong answers.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from erniekit_adapter.workers.erniekit_model import load_model, load_tokenizer, prompt_token_ids
-from erniekit_adapter.workers.exchange import Engine, Generated, Logits, Request, answer, read_options
+from erniekit_adapter.workers.exchange import Generated, Logits, ModelFunctions, WorkerRequest, answer, read_options
 
 Ids = npt.NDArray[np.int64]
 
 
-class Generator:
+class PaddleGenerator:
     """A loaded model that continues batches of prompts.
 
-    Prompts of a batch are padded on the left; positions count from each prompt's own start and no token sees the
-    padding, so that a prompt's answer does not depend on its company.
+    Prompts of a batch are padded on the left. Positions count from the start of each prompt, and no token attends to
+    the padding, so an answer does not depend on the other prompts of the batch.
     """
 
     def __init__(self, model: Any, end_id: int, pad_id: int) -> None:
         self.model, self.end_id, self.pad_id = model, end_id, pad_id
 
     def generate(self, prompts: list[list[int]], limit: int) -> list[Generated]:
-        """Continue each prompt by the likeliest tokens until it ends or has `limit` of them."""
+        """Continue each prompt with the likeliest tokens until it ends or has `limit` new tokens."""
         import paddle
 
         tokens, padding = padded(prompts, self.pad_id)
@@ -39,21 +39,21 @@ class Generator:
             states, cache = self._forward(tokens, positions(padding, 0, length), prompt_mask(padding, length), None)
             for place in range(length, length + limit):
                 chosen = self._head(states[:, -1:]).argmax(axis=-1).numpy().astype(np.int64)
-                goes_on = chosen[:, 0] != self.end_id
-                if not goes_on.all():
-                    running, padding, chosen = running[goes_on], padding[goes_on], chosen[goes_on]
-                    cache = _rows(cache, goes_on)
+                unfinished = chosen[:, 0] != self.end_id
+                if not unfinished.all():
+                    running, padding, chosen = running[unfinished], padding[unfinished], chosen[unfinished]
+                    cache = _rows(cache, unfinished)
                 for row, token in zip(running.tolist(), chosen[:, 0].tolist(), strict=True):
                     answers[row].append(token)
                 if not len(running) or place == length + limit - 1:
                     break
-                mask = seen(padding, place + 1)[:, None, None]
+                mask = real_tokens(padding, place + 1)[:, None, None]
                 states, cache = self._forward(chosen, positions(padding, place, place + 1), mask, cache)
         cut = set(running.tolist())
         return [Generated(answer, row not in cut) for row, answer in enumerate(answers)]
 
     def logits(self, prompts: list[list[int]]) -> list[Logits]:
-        """Each prompt's logits, float32 (tokens, vocabulary)."""
+        """Return the logits of each prompt, float32 (tokens, vocabulary)."""
         import paddle
 
         tokens, padding = padded(prompts, self.pad_id)
@@ -64,7 +64,7 @@ class Generator:
         return [row[pad:] for row, pad in zip(values, padding, strict=True)]
 
     def _forward(self, tokens: Ids, places: Ids, mask: npt.NDArray[np.bool_], cache: Any) -> tuple[Any, Any]:
-        """The last layer's states and the new cache; without the head, which a prompt needs for one token only."""
+        """Return the states of the last layer and the new cache; a prompt needs the head only for its last token."""
         import paddle
 
         output = self.model.ernie(
@@ -82,7 +82,7 @@ class Generator:
 
 
 def _rows(cache: Any, kept: npt.NDArray[np.bool_]) -> Any:
-    """The cache without the rows of answers that have ended."""
+    """Return the cache without the rows of finished answers."""
     import paddle
 
     index = paddle.to_tensor(np.flatnonzero(kept))
@@ -90,27 +90,27 @@ def _rows(cache: Any, kept: npt.NDArray[np.bool_]) -> Any:
 
 
 def padded(prompts: list[list[int]], pad_id: int) -> tuple[Ids, Ids]:
-    """Prompts padded on the left to (prompts, longest), and how many tokens of padding each got."""
+    """Return prompts padded on the left to (prompts, longest), and the number of padding tokens of each."""
     padding = np.array([max(map(len, prompts)) - len(prompt) for prompt in prompts], dtype=np.int64)
     rows = [[pad_id] * pad + prompt for pad, prompt in zip(padding.tolist(), prompts, strict=True)]
     return np.array(rows, dtype=np.int64), padding
 
 
 def positions(padding: Ids, start: int, stop: int) -> Ids:
-    """Position ids of the columns from `start` to `stop`, counted from each row's first real token."""
+    """Return position ids of the columns from `start` to `stop`, counted from the first real token of each row."""
     places: Ids = np.maximum(np.arange(start, stop)[None] - padding[:, None], 0)
     return places
 
 
-def seen(padding: Ids, length: int) -> npt.NDArray[np.bool_]:
-    """(rows, length): which columns hold real tokens."""
+def real_tokens(padding: Ids, length: int) -> npt.NDArray[np.bool_]:
+    """Return a mask (rows, length) of the columns with real tokens."""
     return np.arange(length)[None] >= padding[:, None]
 
 
 def prompt_mask(padding: Ids, length: int) -> npt.NDArray[np.bool_]:
-    """(rows, 1, length, length): each token sees the real tokens up to itself; padding sees itself, to stay finite."""
+    """Return a causal mask (rows, 1, length, length) of real tokens; padding attends to itself to stay finite."""
     causal = np.tril(np.ones((length, length), dtype=bool))
-    return ((causal & seen(padding, length)[:, None]) | np.eye(length, dtype=bool))[:, None]
+    return ((causal & real_tokens(padding, length)[:, None]) | np.eye(length, dtype=bool))[:, None]
 
 
 def main() -> None:
@@ -118,17 +118,17 @@ def main() -> None:
     options = read_options("Greedy answers with a model in ERNIEKit's layout.")
     tokenizer = load_tokenizer(options.model)
     model = load_model(options.model, options.adapter, options.device)
-    # Training replaces the end piece of the chat template by this token in its labels: it is what ends an answer.
-    generator = Generator(model, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    # In the labels of training this token replaces the end piece of the chat template, so it ends an answer.
+    generator = PaddleGenerator(model, tokenizer.eos_token_id, tokenizer.pad_token_id)
 
-    def prompt_ids(request: Request) -> list[int]:
+    def prompt_ids(request: WorkerRequest) -> list[int]:
         ids = prompt_token_ids(tokenizer, request.request, request.system)
         if request.prompt_ids not in (None, ids):
-            raise SystemExit(f"request {request.id}: its prompt_ids are not those of training")
+            raise SystemExit(f"request {request.id}: its prompt_ids differ from those of training")
         return ids
 
     answer(
-        Engine(
+        ModelFunctions(
             prompt_ids=prompt_ids,
             generate=generator.generate,
             logits=generator.logits,

@@ -1,4 +1,4 @@
-"""A model, its tokenizer and its prompts inside ERNIEKit's environment (erniekit 1.0.1)."""
+"""A model, its tokenizer and its prompts in ERNIEKit's environment (erniekit 1.0.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 BEGIN_PIECE = "<|begin_of_sentence|>"
 _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 _ADAPTER_INDEX = "peft_model.safetensors.index.json"
-# Kernels that CPUs lack, or that take a mask in another form than generation here gives it.
+# Kernels that CPUs lack, or that need another kind of mask than generation uses here.
 _FUSED = ("use_flash_attention", "use_sparse_flash_attn", "fuse_rms_norm", "fuse_swiglu", "fuse_rope", "fuse_linear")
 
 
@@ -17,21 +17,21 @@ def load_tokenizer(folder: Path) -> Any:
     """Load the model's tokenizer.
 
     Raises:
-        SystemExit: it lacks the piece that ERNIEKit puts in front of every training sequence.
+        SystemExit: it lacks the piece with which ERNIEKit begins each training sequence.
     """
     from ernie.tokenizer import Ernie4_5_Tokenizer
 
     tokenizer = Ernie4_5_Tokenizer.from_pretrained(str(folder))
     if tokenizer.sp_model.id_to_piece(tokenizer.sp_model.piece_to_id(BEGIN_PIECE)) != BEGIN_PIECE:
-        raise SystemExit(f"{folder}: the tokenizer has no piece {BEGIN_PIECE}, which training puts in front")
+        raise SystemExit(f"{folder}: the tokenizer has no piece {BEGIN_PIECE}, with which training sequences begin")
     return tokenizer
 
 
 def load_model(folder: Path, adapter: Path | None, device: str) -> Any:
-    """Load a base model, and a native LoRA adapter onto it, ready to answer: float32 on the CPU, bfloat16 on a GPU.
+    """Load a base model with a native LoRA adapter, if given, for inference: float32 on CPU, bfloat16 on GPU.
 
     Raises:
-        SystemExit: a tensor of the files has no place in the model, or one of the model's is in no file.
+        SystemExit: a tensor of the files does not belong to the model, or the files lack one of the model's.
     """
     import paddle
     from ernie.configuration import Ernie4_5_MoeConfig
@@ -43,7 +43,7 @@ def load_model(folder: Path, adapter: Path | None, device: str) -> Any:
     config.moe_group = "dummy"
     config.tensor_parallel_degree = 1
     if getattr(config, "scale_qk_coeff", None) is None:
-        # Attention without flash kernels divides by it and multiplies with it again; published ones leave it out.
+        # Attention without flash kernels divides by it and multiplies again; published configurations lack it.
         config.scale_qk_coeff = 1.0
     for key in _FUSED:
         setattr(config, key, False)
@@ -57,32 +57,32 @@ def load_model(folder: Path, adapter: Path | None, device: str) -> Any:
 
 
 def _add_adapter(model: Any, adapter: Path, dtype: str) -> None:
-    """Put the adapter's layers into `model` itself; the wrapper around it is not needed."""
+    """Put the adapter's layers into `model` itself; the wrapper is not needed."""
     from paddleformers.peft import LoRAConfig, LoRAModel
 
     if not (adapter / _ADAPTER_INDEX).is_file():
-        # Without it the toolkit looks for a pickle, and without that goes on with a random adapter.
-        raise SystemExit(f"{adapter}: no {_ADAPTER_INDEX}; train with unified_checkpoint: true")
+        # Without it the toolkit searches for a pickle, and without that it continues with a random adapter.
+        raise SystemExit(f"{adapter}: lacks {_ADAPTER_INDEX}; train with unified_checkpoint: true")
     stored = stored_types(adapter, "peft_model")
     if len(set(stored.values())) != 1 or not set(stored.values()) <= set(_DTYPES):
-        raise SystemExit(f"{adapter}: its tensors have to be all of one type, float32 or bfloat16 or float16")
+        raise SystemExit(f"{adapter}: all its tensors must have the same type, float32, bfloat16 or float16")
     config = LoRAConfig.from_pretrained(str(adapter))
-    config.dtype = _DTYPES[next(iter(stored.values()))]  # the toolkit loads into this type only
+    config.dtype = _DTYPES[next(iter(stored.values()))]  # the only type into which the toolkit loads
     wrapped = LoRAModel.from_pretrained(model, str(adapter), lora_config=config)
     check_tensors(adapter, set(wrapped.get_trainable_state_dict()), set(stored), set())
     wrapped.to(dtype=dtype)
     wrapped.eval()
 
 
-def check_tensors(folder: Path, wanted: set[str], stored: set[str], optional: set[str]) -> None:
-    """Stop at tensors that a file lacks or that have no place: the toolkits only log what they dropped or made up.
+def check_tensors(folder: Path, expected: set[str], stored: set[str], optional: set[str]) -> None:
+    """Stop at missing and unmatched tensors: the toolkits only log tensors that they dropped or initialised.
 
     Raises:
-        SystemExit: with the first names of both.
+        SystemExit: with the first names of each kind.
     """
-    missing, unused = sorted(wanted - stored - optional), sorted(stored - wanted)
+    missing, unused = sorted(expected - stored - optional), sorted(stored - expected)
     if missing or unused:
-        raise SystemExit(f"{folder}: tensors missing: {_first(missing)}; tensors without a place: {_first(unused)}")
+        raise SystemExit(f"{folder}: tensors missing: {_first(missing)}; unmatched tensors: {_first(unused)}")
 
 
 def _first(names: list[str], most: int = 4) -> str:
@@ -91,7 +91,7 @@ def _first(names: list[str], most: int = 4) -> str:
 
 
 def stored_types(folder: Path, stem: str) -> dict[str, str]:
-    """The names of all tensors in a folder's files, each with its type as safetensors calls it."""
+    """Return the type of each tensor in a folder's files, as safetensors names it, by tensor name."""
     from safetensors import safe_open
 
     index = folder / f"{stem}.safetensors.index.json"
@@ -106,21 +106,21 @@ def stored_types(folder: Path, stem: str) -> dict[str, str]:
 
 
 def prompt_token_ids(tokenizer: Any, request: str, system: str | None) -> list[int]:
-    """The token ids of a prompt: exactly those that training puts before an answer to the same request.
+    """Return the token ids of a prompt: the same that precede the answer to this request in training.
 
     Raises:
-        SystemExit: the toolkit's own reader would give others.
+        SystemExit: the toolkit's reader of training examples makes other token ids.
     """
     messages = [] if system is None else [{"role": "system", "content": system}]
-    messages.append({"role": "user", "content": request.strip()})  # as the toolkit's reader does
+    messages.append({"role": "user", "content": request.strip()})  # like the toolkit's reader
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     ids = _with_begin(tokenizer, tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text)))
-    pair = [*messages, {"role": "assistant", "content": "."}]
-    trained = _with_begin(tokenizer, tokenizer.encode_chat_inputs({"messages": pair})[0][0])
+    example = [*messages, {"role": "assistant", "content": "."}]
+    trained = _with_begin(tokenizer, tokenizer.encode_chat_inputs({"messages": example})[0][0])
     if ids != trained:
         raise SystemExit(
-            f"the prompt's tokens are not those of training: {len(ids)} against {len(trained)}; "
-            "the chat template has to render the same prompt with and without an answer behind it"
+            f"the prompt's tokens differ from those of training: {len(ids)} and {len(trained)} tokens; "
+            "the chat template must render the same prompt with and without an answer after it"
         )
     return ids
 

@@ -1,7 +1,7 @@
-"""A tiny random ERNIE 4.5 in ERNIEKit's layout, for tests and trials on a CPU: `--help` tells its options.
+"""A tiny ERNIE 4.5 with random weights in ERNIEKit's layout, for tests and trials on a CPU.
 
-The weights are drawn and written without the toolkit, whose import alone takes longer than all of this; that the
-toolkit finds every tensor in its place is checked whenever `erniekit_model.load_model` loads the folder.
+The weights are written without the toolkit, whose import takes longer than all the rest. `erniekit_model.load_model`
+checks all tensors whenever it loads the folder.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from erniekit_adapter.adapters.layouts import ModelShape, base_shapes
-from erniekit_adapter.workers.exchange import whole
+from erniekit_adapter.layouts.dense import DenseShape, base_shapes
+from erniekit_adapter.workers.exchange import atomic
 
 BOS_ID, EOS_ID, UNK_ID = 1, 2, 0
 MAX_TOKENS = 4096
 MAX_PIECE_CHARACTERS = 160
 MAX_PARAGRAPH_BYTES = 100_000
-# A tied head multiplies by the embedding again: at the linear layers' 0.04 no token could ever become likely.
+# A tied head multiplies by the embedding again: with the linear layers' 0.04 no token could become likely.
 EMBEDDING_DEVIATION = 0.15
 PIECES = (
     *("<pad>", "<mask:0>", "<mask:1>", "<mask:7>", "<cls>", "<sep>", "<|begin_of_sentence|>", "<|end_of_sentence|>"),
     *("<|IMAGE_PLACEHOLDER|>", "<|IMAGE_START|>", "<|IMAGE_END|>", "\n"),
 )
-# As released: begin piece, system text, "User: …", "Assistant: …" with the end piece.
+# As published: begin piece, system text, "User: …", "Assistant: …" with the end piece.
 CHAT_TEMPLATE = """\
 {{- cls_token -}}
 {%- for message in messages -%}
@@ -45,7 +45,7 @@ CHAT_TEMPLATE = """\
 {%- endif -%}
 """
 
-# What the tokenizer of every tiny ERNIE has in common: that of tiny_base is made with the same.
+# Options of the tokenizers of all tiny ERNIE models; tiny_base uses them too.
 TOKENIZER_OPTIONS: dict[str, Any] = {
     "model_type": "bpe",
     "byte_fallback": True,
@@ -67,11 +67,11 @@ def train_tokenizer(corpus: Path, vocab_size: int) -> bytes:
     """Train a sentencepiece BPE tokenizer and return its model file.
 
     Raises:
-        SystemExit: the corpus is too small for so many tokens, or has too many characters for so few.
+        SystemExit: the corpus is too small for the vocabulary, or has too many characters for it.
     """
     import sentencepiece
 
-    # From an iterator into memory: the model would otherwise contain the paths, and differ from folder to folder.
+    # From an iterator into memory: otherwise the model would contain the paths and differ between folders.
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -79,7 +79,7 @@ def train_tokenizer(corpus: Path, vocab_size: int) -> bytes:
             model_writer=model,
             vocab_size=vocab_size,
             **TOKENIZER_OPTIONS,
-            # Whole phrases as pieces: requests and answers get short, and their form is a matter of few tokens.
+            # Whole phrases become pieces, so requests and answers are short.
             split_by_whitespace=False,
             split_by_unicode_script=False,
             split_by_number=False,
@@ -87,12 +87,12 @@ def train_tokenizer(corpus: Path, vocab_size: int) -> bytes:
             max_sentence_length=MAX_PARAGRAPH_BYTES,
         )
     except RuntimeError as error:
-        raise SystemExit(f"{corpus}: no tokenizer of {vocab_size} tokens can be trained: {error}") from error
+        raise SystemExit(f"{corpus}: cannot train a tokenizer of {vocab_size} tokens: {error}") from error
     return model.getvalue()
 
 
-def random_weights(shape: ModelShape, seed: int) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    """Weights in ERNIEKit's layout: norms of ones, linear layers normal with the toolkit's own deviation."""
+def random_weights(shape: DenseShape, seed: int) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    """Return weights in ERNIEKit's layout: norms of ones, linear layers normal with the toolkit's deviation."""
     numbers = np.random.default_rng(seed)
     weights = {}
     for name, size in base_shapes(shape).items():
@@ -103,8 +103,8 @@ def random_weights(shape: ModelShape, seed: int) -> dict[str, np.ndarray[Any, np
     return weights
 
 
-def model_config(shape: ModelShape, pad_id: int) -> dict[str, Any]:
-    """The config.json that ERNIEKit reads; what its defaults differ in from Hugging Face's is said explicitly."""
+def model_config(shape: DenseShape, pad_id: int) -> dict[str, Any]:
+    """Return config.json for ERNIEKit, with explicit values for keys whose defaults differ in Hugging Face."""
     return {
         "architectures": ["Ernie4_5_ForCausalLM"],
         "bos_token_id": BOS_ID,
@@ -133,7 +133,7 @@ def model_config(shape: ModelShape, pad_id: int) -> dict[str, Any]:
 
 
 def tokenizer_config() -> dict[str, Any]:
-    """The tokenizer_config.json that ERNIEKit reads, its chat template included."""
+    """Return tokenizer_config.json for ERNIEKit, with the chat template."""
     return {
         "add_bos_token": False,
         "add_eos_token": False,
@@ -149,11 +149,11 @@ def tokenizer_config() -> dict[str, Any]:
     }
 
 
-def write_model(folder: Path, tokenizer: bytes, shape: ModelShape, seed: int) -> None:
-    """Write the model folder whole or not at all; one that is there already is replaced."""
+def write_model(folder: Path, tokenizer: bytes, shape: DenseShape, seed: int) -> None:
+    """Write the model folder atomically; an existing folder is replaced."""
     from safetensors.numpy import save
 
-    with whole(folder) as partial:
+    with atomic(folder) as partial:
         partial.mkdir()
         (partial / "model.safetensors").write_bytes(save(random_weights(shape, seed), metadata={"format": "np"}))
         (partial / "tokenizer.model").write_bytes(tokenizer)
@@ -176,15 +176,15 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Write a tiny random ERNIE 4.5 in ERNIEKit's layout.")
-    parser.add_argument("--corpus", type=Path, required=True, help="text file that the tokenizer is trained on")
+    parser = argparse.ArgumentParser(description="Write a tiny ERNIE 4.5 with random weights in ERNIEKit's layout.")
+    parser.add_argument("--corpus", type=Path, required=True, help="text file for training the tokenizer")
     parser.add_argument("--output", type=Path, required=True, help="model folder to write")
     sizes = {"vocab-size": 2048, "hidden": 192, "layers": 4, "heads": 6, "kv-heads": 2, "head-dim": 32, "ffn": 512}
     for name, size in {"seed": 0, **sizes}.items():
         parser.add_argument(f"--{name}", type=int, default=size, help=f"default {size}")
-    parser.add_argument("--untied", action="store_true", help="give the output head weights of its own")
+    parser.add_argument("--untied", action="store_true", help="do not share the weights of embedding and output head")
     options = parser.parse_args()
-    shape = ModelShape(
+    shape = DenseShape(
         layers=options.layers,
         hidden=options.hidden,
         heads=options.heads,

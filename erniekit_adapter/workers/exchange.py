@@ -1,6 +1,6 @@
-"""How a worker takes requests and gives answers: from file to file with lines of progress, or line by line over pipes.
+"""Requests and answers of a worker: from file to file with lines of progress, or line by line over pipes.
 
-Runs inside every toolkit's environment, so it needs nothing but the standard library and numpy.
+Runs in every toolkit's environment, so it needs only the standard library and numpy.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Logits = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Request:
-    """One request of the file.
+class WorkerRequest:
+    """A request to the model.
 
     Attributes:
         id: its name, unique in the file.
         request: the user's text.
-        system: the system text, if any.
-        prompt_ids: the prompt's token ids, if they are given.
+        system: the system text, or None.
+        prompt_ids: the token ids of the prompt, or None.
     """
 
     id: str
@@ -42,11 +42,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Generated:
-    """The tokens that came back for one prompt.
+    """The tokens generated for a prompt.
 
     Attributes:
-        ids: the answer's token ids, without the one that ended it.
-        finished: whether the model ended the answer; False means that the limit cut it.
+        ids: token ids of the answer, without the one that ended it.
+        finished: whether the model ended the answer; False if it was cut at the limit.
     """
 
     ids: list[int]
@@ -54,18 +54,18 @@ class Generated:
 
 
 @dataclass(frozen=True)
-class Engine:
-    """What a toolkit does for this module.
+class ModelFunctions:
+    """Functions that a toolkit provides.
 
     Attributes:
-        prompt_ids: the token ids of a request's prompt.
-        generate: greedy answers to a batch of prompts, each of at most the given number of tokens.
-        logits: for each prompt of a batch its logits, float32 (tokens, vocabulary).
-        decode: the text of token ids.
-        max_tokens: the most tokens that a prompt and its answer may have together.
+        prompt_ids: returns the token ids of a request's prompt.
+        generate: returns greedy answers to a batch of prompts, each of at most the given number of tokens.
+        logits: returns the logits of each prompt of a batch, float32 (tokens, vocabulary).
+        decode: returns the text of token ids.
+        max_tokens: limit of the tokens of a prompt and its answer together.
     """
 
-    prompt_ids: Callable[[Request], list[int]]
+    prompt_ids: Callable[[WorkerRequest], list[int]]
     generate: Callable[[list[list[int]], int], list[Generated]]
     logits: Callable[[list[list[int]]], list[Logits]]
     decode: Callable[[list[int]], str]
@@ -73,30 +73,30 @@ class Engine:
 
 
 def read_options(description: str) -> argparse.Namespace:
-    """The command line of an answering worker; with --serve it keeps stdout for answers from here on, as `channel`.
+    """Parse the command line of a worker that answers; with --serve stdout is kept for answers, as `channel`.
 
     Raises:
-        SystemExit: it cannot be, or it asked for help.
+        SystemExit: the options are wrong, or --help was given.
     """
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--model", type=Path, required=True, help="folder of the base model")
     options.add_argument("--adapter", type=Path, help="folder of a LoRA adapter for it")
     options.add_argument("--requests", type=Path, help="JSON lines: id, request[, system, prompt_ids]")
     options.add_argument("--answers", type=Path, help="JSON lines to write, in the requests' order")
-    options.add_argument("--max-new-tokens", type=_positive, help="where a long answer is cut")
+    options.add_argument("--max-new-tokens", type=_positive, help="limit at which an answer is cut")
     options.add_argument("--serve", action="store_true", help="answer lines of stdin on stdout, until stdin ends")
     options.add_argument("--batch-size", type=_positive, default=1, help="prompts answered together")
     options.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
-    options.add_argument("--logits", type=Path, help="also write the prompts' logits to this .npz")
+    options.add_argument("--logits", type=Path, help="also write the logits of the prompts to this .npz file")
     given = options.parse_args()
     if not given.serve and not (given.requests and given.answers and given.max_new_tokens):
-        options.error("needs --requests, --answers and --max-new-tokens, or --serve")
+        options.error("requires --requests, --answers and --max-new-tokens, or --serve")
     given.channel = _own_stdout() if given.serve else None
     return given
 
 
 def _own_stdout() -> TextIO:
-    """stdout for answers alone: whatever a toolkit prints from now on, as they do when imported, goes to stderr."""
+    """Return stdout for answers only; what a toolkit prints from now on, also when it is imported, goes to stderr."""
     sys.stdout.flush()
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -110,13 +110,13 @@ def _positive(text: str) -> int:
     return number
 
 
-def read_requests(path: Path) -> list[Request]:
-    """Read the requests; any line that is not one stops the worker with all such lines named.
+def read_requests(path: Path) -> list[WorkerRequest]:
+    """Read a file of requests.
 
     Raises:
-        SystemExit: with the message to print.
+        SystemExit: lines are not requests; the message names all of them.
     """
-    requests: list[Request] = []
+    requests: list[WorkerRequest] = []
     problems: list[str] = []
     seen: set[str] = set()
     with path.open(encoding="utf-8") as lines:
@@ -129,7 +129,7 @@ def read_requests(path: Path) -> list[Request]:
                 problems.append(f"{path}:{number}: {error}")
                 continue
             if request.id in seen:
-                problems.append(f"{path}:{number}: id {request.id!r} appears twice")
+                problems.append(f"{path}:{number}: the id {request.id!r} appears twice")
             seen.add(request.id)
             requests.append(request)
     if problems:
@@ -137,7 +137,7 @@ def read_requests(path: Path) -> list[Request]:
     return requests
 
 
-def _request(fields: Any) -> Request:
+def _request(fields: Any) -> WorkerRequest:
     if not isinstance(fields, dict):
         raise ValueError("not a JSON object")
     if unknown := sorted(set(fields) - {"id", "request", "system", "prompt_ids"}):
@@ -145,71 +145,71 @@ def _request(fields: Any) -> Request:
     system, prompt_ids = fields.get("system"), fields.get("prompt_ids")
     texts = (fields.get("id"), fields.get("request"), "" if system is None else system)
     if not all(isinstance(text, str) for text in texts):
-        raise ValueError("id, request and system have to be texts")
+        raise ValueError("id, request and system must be texts")
     if not fields["request"].strip():
         raise ValueError("the request is empty")
     if prompt_ids is not None and not (prompt_ids and all(isinstance(token, int) for token in prompt_ids)):
-        raise ValueError("prompt_ids has to be a list of token ids")
-    return Request(fields["id"], fields["request"], system, prompt_ids)
+        raise ValueError("prompt_ids must be a list of token ids")
+    return WorkerRequest(fields["id"], fields["request"], system, prompt_ids)
 
 
-def answer(engine: Engine, options: argparse.Namespace) -> None:
-    """Answer what the command line says: the lines of stdin, or the requests of a file.
+def answer(functions: ModelFunctions, options: argparse.Namespace) -> None:
+    """Answer the requests of stdin or of a file, depending on the command line.
 
     Raises:
         SystemExit: a request of the file is malformed or too long; the message names it.
     """
     if options.channel:
-        answer_each(engine, sys.stdin.buffer, options.channel)
+        answer_each(functions, sys.stdin.buffer, options.channel)
     else:
-        answer_all(engine, options)
+        answer_all(functions, options)
 
 
-def answer_all(engine: Engine, options: argparse.Namespace) -> None:
-    """Answer every request of a file: print a line of progress per batch, and write the answers whole or not at all.
+def answer_all(functions: ModelFunctions, options: argparse.Namespace) -> None:
+    """Answer all requests of a file: print a line of progress per batch, and write the answers atomically.
 
     Raises:
         SystemExit: a request is malformed or too long; the message names it.
     """
     requests = read_requests(options.requests)
-    prompts = [engine.prompt_ids(request) for request in requests]
-    _check_lengths(requests, prompts, options.max_new_tokens, engine.max_tokens)
+    prompts = [functions.prompt_ids(request) for request in requests]
+    _check_lengths(requests, prompts, options.max_new_tokens, functions.max_tokens)
     generated: dict[int, Generated] = {}
     logits: dict[str, Any] = {}
     for batch in by_length(prompts, options.batch_size):
         batch_prompts = [prompts[index] for index in batch]
-        generated |= dict(zip(batch, engine.generate(batch_prompts, options.max_new_tokens), strict=True))
+        generated |= dict(zip(batch, functions.generate(batch_prompts, options.max_new_tokens), strict=True))
         if options.logits:
-            for index, values in zip(batch, engine.logits(batch_prompts), strict=True):
+            for index, values in zip(batch, functions.logits(batch_prompts), strict=True):
                 logits[requests[index].id] = values
                 logits[f"{requests[index].id}:prompt_ids"] = np.array(prompts[index], dtype=np.int64)
         print(json.dumps({"done": len(generated), "total": len(requests)}), flush=True)
     if options.logits:
-        with whole(options.logits) as partial, partial.open("wb") as stream:
+        with atomic(options.logits) as partial, partial.open("wb") as stream:
             np.savez(stream, **logits)
-    with whole(options.answers) as partial, partial.open("w", encoding="utf-8") as stream:
+    with atomic(options.answers) as partial, partial.open("w", encoding="utf-8") as stream:
         for index, request in enumerate(requests):
-            fields = _answer(request, prompts[index], generated[index], engine.decode)
+            fields = _answer(request, prompts[index], generated[index], functions.decode)
             stream.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
 
-def answer_each(engine: Engine, requests: Iterable[bytes], answers: TextIO) -> None:
-    """Answer each line as it comes, after a line that says that the model is ready, until there are no more.
+def answer_each(functions: ModelFunctions, requests: Iterable[bytes], answers: TextIO) -> None:
+    """Answer the requests of stdin one by one, after a line that reports that the model is ready.
 
-    A line is a request with its own `max_new_tokens`. One that is malformed or too long gets an error for its answer;
-    anything else that goes wrong ends the worker, since nobody knows what it left behind.
+    A line is a request with its own `max_new_tokens`. A request that is malformed or too long gets an error as answer.
+    Any other error ends the worker, because the state of the toolkit is then unknown.
     """
-    _say(answers, {"ready": True})
+    _write_line(answers, {"ready": True})
     for line in requests:
-        _say(answers, _answer_to_line(engine, line))
+        _write_line(answers, _answer_to_line(functions, line))
 
 
-def _say(answers: TextIO, fields: dict[str, Any]) -> None:
+def _write_line(answers: TextIO, fields: dict[str, Any]) -> None:
     answers.write(json.dumps(fields) + "\n")
     answers.flush()
 
 
-def _answer_to_line(engine: Engine, line: bytes) -> dict[str, Any]:
+def _answer_to_line(functions: ModelFunctions, line: bytes) -> dict[str, Any]:
     name = None
     try:
         fields = json.loads(line)
@@ -217,17 +217,17 @@ def _answer_to_line(engine: Engine, line: bytes) -> dict[str, Any]:
         limit = fields.pop("max_new_tokens", None) if isinstance(fields, dict) else None
         request = _request(fields)
         if type(limit) is not int or limit < 1:
-            raise ValueError("max_new_tokens has to be a positive number")
-        prompt = engine.prompt_ids(request)
-        _check_lengths([request], [prompt], limit, engine.max_tokens)
+            raise ValueError("max_new_tokens must be a positive number")
+        prompt = functions.prompt_ids(request)
+        _check_lengths([request], [prompt], limit, functions.max_tokens)
     except (ValueError, RecursionError, SystemExit) as error:
         return {"id": name, "error": str(error)}
-    [generated] = engine.generate([prompt], limit)
-    fields = _answer(request, prompt, generated, engine.decode)
+    [generated] = functions.generate([prompt], limit)
+    fields = _answer(request, prompt, generated, functions.decode)
     return {key: fields[key] for key in ("id", "answer", "prompt_tokens", "answer_tokens", "finished")}
 
 
-def _check_lengths(requests: list[Request], prompts: list[list[int]], new_tokens: int, max_tokens: int) -> None:
+def _check_lengths(requests: list[WorkerRequest], prompts: list[list[int]], new_tokens: int, max_tokens: int) -> None:
     problems = [
         f"request {request.id}: {len(prompt):,} prompt tokens and {new_tokens:,} new ones "
         f"are more than the model's {max_tokens:,}"
@@ -238,7 +238,7 @@ def _check_lengths(requests: list[Request], prompts: list[list[int]], new_tokens
         raise SystemExit("\n".join(problems))
 
 
-def _answer(request: Request, prompt: list[int], generated: Generated, decode: Callable[[list[int]], str]) -> Any:
+def _answer(request: WorkerRequest, prompt: list[int], generated: Generated, decode: Callable[[list[int]], str]) -> Any:
     return {
         "id": request.id,
         "answer": decode(generated.ids),
@@ -251,18 +251,18 @@ def _answer(request: Request, prompt: list[int], generated: Generated, decode: C
 
 
 def by_length(prompts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
-    """Indices of the prompts in batches of like lengths, so that little of a batch is padding."""
+    """Return the indices of prompts in batches of similar lengths, which need little padding."""
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Give the temporary path of a file or folder to write; it gets its own name only when the block ends well."""
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path of a file or folder to write; it is renamed to `path` if the block ends without error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(path.parent, path.name) as folder:
         partial = folder / "content"
         yield partial
         if partial.is_dir() and path.is_dir():
-            path.replace(folder / "retired")  # a folder cannot take the name of one that is not empty
+            path.replace(folder / "retired")  # a folder cannot replace one that is not empty
         partial.replace(path)

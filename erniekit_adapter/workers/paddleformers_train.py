@@ -1,9 +1,9 @@
-"""PaddleFormers' training in one process, made ready for what it leaves to a package that is not to be had.
+"""PaddleFormers' training in one process, with preparations that PaddleFormers leaves out.
 
-Seen in 1.2.0, with one process: resuming from a checkpoint asks for a fleet that nobody has started, and gradient
-accumulation waits for a GPU on a CPU as well. With several processes PaddleFormers starts the fleet itself.
+Observed in 1.2.0 with one process: resuming from a checkpoint needs a fleet that is not initialised, and gradient
+accumulation waits for a GPU also on a CPU. With several processes PaddleFormers initialises the fleet itself.
 
-Run as `python -m erniekit_adapter.workers.paddleformers_train SETTINGS.yaml`.
+Run as `PYTHON …/workers/start.py paddleformers_train SETTINGS.yaml`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import sys
 
 
 def main() -> None:
-    """Train as the settings file says."""
+    """Train with a settings file."""
     import paddle
     from paddle.distributed import fleet
 
     fleet.init(is_collective=True)
     if not paddle.device.is_compiled_with_cuda():
         paddle.device.synchronize = lambda *device: None
-    # Its reader of settings takes the file from the command line, as `paddleformers-cli train FILE` gives it.
+    # PaddleFormers reads the name of the file from the command line `paddleformers-cli train FILE`.
     sys.argv = ["paddleformers-cli", "train", sys.argv[1]]
     from paddleformers.cli.train.tuner import run_tuner
 

@@ -1,7 +1,6 @@
-"""Greedy answers with Hugging Face transformers: `python -m erniekit_adapter.workers.transformers_generate --help`.
+"""Greedy answers with Hugging Face transformers: `PYTHON …/workers/start.py transformers_generate --help`.
 
-The same files and lines as `erniekit_generate`; a request that carries `prompt_ids` is answered from exactly those
-tokens.
+Requests and answers are those of `erniekit_generate`; a request with `prompt_ids` is answered from these tokens.
 """
 
 from __future__ import annotations
@@ -11,27 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from erniekit_adapter.workers.exchange import Engine, Generated, Logits, Request, answer, read_options
+from erniekit_adapter.workers.exchange import Generated, Logits, ModelFunctions, WorkerRequest, answer, read_options
 
 
 def load_model(folder: Path, adapter: Path | None, device: str) -> Any:
-    """Load a model, and a PEFT adapter onto it: float32 on the CPU, bfloat16 on a GPU.
+    """Load a model with a PEFT adapter, if given: float32 on CPU, bfloat16 on GPU.
 
     Raises:
-        SystemExit: a tensor of the files has no place in the model, or one of the model's is in no file.
+        SystemExit: a tensor of the files does not belong to the model, or the files lack one of the model's.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    model_class: Any = AutoModelForCausalLM
-    if AutoConfig.from_pretrained(folder).model_type == "paddleocr_vl":
-        from transformers import PaddleOCRVLForConditionalGeneration
-
-        model_class = PaddleOCRVLForConditionalGeneration
+    has_images = hasattr(AutoConfig.from_pretrained(folder), "vision_config")
+    model_class: Any = AutoModelForImageTextToText if has_images else AutoModelForCausalLM
     model, report = model_class.from_pretrained(folder, dtype=dtype, output_loading_info=True)
     if problems := {kind: sorted(names) for kind, names in report.items() if names}:
-        raise SystemExit(f"{folder}: not every tensor found its place: {problems}")
+        raise SystemExit(f"{folder}: tensors do not match the model: {problems}")
     if adapter is not None:
         model = _with_adapter(model, adapter)
     return model.eval().to("cuda" if device == "gpu" else "cpu")
@@ -43,28 +39,28 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
 
     try:
         model = PeftModel.from_pretrained(model, str(adapter))
-    except (KeyError, RuntimeError, ValueError) as error:  # sizes or settings that do not go with the model
+    except (KeyError, RuntimeError, ValueError) as error:  # sizes or settings that do not fit the model
         raise SystemExit(f"{adapter}: {error}") from error
     with safe_open(str(adapter / "adapter_model.safetensors"), framework="np") as tensors:
         stored = set(tensors.keys())
-    wanted = {name.replace(".default.", ".") for name in model.state_dict() if ".lora_" in name}
-    if stored != wanted:  # PEFT only warns
-        raise SystemExit(f"{adapter}: missing {sorted(wanted - stored)}; without a place {sorted(stored - wanted)}")
+    expected = {name.replace(".default.", ".") for name in model.state_dict() if ".lora_" in name}
+    if stored != expected:  # PEFT only prints a warning
+        raise SystemExit(f"{adapter}: missing {sorted(expected - stored)}; unmatched {sorted(stored - expected)}")
     return model
 
 
-class Generator:
+class TorchGenerator:
     """A loaded model that continues batches of prompts, padded on the left."""
 
     def __init__(self, model: Any, end_id: int, pad_id: int) -> None:
         self.model, self.end_id, self.pad_id = model, end_id, pad_id
 
     def generate(self, prompts: list[list[int]], limit: int) -> list[Generated]:
-        """Continue each prompt by the likeliest tokens until it ends or has `limit` of them."""
+        """Continue each prompt with the likeliest tokens until it ends or has `limit` new tokens."""
         import torch
         from transformers import GenerationConfig
 
-        # A fresh one: the folder's may ask for sampling or penalties.
+        # The configuration in the model's folder may set sampling or penalties.
         settings = GenerationConfig(
             do_sample=False, max_new_tokens=limit, eos_token_id=self.end_id, pad_token_id=self.pad_id
         )
@@ -84,7 +80,7 @@ class Generator:
         return Generated(ids, finished=False)
 
     def logits(self, prompts: list[list[int]]) -> list[Logits]:
-        """Each prompt's logits, float32 (tokens, vocabulary)."""
+        """Return the logits of each prompt, float32 (tokens, vocabulary)."""
         import torch
 
         with torch.no_grad():
@@ -92,8 +88,8 @@ class Generator:
         return [row.logits[0].float().cpu().numpy().astype(np.float32) for row in rows]
 
 
-def prompt_token_ids(tokenizer: Any, request: Request) -> list[int]:
-    """The ids that a request carries, or those of the chat template."""
+def prompt_token_ids(tokenizer: Any, request: WorkerRequest) -> list[int]:
+    """Return the token ids of a request, or those that the chat template makes."""
     if request.prompt_ids is not None:
         return request.prompt_ids
     messages = [] if request.system is None else [{"role": "system", "content": request.system}]
@@ -109,9 +105,9 @@ def main() -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     model = load_model(options.model, options.adapter, options.device)
-    generator = Generator(model, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    generator = TorchGenerator(model, tokenizer.eos_token_id, tokenizer.pad_token_id)
     answer(
-        Engine(
+        ModelFunctions(
             prompt_ids=lambda request: prompt_token_ids(tokenizer, request),
             generate=generator.generate,
             logits=generator.logits,

@@ -1,4 +1,4 @@
-"""Projects, and the settings or the refusal that come of them."""
+"""Projects, with their settings or their errors."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from erniekit_adapter.backends.settings import RunFacts, values
-from erniekit_adapter.backends.translation import facts_before_training, settings_of
+from erniekit_adapter.architectures.toolkits import RELEASES
+from erniekit_adapter.backends.settings import RunContext, values
+from erniekit_adapter.backends.translation import context_before_training, settings_of
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.project.schema import Project
 
+# Versions of ERNIEKit with a key table, the oldest first; without the development version.
+RELEASED = [release.key_table for release in RELEASES["erniekit"].values()]
 DENSE = "baidu/ERNIE-4.5-0.3B-Paddle"
 MOE = "baidu/ERNIE-4.5-21B-A3B-Paddle"
 VL = "baidu/ERNIE-4.5-VL-28B-A3B-Paddle"
@@ -22,7 +25,7 @@ def project(model: str = DENSE, **sections: Any) -> Project:
 
 
 def image_project(**sections: Any) -> Project:
-    """ERNIE-VL with LoRA as ERNIEKit 1.4 trains it."""
+    """Return a project of ERNIE-VL with LoRA in ERNIEKit 1.4."""
     usual = {
         "data": {"format": "erniekit-vl"},
         "parallel": {"tensor": 2, "pipeline": 2},
@@ -33,13 +36,13 @@ def image_project(**sections: Any) -> Project:
 
 
 def ocr_project(**sections: Any) -> Project:
-    """PaddleOCR-VL, every weight, as ERNIEKit 1.5 trains it."""
+    """Return a project that trains all weights of PaddleOCR-VL in ERNIEKit 1.5."""
     usual = {"lora": {"enabled": False}, "data": {"format": "erniekit-vl"}, "erniekit": {"version": "1.5"}}
     return project(OCR_VL, **{**usual, **sections})
 
 
 def dpo_project(model: str = DENSE, **sections: Any) -> Project:
-    training = {"stage": "DPO", **sections.pop("training", {})}
+    training = {"method": "DPO", **sections.pop("training", {})}
     return project(model, training=training, data={"preference": True}, **sections)
 
 
@@ -47,14 +50,14 @@ def paddleformers_project(model: str = "baidu/ERNIE-4.5-0.3B-PT", **sections: An
     return project(model, backend="paddleformers", **sections)
 
 
-def facts_of(of: Project, version: str | None = None, **more: Any) -> RunFacts:
+def context_of(of: Project, version: str | None = None, **more: Any) -> RunContext:
     from dataclasses import replace
 
-    return replace(facts_before_training(of, version), **more)
+    return replace(context_before_training(of, version), **more)
 
 
 def settings(of: Project, version: str | None = None, **more: Any) -> dict[str, Any]:
-    return values(settings_of(of, facts_of(of, version, **more)))
+    return values(settings_of(of, context_of(of, version, **more)))
 
 
 def refusal(of: Project, version: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Finding a toolkit that works. The interpreters are small shell scripts that print what a probe would."""
+"""Finding a toolkit. The interpreters are shell scripts that print the result of a probe."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from typing import Any
 
 import pytest
 
-from erniekit_adapter.backends import installed
-from erniekit_adapter.backends.installed import Toolkit, find_erniekit, find_toolkit, toolkit_version
-from erniekit_adapter.backends.probing import probe_python
+from erniekit_adapter.architectures.toolkits import Backend
+from erniekit_adapter.backends.environments import catalogue
+from erniekit_adapter.backends.environments.installed import Toolkit, find_erniekit, find_toolkit, toolkit_version
+from erniekit_adapter.backends.environments.probing import probe_python
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.project.toolkit_sections import Backend
 
 COMPLETE = {"erniekit": "1.0.1", "paddlepaddle": "3.1.1", "paddleformers": "0.1.6"}
 FORMERS: dict[str, Any] = {"erniekit": None, "paddlepaddle": "3.3.1", "paddleformers": "1.2.0", "transformers": "5.3.0"}
+START = Path(catalogue.__file__).parents[2] / "workers" / "start.py"
 PACKAGES = ("erniekit", "ernie", "data_processor", "paddle", "paddleformers", "pip")
 
 
 @pytest.fixture(autouse=True)
 def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable, nothing on PATH but the shell's own tools, and an empty repository."""
-    for name in ("ERNIEKIT_HOME", "ERNIEKIT_PYTHON", "PADDLEFORMERS_PYTHON"):
+    """No variables, nothing on PATH, and an empty checkout."""
+    for name in ("ERNIEKIT_HOME", "ERNIEKIT_PYTHON", "PADDLEFORMERS_PYTHON", "ERNIEKIT_ADAPTER_VENVS"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "path").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    monkeypatch.setattr(installed, "PROJECT_ROOT", tmp_path / "repository")
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "repository" / "pyproject.toml").touch()
+    monkeypatch.setattr(catalogue, "PROJECT_ROOT", tmp_path / "repository")
 
 
 def script(path: Path, text: str) -> Path:
@@ -40,7 +43,7 @@ def script(path: Path, text: str) -> Path:
 
 
 def interpreter(path: Path, lacking: tuple[str, ...] = (), **versions: Any) -> Path:
-    """A stand-in for a python: whatever it is asked, it prints what a probe of such an environment prints."""
+    """Write an interpreter that prints the result of a probe for any arguments."""
     found = dict.fromkeys(("paddlepaddle-gpu", "paddlenlp")) | COMPLETE | versions
     report = {"python": "3.11.9", "versions": found, "packages": {name: name not in lacking for name in PACKAGES}}
     return script(path, f"echo '{json.dumps(report)}'")
@@ -53,10 +56,13 @@ def on_path(tmp_path: Path, **changes: Any) -> Path:
 
 
 def made_by_setup(tmp_path: Path, backend: Backend = "erniekit", **changes: Any) -> Path:
-    return interpreter(tmp_path / "repository" / ".venvs" / backend / "bin" / "python", **changes)
+    folder = tmp_path / "repository" / ".venvs" / backend
+    python = interpreter(folder / "bin" / "python", **changes)
+    (folder / ".ready").touch()
+    return python
 
 
-def checkout(folder: Path, *packages: str, version: str = "1.4.0") -> Path:
+def erniekit_checkout(folder: Path, *packages: str, version: str = "1.4.0") -> Path:
     for name in packages:
         (folder / name).mkdir(parents=True)
     env = folder / "erniekit" / "utils" / "env.py"
@@ -65,111 +71,107 @@ def checkout(folder: Path, *packages: str, version: str = "1.4.0") -> Path:
     return folder
 
 
-def refusal(backend: Backend = "erniekit") -> str:
+def error_text(backend: Backend = "erniekit") -> str:
     with pytest.raises(UsageError) as error:
         find_toolkit(backend)
     return str(error.value)
 
 
-def test_where_there_is_none_every_place_is_named_with_a_remedy(tmp_path: Path) -> None:
-    said = refusal()
-    assert "PATH: no erniekit on PATH" in said
-    assert f".venvs/erniekit: {tmp_path}/repository/.venvs/erniekit/bin/python does not exist" in said
-    assert "run make setup-erniekit" in said
+def test_no_toolkit_names_every_place_with_a_hint(tmp_path: Path) -> None:
+    text = error_text()
+    assert "PATH: no erniekit on PATH" in text
+    assert f".venvs/erniekit: {tmp_path}/repository/.venvs/erniekit/bin/python does not exist" in text
+    assert "run erniekit-adapter setup erniekit, or set ERNIEKIT_PYTHON to another Python" in text
 
 
-def test_the_one_that_setup_makes_is_found(tmp_path: Path) -> None:
+def test_finds_the_environment_that_setup_makes(tmp_path: Path) -> None:
     python = made_by_setup(tmp_path)
     found = find_erniekit()
     assert (found.python, found.version, found.found_by) == (python, "1.0.1", ".venvs/erniekit")
     assert found.versions["paddleformers"] == "0.1.6"
 
 
-def test_the_user_s_choices_come_first_then_path_then_setup_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_order_of_the_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_by_setup(tmp_path)
     on_path(tmp_path)
     assert find_erniekit().found_by == "PATH"
     monkeypatch.setenv("ERNIEKIT_PYTHON", str(interpreter(tmp_path / "mine" / "python")))
     assert find_erniekit().found_by == "ERNIEKIT_PYTHON"
-    home = checkout(tmp_path / "ERNIE", "erniekit", "ernie", version="1.0.1")
+    home = erniekit_checkout(tmp_path / "ERNIE", "erniekit", "ernie", version="1.0.1")
     monkeypatch.setenv("ERNIEKIT_HOME", str(home))
     found = find_erniekit()
     assert (found.found_by, found.home) == ("ERNIEKIT_HOME", home)
     assert found.python == tmp_path / "mine" / "python"
 
 
-def test_one_on_path_that_is_broken_gives_way_to_setup_s(tmp_path: Path) -> None:
+def test_broken_toolkit_on_path_is_passed_over(tmp_path: Path) -> None:
     on_path(tmp_path, lacking=("ernie",))
     made_by_setup(tmp_path)
     assert find_erniekit().found_by == ".venvs/erniekit"
 
 
-def test_a_home_without_ernie_is_refused_by_name_and_nothing_else_is_tried(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refuses_a_home_without_ernie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_by_setup(tmp_path)
-    home = checkout(tmp_path / "ERNIE", "erniekit")
+    home = erniekit_checkout(tmp_path / "ERNIE", "erniekit")
     monkeypatch.setenv("ERNIEKIT_HOME", str(home))
-    said = refusal()
-    assert said.startswith(f"ERNIEKIT_HOME: {home} is no ERNIEKit checkout: it lacks the package ernie\n")
-    assert "correct ERNIEKIT_HOME, or unset it" in said
-    assert ".venvs" not in said
+    text = error_text()
+    assert text.startswith(f"ERNIEKIT_HOME: {home} is not an ERNIEKit checkout: it lacks the package ernie\n")
+    assert "correct ERNIEKIT_HOME, or unset it" in text
+    assert ".venvs" not in text
 
 
-def test_a_home_that_is_empty_lacks_both_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_home_lacks_both_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERNIEKIT_HOME", str(tmp_path / "nowhere"))
-    assert "it lacks the package erniekit and ernie" in refusal()
+    assert "it lacks the package erniekit and ernie" in error_text()
 
 
-def test_a_checkout_that_was_never_installed_says_its_version_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = checkout(tmp_path / "ERNIE", "erniekit", "ernie", version="1.4.0")
+def test_version_of_a_checkout_that_was_never_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = erniekit_checkout(tmp_path / "ERNIE", "erniekit", "ernie", version="1.4.0")
     python = interpreter(tmp_path / "mine" / "python", erniekit=None, paddleformers="0.3.2")
     monkeypatch.setenv("ERNIEKIT_HOME", str(home))
     monkeypatch.setenv("ERNIEKIT_PYTHON", str(python))
     assert find_erniekit().version == "1.4.0"
 
 
-def test_a_python_that_does_not_exist_is_refused_and_nothing_else_is_tried(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refuses_a_python_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_by_setup(tmp_path)
     monkeypatch.setenv("ERNIEKIT_PYTHON", "/nowhere/python")
-    assert refusal() == ("ERNIEKIT_PYTHON: /nowhere/python does not exist\n    → correct ERNIEKIT_PYTHON, or unset it")
+    assert error_text() == (
+        "ERNIEKIT_PYTHON: /nowhere/python does not exist\n    → correct ERNIEKIT_PYTHON, or unset it"
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("echo 'ImportError: libssl.so' >&2; exit 1", "does not run: ImportError: libssl.so"),
         ("exit 3", "does not run"),
     ],
 )
-def test_a_python_that_fails_is_refused_with_its_last_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+def test_refuses_a_python_that_fails_with_its_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
     monkeypatch.setenv("ERNIEKIT_PYTHON", str(script(tmp_path / "python", text)))
-    assert said in refusal()
+    assert message in error_text()
 
 
 @pytest.mark.parametrize("made", ["not executable", "a folder"])
-def test_a_python_that_cannot_be_started_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str) -> None:
+def test_refuses_a_python_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str) -> None:
     python = tmp_path / "python"
     if made == "a folder":
         python.mkdir()
     else:
         python.write_text("#!/bin/sh\n")
     monkeypatch.setenv("ERNIEKIT_PYTHON", str(python))
-    assert f"{python} does not run" in refusal()
+    assert f"{python} does not run" in error_text()
 
 
-def test_a_python_that_prints_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refuses_a_python_that_prints_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERNIEKIT_PYTHON", str(script(tmp_path / "python", "echo welcome to this cluster")))
-    assert "ERNIEKIT_PYTHON" in refusal()
+    assert "ERNIEKIT_PYTHON" in error_text()
 
 
-def test_a_script_on_path_may_name_its_python_through_env(tmp_path: Path) -> None:
+def test_script_on_path_that_names_python_through_env(tmp_path: Path) -> None:
     python = interpreter(tmp_path / "elsewhere" / "python3")
     tool = tmp_path / "path" / "erniekit"
     tool.write_text("#!/usr/bin/env python3\n")
@@ -178,7 +180,7 @@ def test_a_script_on_path_may_name_its_python_through_env(tmp_path: Path) -> Non
     assert find_erniekit().found_by == "PATH"
 
 
-def test_a_script_on_path_names_its_python_in_its_first_line(tmp_path: Path) -> None:
+def test_script_on_path_that_names_python_in_its_first_line(tmp_path: Path) -> None:
     python = interpreter(tmp_path / "elsewhere" / "python3")
     tool = tmp_path / "path" / "erniekit"
     tool.write_text(f"#!{python} -s\n")
@@ -187,7 +189,7 @@ def test_a_script_on_path_names_its_python_in_its_first_line(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "reason"),
     [
         (
             {"erniekit": "1.3.0", "paddleformers": "0.3.2", "lacking": ("ernie", "data_processor")},
@@ -201,16 +203,16 @@ def test_a_script_on_path_names_its_python_in_its_first_line(tmp_path: Path) -> 
         ({"paddlepaddle": None, "lacking": ("paddle",)}, "paddle not installed"),
         (
             {"paddleformers": "1.0.0"},
-            "paddleformers 1.0.0 does not go with erniekit 1.0.1 (works with 0.1, 0.2, 0.3.0, 0.3.1, 0.3.2)",
+            "paddleformers 1.0.0 does not work with erniekit 1.0.1 (works with 0.1, 0.2, 0.3.0, 0.3.1, 0.3.2)",
         ),
-        ({"paddleformers": "0.4.0"}, "paddleformers 0.4.0 does not go with erniekit 1.0.1"),
-        ({"paddleformers": "0.10.0"}, "paddleformers 0.10.0 does not go with erniekit 1.0.1"),
-        ({"erniekit": "1.2.0", "paddleformers": "0.3.2"}, "paddleformers 0.3.2 does not go with erniekit 1.2.0"),
+        ({"paddleformers": "0.4.0"}, "paddleformers 0.4.0 does not work with erniekit 1.0.1"),
+        ({"paddleformers": "0.10.0"}, "paddleformers 0.10.0 does not work with erniekit 1.0.1"),
+        ({"erniekit": "1.2.0", "paddleformers": "0.3.2"}, "paddleformers 0.3.2 does not work with erniekit 1.2.0"),
     ],
 )
-def test_an_environment_that_cannot_work_is_told_why(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_reason_for_an_unusable_environment(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     made_by_setup(tmp_path, **changes)
-    assert said in refusal()
+    assert reason in error_text()
 
 
 @pytest.mark.parametrize(
@@ -224,31 +226,29 @@ def test_an_environment_that_cannot_work_is_told_why(tmp_path: Path, changes: di
         ("1.5.0", "0.4.0"),
     ],
 )
-def test_pairs_that_work_are_accepted(tmp_path: Path, erniekit: str, paddleformers: str) -> None:
+def test_accepts_versions_that_work_together(tmp_path: Path, erniekit: str, paddleformers: str) -> None:
     made_by_setup(tmp_path, erniekit=erniekit, paddleformers=paddleformers)
     assert find_erniekit().version == erniekit
 
 
-def test_a_command_runs_in_the_toolkit_s_python_with_both_projects_importable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_command_lines_and_python_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/mine")
     toolkit = Toolkit(Path("/env/bin/python"), "1.4.0", "ERNIEKIT_HOME", home=Path("/ERNIE"))
     assert toolkit.command("train", "a.yaml") == ["/env/bin/python", "-m", "erniekit.cli", "train", "a.yaml"]
-    assert toolkit.worker("erniekit_generate")[1:] == ["-m", "erniekit_adapter.workers.erniekit_generate"]
+    assert toolkit.worker("erniekit_generate")[1:] == [str(START), "erniekit_generate"]
     variables = toolkit.environment(on_cpu=False)
-    assert variables["PYTHONPATH"].split(os.pathsep) == ["/ERNIE", str(tmp_path / "repository"), "/mine"]
+    assert variables["PYTHONPATH"].split(os.pathsep) == ["/ERNIE", "/mine"]
     assert variables["PATH"].startswith(f"/env/bin{os.pathsep}")
 
 
-def test_on_cpu_a_card_is_named_since_the_launcher_wants_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpu_run_names_a_gpu_for_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     toolkit = Toolkit(Path("/env/bin/python"), "1.0.1", "PATH")
     assert toolkit.environment(on_cpu=True)["CUDA_VISIBLE_DEVICES"] == "0"
     assert "CUDA_VISIBLE_DEVICES" not in toolkit.environment(on_cpu=False)
 
 
-def test_on_cpu_matrices_are_multiplied_on_every_core_unless_the_user_limits_threads(
+def test_cpu_threads_unless_the_user_limits_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
@@ -262,11 +262,11 @@ def test_on_cpu_matrices_are_multiplied_on_every_core_unless_the_user_limits_thr
     assert "MKL_NUM_THREADS" not in toolkit.environment(on_cpu=True)
 
 
-def test_paddleformers_is_looked_for_in_places_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_places_of_paddleformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_by_setup(tmp_path)
-    said = refusal("paddleformers")
-    assert "PATH: no paddleformers-cli on PATH" in said
-    assert "run make setup-paddleformers" in said
+    text = error_text("paddleformers")
+    assert "PATH: no paddleformers-cli on PATH" in text
+    assert "run erniekit-adapter setup paddleformers, or set PADDLEFORMERS_PYTHON to another Python" in text
     made_by_setup(tmp_path, "paddleformers", **FORMERS)
     assert find_toolkit("paddleformers").found_by == ".venvs/paddleformers"
     python = interpreter(tmp_path / "path" / "python", **FORMERS)
@@ -279,32 +279,30 @@ def test_paddleformers_is_looked_for_in_places_of_its_own(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "reason"),
     [
-        ({"paddleformers": "0.4.1"}, "paddleformers 0.4.1: PaddleFormers trains here from 1.0 on, before 2.0"),
+        ({"paddleformers": "0.4.1"}, "paddleformers 0.4.1: PaddleFormers 1.x is needed"),
         ({"paddleformers": None, "lacking": ("paddleformers",)}, "paddleformers is not installed"),
         ({"paddlepaddle": None, "lacking": ("paddle",)}, "paddle not installed"),
-        ({"transformers": "4.57.6"}, "transformers 4.57.6: paddleformers 1.x goes with transformers 5"),
-        ({"transformers": None}, "transformers is not installed: paddleformers 1.x goes with transformers 5"),
+        ({"transformers": "4.57.6"}, "transformers 4.57.6: paddleformers 1.x needs transformers 5"),
+        ({"transformers": None}, "transformers is not installed: paddleformers 1.x needs transformers 5"),
         ({"lacking": ("pip",)}, "pip cannot be imported"),
     ],
 )
-def test_a_paddleformers_that_cannot_work_is_told_why(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_reason_for_an_unusable_paddleformers(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     made_by_setup(tmp_path, "paddleformers", **(FORMERS | changes))
-    assert said in refusal("paddleformers")
+    assert reason in error_text("paddleformers")
 
 
-def test_a_paddleformers_that_the_user_named_is_honoured_or_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refuses_a_named_paddleformers_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_by_setup(tmp_path, "paddleformers", **FORMERS)
     monkeypatch.setenv("PADDLEFORMERS_PYTHON", "/nowhere/python")
-    said = refusal("paddleformers")
-    assert said.startswith("PADDLEFORMERS_PYTHON: /nowhere/python does not exist\n")
-    assert ".venvs" not in said
+    text = error_text("paddleformers")
+    assert text.startswith("PADDLEFORMERS_PYTHON: /nowhere/python does not exist\n")
+    assert ".venvs" not in text
 
 
-def test_paddleformers_runs_as_a_module_of_its_own_python() -> None:
+def test_paddleformers_runs_as_a_module() -> None:
     toolkit = Toolkit(Path("/env/bin/python"), "1.2.0", "PATH", backend="paddleformers")
     assert toolkit.command("train", "a.yaml") == ["/env/bin/python", "-m", "paddleformers.cli.cli", "train", "a.yaml"]
     assert toolkit.environment(on_cpu=True)["CUDA_VISIBLE_DEVICES"] == "0"
@@ -316,9 +314,7 @@ def project(backend: Backend = "erniekit", **sections: Any) -> Project:
 
 
 @pytest.mark.parametrize(("backend", "newest"), [("erniekit", "1.0.1"), ("paddleformers", "1.2.0")])
-def test_settings_are_written_for_the_version_named_else_installed_else_the_one_that_setup_installs(
-    tmp_path: Path, backend: Backend, newest: str
-) -> None:
+def test_version_of_the_settings(tmp_path: Path, backend: Backend, newest: str) -> None:
     assert toolkit_version(project(backend)) == (newest, "none is usable here")
     older = {"erniekit": "1.4.0", "paddleformers": "0.3.2"}
     versions = older if backend == "erniekit" else FORMERS | {"paddleformers": "1.1.1"}
@@ -328,9 +324,7 @@ def test_settings_are_written_for_the_version_named_else_installed_else_the_one_
     assert toolkit_version(named) == ("1.0", f"{backend}.version")
 
 
-def test_a_broken_toolkit_counts_as_none_for_the_version_and_raises_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_toolkit_does_not_decide_the_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_by_setup(tmp_path)
     monkeypatch.setenv("ERNIEKIT_PYTHON", "/nowhere/python")
     assert toolkit_version(project()) == ("1.0.1", "none is usable here")
@@ -338,7 +332,7 @@ def test_a_broken_toolkit_counts_as_none_for_the_version_and_raises_nothing(
     assert toolkit_version(project()) == ("1.0.1", "none is usable here")
 
 
-def test_a_package_s_unmet_requirement_is_found_in_a_real_environment(tmp_path: Path) -> None:
+def test_probe_finds_an_unmet_requirement(tmp_path: Path) -> None:
     site = tmp_path / "site"
     for name, version, asks in (("paddlenlp", "3.0.0b4", "dill<0.3.5"), ("dill", "0.3.8", "")):
         folder = site / f"{name}-{version}.dist-info"

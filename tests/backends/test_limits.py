@@ -1,4 +1,4 @@
-"""What a toolkit cannot do is refused with the key, the reason and a remedy: a row for each limit."""
+"""Limits of the toolkits: each is refused with the key, the reason and a hint."""
 
 from __future__ import annotations
 
@@ -27,71 +27,73 @@ ACCUMULATION = {"gradient_accumulation_steps": 4}
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("given", "text"),
     [
         pytest.param(
             project(training={"per_device_train_batch_size": 2, "per_device_eval_batch_size": 4}),
-            "training.per_device_eval_batch_size: found 4; ERNIEKit has one batch_size for both, 2 here",
+            "training.per_device_eval_batch_size: found 4; ERNIEKit uses one batch_size for both, here 2",
             id="one batch size",
         ),
         pytest.param(
-            project(training={"stage": "VL-SFT"}), "VL-SFT is for models that take images", id="text in VL-SFT"
+            project(training={"method": "VL-SFT"}), "VL-SFT is for models that take images", id="text in VL-SFT"
         ),
-        pytest.param(image_project(training={"stage": "SFT"}), "SFT is for text models", id="images in SFT"),
+        pytest.param(image_project(training={"method": "SFT"}), "SFT is for text models", id="images in SFT"),
         pytest.param(
-            image_project(training={"stage": "DPO"}, data={"preference": True}),
+            image_project(training={"method": "DPO"}, data={"preference": True}),
             "DPO is for text models",
             id="images in DPO",
         ),
         pytest.param(
             image_project(erniekit={"version": "1.0.1"}),
-            "stage VL-SFT came with ERNIEKit 1.1, and this is 1.0.1",
+            "VL-SFT needs ERNIEKit 1.1 or newer, and this is 1.0.1",
             id="VL-SFT before 1.1",
         ),
         pytest.param(
             ocr_project(erniekit={"version": "1.3.0"}),
-            "stage OCR-VL-SFT came with ERNIEKit 1.4, and this is 1.3.0",
+            "OCR-VL-SFT needs ERNIEKit 1.4 or newer, and this is 1.3.0",
             id="OCR-VL-SFT before 1.4",
         ),
         pytest.param(
-            ocr_project(training={"stage": "VL-SFT"}),
-            "found VL-SFT; ERNIEKit trains this model in OCR-VL-SFT",
+            ocr_project(training={"method": "VL-SFT"}),
+            "found VL-SFT; ERNIEKit trains this model with OCR-VL-SFT",
             id="the other model's stage",
         ),
         pytest.param(
             image_project(erniekit={"version": "1.3.0"}, parallel={"tensor": 4}),
-            "parallel.pipeline: found 1; stage VL-SFT of 1.3.0 needs a pipeline",
+            "parallel.pipeline: found 1; VL-SFT of 1.3.0 needs a pipeline",
             id="VL-SFT without a pipeline up to 1.3",
         ),
         pytest.param(
-            image_project(parallel={}), "stage VL-SFT fails with tensor and pipeline both 1", id="VL-SFT on one GPU"
+            image_project(parallel={}), "VL-SFT fails if tensor and pipeline are both 1", id="VL-SFT on one GPU"
         ),
         pytest.param(
             image_project(training={"gradient_accumulation_steps": 3}),
-            "training.gradient_accumulation_steps: found 3; with images in a pipeline it is divided among its 2 stages",
+            "training.gradient_accumulation_steps: found 3; with images it is divided among the 2 pipeline ranks",
             id="accumulation over a pipeline with images",
         ),
         pytest.param(
             image_project(training=ACCUMULATION, parallel={"gpus": 8, "tensor": 2, "pipeline": 2}),
-            "8 gpus are 2 copies of the model, which would all read the same lines",
+            "8 GPUs hold 2 copies of the model, which would all read the same examples",
             id="data parallelism with pp_need_data",
         ),
         pytest.param(
             image_project(training={"lr_scheduler_type": "linear", **ACCUMULATION}),
-            "training.lr_scheduler_type: found linear; the stages for images take a cosine whatever they are told",
+            "training.lr_scheduler_type: found linear; the methods for images always use a cosine",
             id="a schedule other than cosine with images",
         ),
         pytest.param(
-            ocr_project(parallel={"pipeline": 2}), "stage OCR-VL-SFT has no pipelines", id="OCR-VL-SFT in a pipeline"
+            ocr_project(parallel={"pipeline": 2}),
+            "OCR-VL-SFT does not support pipelines",
+            id="OCR-VL-SFT in a pipeline",
         ),
         pytest.param(
             image_project(lora={"lora_dropout": 0.1}, parallel={"tensor": 2}),
-            "lora: of a model with images ERNIEKit adapts all linear layers, without dropout",
+            "lora.lora_dropout: found 0.1; ERNIEKit itself trains without dropout",
             id="dropout with images",
         ),
         pytest.param(
             ocr_project(training={"device": "cpu"}),
-            "training.device: ERNIEKit trains models with images on GPUs alone",
+            "training.device: ERNIEKit trains models that take images only on GPUs",
             id="images on a CPU",
         ),
         pytest.param(
@@ -101,12 +103,12 @@ ACCUMULATION = {"gradient_accumulation_steps": 4}
         ),
         pytest.param(
             project(training={"device": "cpu"}, parallel={"gpus": 2}),
-            "asks for 2 processes, and training.device is cpu",
+            "needs 2 processes, and training.device is cpu",
             id="processes on a CPU",
         ),
         pytest.param(
             project(MOE, lora={"lora_dropout": 0.1}, parallel={"tensor": 2}),
-            "start from an adapter made beforehand, which is not proven with tensor 2, pipeline 1",
+            "starts from an initial adapter: this is not verified with tensor 2, pipeline 1",
             id="an initial adapter in parallel",
         ),
         pytest.param(
@@ -116,21 +118,23 @@ ACCUMULATION = {"gradient_accumulation_steps": 4}
         ),
         pytest.param(
             project(lora={"rslora": True}, training={"quantization": "wint4/8"}),
-            "lora.rslora: rslora is not supported beside wint4/8 weights",
+            "lora.rslora: rslora is not supported with wint4/8 weights",
             id="rslora with quantized weights",
         ),
         pytest.param(
             project(lora={"lora_plus_scale": 4.0}, training={"quantization": "wint8"}),
-            "lora.lora_plus_scale: lora_plus_scale is not supported beside wint8 weights",
+            "lora.lora_plus_scale: lora_plus_scale is not supported with wint8 weights",
             id="LoRA+ with quantized weights",
         ),
         pytest.param(
             project(training={"quantization": "fp8"}),
-            "training.quantization: fp8 is ERNIEKit's way to train every weight",
+            "training.quantization: ERNIEKit uses fp8 only to train all weights",
             id="fp8 with LoRA",
         ),
         pytest.param(
-            project(training={"quantization": "nf4"}), "nf4 came with ERNIEKit 1.1, and this is 1.0.1", id="nf4 in 1.0"
+            project(training={"quantization": "nf4"}),
+            "nf4 needs ERNIEKit 1.1 or newer, and this is 1.0.1",
+            id="nf4 in 1.0",
         ),
         pytest.param(
             project(training={"quantization": "wint4"}),
@@ -144,12 +148,12 @@ ACCUMULATION = {"gradient_accumulation_steps": 4}
         ),
         pytest.param(
             project(MOE, parallel={"gpus": 2}, erniekit={"extra": {"tensorwise_offload_optimizer": True}}),
-            "erniekit.extra.tensorwise_offload_optimizer: the optimizer cannot be offloaded beside 2 data-parallel",
+            "erniekit.extra.tensorwise_offload_optimizer: the optimizer cannot be offloaded with 2 data-parallel",
             id="offload with data parallelism",
         ),
         pytest.param(
             project(data={"format": "paddleformers"}),
-            "data.format: found paddleformers; stage SFT of ERNIEKit reads erniekit",
+            "data.format: found paddleformers; SFT of ERNIEKit reads erniekit",
             id="another toolkit's lines",
         ),
         pytest.param(
@@ -173,8 +177,8 @@ ACCUMULATION = {"gradient_accumulation_steps": 4}
             id="fp8 in PaddleFormers",
         ),
         pytest.param(
-            paddleformers_project(OCR_VL, training={"stage": "OCR-VL-SFT"}, data={"format": "paddleformers"}),
-            "training.stage: PaddleFormers trains PaddleOCR-VL in stage VL-SFT",
+            paddleformers_project(OCR_VL, training={"method": "OCR-VL-SFT"}, data={"format": "paddleformers"}),
+            "training.method: PaddleFormers trains PaddleOCR-VL with VL-SFT",
             id="ERNIEKit's stage in PaddleFormers",
         ),
         pytest.param(
@@ -193,7 +197,7 @@ ACCUMULATION = {"gradient_accumulation_steps": 4}
             paddleformers_project(
                 lora={"enabled": False}, parallel={"pipeline": 2}, training={"per_device_eval_batch_size": 2}
             ),
-            "training.per_device_eval_batch_size: found 2; in a pipeline it has to be that of training, 1",
+            "training.per_device_eval_batch_size: found 2; in a pipeline it must equal that of training, 1",
             id="two batch sizes in a pipeline of PaddleFormers",
         ),
         pytest.param(
@@ -205,17 +209,18 @@ ACCUMULATION = {"gradient_accumulation_steps": 4}
             paddleformers_project(
                 OCR_VL, data={"format": "paddleformers"}, training={"freeze_vision": False}, lora={"lora_dropout": 0.1}
             ),
-            "training.freeze_vision: is false, and of the vision tower PaddleFormers adapts all or nothing",
-            id="the vision tower with an adapter made beforehand",
+            "lora.lora_dropout: found 0.1; PaddleFormers itself trains without dropout, so training starts from an "
+            "initial adapter: PaddleFormers would then not adapt the vision tower, and training.freeze_vision is false",
+            id="the vision tower with an initial adapter",
         ),
         pytest.param(
-            paddleformers_project(lora={"enabled": False}, training={"stage": "DPO"}, data={"preference": True}),
-            "lora.enabled: DPO of every weight fails in one process",
+            paddleformers_project(lora={"enabled": False}, training={"method": "DPO"}, data={"preference": True}),
+            "lora.enabled: DPO of all weights fails in one process",
             id="DPO of every weight in PaddleFormers",
         ),
         pytest.param(
             project(MOE, parallel={"tensor": 8}),
-            "parallel.tensor: found 8; baidu/ERNIE-4.5-21B-A3B-Paddle has 4 key-value heads to divide",
+            "parallel.tensor: found 8; baidu/ERNIE-4.5-21B-A3B-Paddle has 4 key-value heads, which it must divide",
             id="more GPUs than heads",
         ),
         pytest.param(
@@ -225,13 +230,13 @@ ACCUMULATION = {"gradient_accumulation_steps": 4}
         ),
         pytest.param(
             project(erniekit={"extra": {"adam_beta2": float("nan")}}),
-            "erniekit.extra.adam_beta2: found nan, which is no number",
+            "erniekit.extra.adam_beta2: found nan, which is not a finite number",
             id="nan",
         ),
         pytest.param(
             project(run_name="a${b"), "run_name: found 'a${b'; the toolkit reads ${…} as a reference", id="a reference"
         ),
-        pytest.param(project("baidu/ERNIE-4.5-8B"), "there is no model baidu/ERNIE-4.5-8B", id="no such model"),
+        pytest.param(project("baidu/ERNIE-4.5-8B"), "no published model baidu/ERNIE-4.5-8B", id="no such model"),
         pytest.param(
             project(erniekit={"version": "1.9"}),
             "project erniekit.version: version 1.9 is not known here",
@@ -239,14 +244,14 @@ ACCUMULATION = {"gradient_accumulation_steps": 4}
         ),
     ],
 )
-def test_what_the_toolkit_cannot_do_is_refused_with_the_key_and_the_reason(asked: Project, said: str) -> None:
-    found = refusal(asked)
-    assert said in found
+def test_refuses_what_the_toolkit_cannot_do(given: Project, text: str) -> None:
+    found = refusal(given)
+    assert text in found
     assert "→" in found
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "given",
     [
         project(),
         project(MOE, parallel={"tensor": 2, "sharding": 4, "sharding_stage": "stage2"}),
@@ -262,33 +267,33 @@ def test_what_the_toolkit_cannot_do_is_refused_with_the_key_and_the_reason(asked
         paddleformers_project(erniekit={"use_erniekit": False}),
     ],
 )
-def test_what_it_can_do_is_translated(asked: Project) -> None:
-    assert problems_of_project(asked) == []
-    assert settings(asked)["do_train"] is True
+def test_accepts_what_the_toolkit_can_do(given: Project) -> None:
+    assert problems_of_project(given) == []
+    assert settings(given)["do_train"] is True
 
 
-def test_two_split_matrices_are_two_problems_told_at_once() -> None:
+def test_two_split_matrices_are_two_problems() -> None:
     found = problems_of_project(project(lora={"target_modules": ["q_proj", "up_proj"]}))
-    assert [problem.remedy for problem in found] == [
-        "take all of q_proj, k_proj, v_proj, or none",
-        "take all of gate_proj, up_proj, or none",
+    assert [problem.hint for problem in found] == [
+        "list all of q_proj, k_proj, v_proj, or none",
+        "list all of gate_proj, up_proj, or none",
     ]
 
 
-def test_all_refusals_come_together() -> None:
-    asked: dict[str, Any] = {
+def test_all_problems_are_reported_together() -> None:
+    given: dict[str, Any] = {
         "lora": {"target_modules": ["q_proj"]},
         "training": {"per_device_eval_batch_size": 3},
         "erniekit": {"use_erniekit": False, "extra": {"lora_rnk": 3}},
     }
-    said = refusal(project("baidu/ERNIE-4.5-8B", **asked))
+    text = refusal(project("baidu/ERNIE-4.5-8B", **given))
     keys = ("model_name_or_path", "target_modules", "per_device_eval_batch_size", "use_erniekit", "lora_rnk")
-    assert [key for key in keys if key not in said] == []
+    assert [key for key in keys if key not in text] == []
 
 
-def test_images_refused_by_erniekit_on_a_cpu_are_sent_to_paddleformers() -> None:
+def test_hint_of_images_on_a_cpu_names_paddleformers() -> None:
     assert "set backend: paddleformers" in refusal(ocr_project(training={"device": "cpu"}))
 
 
-def test_the_vl_model_s_name_stands_for_its_kind() -> None:
+def test_refuses_a_vl_model_on_a_cpu() -> None:
     assert VL in refusal(project(VL, training={"device": "cpu"}, data={"format": "erniekit-vl"}))

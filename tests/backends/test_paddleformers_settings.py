@@ -1,4 +1,4 @@
-"""From a project to PaddleFormers' settings: a test for each rule that differs from ERNIEKit's."""
+"""From a project to PaddleFormers' settings: a test for each rule that differs from those of ERNIEKit."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from settings_examples import OCR_VL, paddleformers_project, settings
 
-from erniekit_adapter.backends.keytable import accepted_keys
-from erniekit_adapter.backends.translation import derived_by_toolkit, facts_before_training, settings_of
+from erniekit_adapter.backends.key_tables import accepted_keys
+from erniekit_adapter.backends.translation import context_before_training, derived_by_toolkit, settings_of
 
 
 def ocr(**sections: Any) -> Any:
@@ -21,11 +21,11 @@ def ocr(**sections: Any) -> Any:
 )
 def test_every_setting_is_a_key_of_the_version(version: str, sections: dict[str, Any]) -> None:
     known = accepted_keys(version, "train", "paddleformers")
-    for asked in (paddleformers_project(**sections), ocr(**sections)):
-        assert [key for key in settings(asked, version, train_lines=9) if key not in known] == []
+    for given in (paddleformers_project(**sections), ocr(**sections)):
+        assert [key for key in settings(given, version, train_examples=9) if key not in known] == []
 
 
-def test_batches_and_degrees_go_by_its_own_names() -> None:
+def test_names_of_batches_and_degrees() -> None:
     training = {"per_device_train_batch_size": 2, "per_device_eval_batch_size": 4}
     parallel = {"tensor": 2, "sharding": 2}
     found = settings(paddleformers_project(training=training, parallel=parallel, lora={"enabled": False}))
@@ -35,21 +35,21 @@ def test_batches_and_degrees_go_by_its_own_names() -> None:
     assert not {"batch_size", "tensor_parallel_degree", "pipeline_parallel_degree"} & set(found)
 
 
-def test_it_is_told_not_to_shard_where_that_is_not_asked_for() -> None:
+def test_no_sharding_unless_the_project_sets_it() -> None:
     assert settings(paddleformers_project(parallel={"gpus": 4, "tensor": 2}))["sharding"] == ""
 
 
-def test_what_it_rejects_is_never_given() -> None:
+def test_no_keys_that_paddleformers_rejects() -> None:
     rejected = {"multimodal", "from_scratch", "modality_ratio", "text_dataset_path", "disable_ckpt_quant"}
     assert not rejected & set(settings(ocr()))
 
 
-def test_on_cpu_attention_is_eager() -> None:
+def test_eager_attention_on_a_cpu() -> None:
     assert settings(paddleformers_project(training={"device": "cpu"}))["_attn_implementation"] == "eager"
     assert "_attn_implementation" not in settings(paddleformers_project())
 
 
-def test_recomputation_is_three_keys_there() -> None:
+def test_recompute_becomes_three_keys() -> None:
     found = settings(paddleformers_project(training={"recompute": True}))
     assert found["recompute_granularity"] == "full"
     assert (found["recompute_method"], found["recompute_num_layers"]) == ("uniform", 1)
@@ -57,31 +57,31 @@ def test_recomputation_is_three_keys_there() -> None:
     assert "recompute" not in found
 
 
-def test_with_lora_the_loss_is_not_followed_since_that_needs_a_package_that_is_not_to_be_had() -> None:
-    found = settings(paddleformers_project(), eval_lines=9)
+def test_no_evaluation_with_lora_in_paddleformers() -> None:
+    found = settings(paddleformers_project(), eval_examples=9)
     assert (found["do_eval"], found["evaluation_strategy"]) == (False, "no")
-    whole = settings(paddleformers_project(lora={"enabled": False}), eval_lines=9)
+    whole = settings(paddleformers_project(lora={"enabled": False}), eval_examples=9)
     assert (whole["do_eval"], whole["evaluation_strategy"]) == (True, "steps")
 
 
-def test_it_evaluates_at_the_last_step_since_it_does_not_so_by_itself() -> None:
+def test_evaluation_at_the_last_step() -> None:
     every_weight = {"enabled": False}
     short = paddleformers_project(lora=every_weight, training={"max_steps": 20, "eval_steps": 100})
     assert settings(short)["eval_steps"] == 20
     by_epochs = paddleformers_project(lora=every_weight, training={"num_train_epochs": 2, "eval_steps": 100})
-    assert settings(by_epochs, train_lines=30)["eval_steps"] == 60
-    assert settings(by_epochs, train_lines=3000)["eval_steps"] == 100
+    assert settings(by_epochs, train_examples=30)["eval_steps"] == 60
+    assert settings(by_epochs, train_examples=3000)["eval_steps"] == 100
 
 
 @pytest.mark.parametrize(
-    ("asked", "template", "lines", "stage"),
+    ("given", "template", "lines", "stage"),
     [
         (paddleformers_project(), "ernie_nothink", "erniekit", "SFT"),
         (ocr(), "paddleocr_vl", "messages", "VL-SFT"),
     ],
 )
-def test_the_model_decides_template_lines_and_stage(asked: Any, template: str, lines: str, stage: str) -> None:
-    found = settings(asked)
+def test_template_format_and_method_follow_from_the_model(given: Any, template: str, lines: str, stage: str) -> None:
+    found = settings(given)
     assert (found["template_backend"], found["template"]) == ("custom", template)
     assert (found["train_dataset_type"], found["stage"]) == (lines, stage)
 
@@ -98,18 +98,16 @@ def test_the_model_decides_template_lines_and_stage(asked: Any, template: str, l
         ({"target_modules": ["o_proj"]}, True),
     ],
 )
-def test_an_alpha_that_it_would_ignore_is_carried_by_an_adapter_made_beforehand(
-    lora: dict[str, Any], adapter: bool
-) -> None:
+def test_initial_adapter_carries_an_alpha_that_is_ignored(lora: dict[str, Any], adapter: bool) -> None:
     assert ("lora_path" in settings(paddleformers_project(lora=lora))) is adapter
 
 
-def test_it_is_told_that_alpha_is_not_read_from_the_settings() -> None:
-    asked = paddleformers_project(lora={"r": 8})
-    facts = facts_before_training(asked)
-    rows = {key: (value, why) for key, value, why in derived_by_toolkit(asked, facts, settings_of(asked, facts))}
-    assert rows["lora_alpha"] == ("2 × lora_rank", "not read from the settings: the same as asked")
+def test_derived_settings_explain_alpha() -> None:
+    given = paddleformers_project(lora={"r": 8})
+    context = context_before_training(given)
+    rows = {key: (value, why) for key, value, why in derived_by_toolkit(given, context, settings_of(given, context))}
+    assert rows["lora_alpha"] == ("2 × lora_rank", "not read from the settings: the same as in the project")
 
 
-def test_a_model_that_takes_images_keeps_its_projections_apart_so_that_any_target_will_do() -> None:
+def test_paddleocr_vl_accepts_any_target() -> None:
     assert settings(ocr(lora={"target_modules": ["q_proj", "v_proj"]}))["lora_path"] == "initial_adapter"

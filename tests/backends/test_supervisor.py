@@ -1,4 +1,4 @@
-"""Nothing that a command started is left, however the command, the supervisor or the process that runs it ends."""
+"""No process of a command is left, however the command, the supervisor or the owner ends."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from erniekit_adapter.backends import leftovers
-from erniekit_adapter.backends.ended import EndedBySignal
-from erniekit_adapter.backends.leftovers import VARIABLE, end_leftovers
-from erniekit_adapter.backends.process import run_attached, run_logged, supervised
-from erniekit_adapter.backends.supervisor import descendants
+from erniekit_adapter.backends.processes import leftovers
+from erniekit_adapter.backends.processes.ended import EndedBySignal
+from erniekit_adapter.backends.processes.leftovers import VARIABLE, end_leftovers
+from erniekit_adapter.backends.processes.process import run_attached, run_logged, supervised
+from erniekit_adapter.backends.processes.supervisor import descendants
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTE = "echo $$ >> pids; "
-# A tree like that of a toolkit: a launcher in the command's group, a worker in a session of its own below it.
+# A process tree like that of a toolkit: a launcher in the command's group, and below it a worker in its own session.
 SLEEPER = f"{NOTE}trap '' HUP; sleep 60 & wait"
 TREES = {
     "one process": SLEEPER,
@@ -31,12 +31,12 @@ TREES = {
     "stopped": f"{NOTE}setsid sh -c '{NOTE}kill -STOP $$; sleep 60' & wait",
     "deaf": f"{NOTE}setsid sh -c '{NOTE}trap \"\" TERM HUP INT; while :; do sleep 1; done' & wait",
 }
-# What runs a command as the train stage does.
+# An owner that runs a command like the train stage.
 OWNER = """
 import os, sys
 from pathlib import Path
-from erniekit_adapter.backends import process
-from erniekit_adapter.backends.ended import ending_on_signals
+from erniekit_adapter.backends.processes import process
+from erniekit_adapter.backends.processes.ended import ending_on_signals
 process.GRACE_S = 0.5
 with ending_on_signals():
     process.run_logged(["/bin/sh", "-c", sys.argv[1]], folder=Path.cwd(), environment=os.environ, log=Path("run.log"))
@@ -67,7 +67,7 @@ LISTENING = ("env", "--default-signal=HUP,INT,TERM")
 
 
 def started(folder: Path, tree: str, *, wrap: tuple[str, ...] = LISTENING) -> subprocess.Popen[bytes]:
-    """Start an owner with its command, and wait until the whole tree is there."""
+    """Start an owner with its command, and wait until the whole process tree runs."""
     command = [*wrap, sys.executable, "-c", OWNER, TREES[tree]]
     variables = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=folder, env=variables, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -80,14 +80,14 @@ def all_gone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("tree", TREES)
-def test_nothing_outlives_an_owner_that_was_killed(tmp_path: Path, tree: str) -> None:
+def test_killed_owner_leaves_no_processes(tmp_path: Path, tree: str) -> None:
     with started(tmp_path, tree) as process:
         process.kill()
     all_gone(tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
-def test_nothing_outlives_an_owner_whose_group_gets(tmp_path: Path, number: signal.Signals) -> None:
+def test_owner_whose_group_gets_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     with started(tmp_path, "stopped") as process:
         os.killpg(process.pid, number)
     assert process.returncode != 0
@@ -95,7 +95,7 @@ def test_nothing_outlives_an_owner_whose_group_gets(tmp_path: Path, number: sign
 
 
 @pytest.mark.parametrize("tree", TREES)
-def test_a_killed_supervisor_is_cleaned_up_after(tmp_path: Path, tree: str) -> None:
+def test_killed_supervisor_leaves_no_processes(tmp_path: Path, tree: str) -> None:
     with started(tmp_path, tree) as process:
         [supervisor] = [each for each in descendants(process.pid) if "supervisor.py" in command_of(each)]
         os.kill(supervisor, signal.SIGKILL)
@@ -104,7 +104,7 @@ def test_a_killed_supervisor_is_cleaned_up_after(tmp_path: Path, tree: str) -> N
 
 
 @pytest.mark.parametrize("tree", TREES)
-def test_nothing_outlives_a_command_that_was_killed(tmp_path: Path, tree: str) -> None:
+def test_killed_command_leaves_no_processes(tmp_path: Path, tree: str) -> None:
     with started(tmp_path, tree) as process:
         os.kill(pids(tmp_path)[0], signal.SIGKILL)
     assert process.returncode == 0
@@ -115,7 +115,7 @@ def command_of(process: int) -> str:
     return Path(f"/proc/{process}/cmdline").read_text()
 
 
-def test_a_run_under_nohup_survives_a_closed_terminal(tmp_path: Path) -> None:
+def test_nohup_run_survives_a_closed_terminal(tmp_path: Path) -> None:
     with started(tmp_path, "one process", wrap=("nohup",)) as process:
         os.killpg(process.pid, signal.SIGHUP)
         time.sleep(0.5)
@@ -125,10 +125,10 @@ def test_a_run_under_nohup_survives_a_closed_terminal(tmp_path: Path) -> None:
     all_gone(tmp_path)
 
 
-def test_the_next_run_ends_what_killed_runs_left(tmp_path: Path) -> None:
+def test_next_run_ends_leftovers_of_killed_runs(tmp_path: Path) -> None:
     with started(tmp_path, "in its own session") as process:
         supervisors = [each for each in descendants(process.pid) if "supervisor.py" in command_of(each)]
-        # Both at once: nobody is left to clean up.
+        # Both at once, so no process is left to clean up.
         for each in (*supervisors, process.pid):
             os.kill(each, signal.SIGSTOP)
         for each in (process.pid, *supervisors):
@@ -140,7 +140,7 @@ def test_the_next_run_ends_what_killed_runs_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", ["owner runs", "other container", "other log"])
-def test_processes_of_another_run_are_left_alone(tmp_path: Path, case: str) -> None:
+def test_processes_of_another_run_are_kept(tmp_path: Path, case: str) -> None:
     log, other_log = tmp_path / "run.log", tmp_path / "other.log"
     here, process, ticks = leftovers.owner().rsplit("/", 2)
     mark = {
@@ -154,14 +154,14 @@ def test_processes_of_another_run_are_left_alone(tmp_path: Path, case: str) -> N
         other.kill()
 
 
-def test_processes_of_an_owner_that_has_ended_are_ended(tmp_path: Path) -> None:
+def test_processes_of_an_ended_owner_are_ended(tmp_path: Path) -> None:
     log = tmp_path / "run.log"
     here, process, _ = leftovers.owner().rsplit("/", 2)
     with subprocess.Popen(["/bin/sleep", "60"], env={VARIABLE: f"{here}/{process}/1 1 {log}"}) as left:
         assert end_leftovers(log) == [left.pid]
 
 
-def test_output_held_open_by_an_orphan_does_not_hold_up_the_end(tmp_path: Path) -> None:
+def test_orphan_that_keeps_the_output_open(tmp_path: Path) -> None:
     before = time.monotonic()
     code = "(setsid sleep 60 &); kill -9 $PPID; sleep 60"  # the supervisor is killed by its own command
     outcome = run_logged(["/bin/sh", "-c", code], folder=tmp_path, environment=os.environ, log=tmp_path / "run.log")
@@ -170,13 +170,13 @@ def test_output_held_open_by_an_orphan_does_not_hold_up_the_end(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
-def test_the_signal_that_ended_a_command_is_passed_on(tmp_path: Path, number: signal.Signals) -> None:
+def test_signal_that_ended_a_command_is_returned(tmp_path: Path, number: signal.Signals) -> None:
     command = ["/bin/sh", "-c", f"kill -{int(number)} $$"]
     outcome = run_logged(command, folder=tmp_path, environment=os.environ, log=tmp_path / "run.log")
     assert outcome.exit_code == -number
 
 
-def test_a_command_that_is_no_program_is_named(tmp_path: Path) -> None:
+def test_error_names_a_file_that_is_not_a_program(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_bytes(b"\x7fELF")
     program.chmod(0o755)
@@ -185,14 +185,14 @@ def test_a_command_that_is_no_program_is_named(tmp_path: Path) -> None:
     assert outcome.last_lines == (f"{program}: cannot be started: Exec format error\n",)
 
 
-def test_a_run_whose_time_is_over_is_ended(tmp_path: Path) -> None:
+def test_run_at_its_time_limit_is_ended(tmp_path: Path) -> None:
     command = ["/bin/sh", "-c", "while :; do echo .; sleep 0.1; done"]
     log = tmp_path / "run.log"
     outcome = run_logged(command, folder=tmp_path, environment=os.environ, log=log, limit_s=0.5)
     assert (outcome.out_of_time, outcome.stalled, outcome.exit_code) == (True, False, -15)
 
 
-def test_output_without_line_ends_is_passed_on_in_parts(tmp_path: Path) -> None:
+def test_output_without_line_ends_is_split(tmp_path: Path) -> None:
     lines: list[str] = []
     command = [sys.executable, "-c", "print('x' * 3_000_000, end='')"]
     run_logged(command, folder=tmp_path, environment=os.environ, log=tmp_path / "run.log", on_line=lines.append)
@@ -200,32 +200,32 @@ def test_output_without_line_ends_is_passed_on_in_parts(tmp_path: Path) -> None:
     assert "".join(lines).replace("\n", "") == "x" * 3_000_000
 
 
-def test_progress_that_returns_to_the_start_of_its_line_is_lines(tmp_path: Path) -> None:
+def test_carriage_returns_end_lines(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "print('1\\r2\\r\\n3', end='')"]
     outcome = run_logged(command, folder=tmp_path, environment=os.environ, log=tmp_path / "run.log")
     assert outcome.last_lines == ("1\n", "2\n", "3")
 
 
-def test_an_attached_command_gives_its_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
+def test_exit_code_of_an_attached_command(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_attached(["/bin/sh", "-c", "echo here; exit 7"]) == 7
     assert capfd.readouterr().out == "here\n"
 
 
-def test_a_signal_while_a_command_is_attached_ends_it(tmp_path: Path) -> None:
+def test_signal_ends_an_attached_command(tmp_path: Path) -> None:
     code = f"echo $$ > {tmp_path}/pids; kill -TERM {os.getpid()}; sleep 60 & wait"
     with pytest.raises(EndedBySignal):
         run_attached(["/bin/sh", "-c", code])
     all_gone(tmp_path)
 
 
-def test_a_supervisor_whose_owner_has_ended_already_ends_at_once(tmp_path: Path) -> None:
+def test_supervisor_of_an_ended_owner_ends(tmp_path: Path) -> None:
     command = supervised(["/bin/sleep", "60"], 1.0)
     command[4] = "1" if os.getpid() != 1 else "2"
     assert subprocess.run(command, timeout=20, check=False).returncode == -signal.SIGTERM
 
 
-def test_a_command_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
-    """The kernel reports the death of a parent by thread; services start workers from threads that may end."""
+def test_command_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    """The kernel reports the end of a parent per thread, and services start workers from threads that may end."""
     begun: list[subprocess.Popen[bytes]] = []
     command = supervised(["/bin/sh", "-c", f"cd {tmp_path}; {SLEEPER}"], 1.0)
     thread = threading.Thread(target=lambda: begun.append(subprocess.Popen(command, start_new_session=True)))
@@ -239,7 +239,7 @@ def test_a_command_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
     all_gone(tmp_path)
 
 
-def test_a_command_with_closed_standard_files_runs(tmp_path: Path) -> None:
+def test_command_with_closed_standard_files(tmp_path: Path) -> None:
     command = supervised(["/bin/sh", "-c", f"touch {tmp_path}/done; exit 7"], 1.0)
     command[4] = "$$"  # the shell is its owner
     words = " ".join(part if part == "$$" else shlex.quote(part) for part in command)

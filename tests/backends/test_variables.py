@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from erniekit_adapter.backends.hugging_face import Transformers
-from erniekit_adapter.backends.installed import Toolkit
-from erniekit_adapter.backends.variables import without_secrets
+from erniekit_adapter.backends.environments.hugging_face import Transformers
+from erniekit_adapter.backends.environments.installed import Toolkit
+from erniekit_adapter.backends.environments.variables import without_secrets
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from erniekit_adapter.backends.variables import without_secrets
         *("SLURM_JWT", "GH_PAT", "REGISTRY_AUTH"),
     ],
 )
-def test_a_name_that_looks_like_a_secret(name: str) -> None:
+def test_removes_names_that_look_like_secrets(name: str) -> None:
     assert without_secrets({name: "x"}) == {}
 
 
@@ -32,7 +32,7 @@ def test_a_name_that_looks_like_a_secret(name: str) -> None:
         *("NCCL_IB_PKEY", "UCX_IB_PKEY", "FLAGS_selected_gpus", "SSH_AUTH_SOCK", "KEYBOARD", "KMP_BYPASS"),
     ],
 )
-def test_a_name_that_a_toolkit_may_need_stays(name: str) -> None:
+def test_keeps_names_that_a_toolkit_may_need(name: str) -> None:
     assert without_secrets({name: "x"}) == {name: "x"}
 
 
@@ -48,11 +48,11 @@ def test_a_name_that_a_toolkit_may_need_stays(name: str) -> None:
         ("user@host", True),
     ],
 )
-def test_a_value_with_a_secret(value: str, stays: bool) -> None:
+def test_removes_values_that_contain_secrets(value: str, stays: bool) -> None:
     assert ("NAME" in without_secrets({"NAME": value})) is stays
 
 
-def test_no_environment_of_a_toolkit_has_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_toolkit_variables_contain_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "planted")
     toolkit = Toolkit(Path("/usr/bin/python3"), "1.0.1", "PATH")
     environments = toolkit.environment(on_cpu=True), Transformers(Path("/usr/bin/python3"), "4.1", "0.1").environment()

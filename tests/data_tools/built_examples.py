@@ -1,4 +1,4 @@
-"""Data folders as `build` writes them, for the tests of what looks at them."""
+"""Data folders written by `build`, for tests of preview and report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from data_examples import (
 )
 
 from data_tools.build_settings import BuildSettings
-from data_tools.stage.pipeline import build
+from data_tools.pipeline.build import build
 from erniekit_adapter.files import read_json
 from erniekit_adapter.project.schema import ActiveLearningSource, ManifestSource
 
@@ -28,7 +28,7 @@ ALL_TRAINED: dict[str, Any] = {"eval_ratio": 0, "test_ratio": 0}
 
 
 def build_log(folder: Path, *values: Any, **settings: Any) -> Path:
-    """Build from a log of corrections; everything goes into train where no other setting is given."""
+    """Build a log of corrections; without other settings all examples are in train."""
     folder.mkdir(exist_ok=True)
     source = ActiveLearningSource(kind="active_learning", path=write_lines(folder / "log.jsonl", list(values)))
     build([source], folder / "data", BuildSettings(**(ALL_TRAINED | settings)))
@@ -36,7 +36,7 @@ def build_log(folder: Path, *values: Any, **settings: Any) -> Path:
 
 
 def build_pages(folder: Path, count: int, **settings: Any) -> Path:
-    """Build from a manifest of documents with a page and its OCR each."""
+    """Build a manifest of documents with one page and its OCR each."""
     entries = []
     for number in range(count):
         name = f"RE-{number}"
@@ -57,20 +57,20 @@ def build_pages(folder: Path, count: int, **settings: Any) -> Path:
 
 
 def corrections(count: int) -> list[dict[str, Any]]:
-    """Reviewed answers of so many documents."""
+    """Return reviewed answers of `count` documents."""
     return [numbered(correction(), number) for number in range(count)]
 
 
 def from_vendor(name: str) -> dict[str, Any]:
-    """A reviewed answer whose vendor has this name, on the page as well."""
-    said = answer()
-    said["structured_data"]["vendor_block"]["name"] = name
+    """Return a reviewed answer with this vendor name, which the page shows too."""
+    value = answer()
+    value["structured_data"]["vendor_block"]["name"] = name
     ocr = {"structured_ocr": {"tokens": [name, *OCR["tokens"]]}}
-    return correction(corrected_output=simplejson.dumps(said), ocr_context=ocr)
+    return correction(corrected_output=simplejson.dumps(value), ocr_context=ocr)
 
 
 def change_manifest(data_dir: Path, **changes: Any) -> None:
-    """Let a build's manifest say something else."""
+    """Change keys of a build's manifest."""
     write_json(data_dir / "manifest.json", {**read_json(data_dir / "manifest.json"), **changes})
 
 

@@ -1,4 +1,4 @@
-"""One invoice in every form that a source may give it, for the tests of data_tools."""
+"""One invoice in every format of a source, for the tests of data_tools."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import simplejson
 from PIL import Image, ImageDraw
 
 from data_tools.records import DocumentRecord
-from erniekit_adapter.invoice import jsontext
-from erniekit_adapter.invoice.answer import read_answer
+from erniekit_adapter.documents import json_text
+from erniekit_adapter.documents.invoice.answer import read_answer
 
-# What the page of `answer` shows, line by line.
+# Lines of the page of `answer`.
 OCR = {
     "tokens": [
         "Acme GmbH",
@@ -30,13 +30,13 @@ OCR = {
         "30 Tage",
     ]
 }
-# A request of somebody's own, with what there is to read in it.
+# A user-defined request with the text of the page.
 ASKED = f"What does it say? {simplejson.dumps(OCR)}"
 
 
 def answer(**summary: Any) -> dict[str, Any]:
-    """A canonical answer that adds up; keywords change its financial summary."""
-    return jsontext.parse(
+    """Return a consistent answer; keywords change its financial summary."""
+    return json_text.parse(
         simplejson.dumps(
             {
                 "structured_data": {
@@ -62,7 +62,7 @@ def answer(**summary: Any) -> dict[str, Any]:
 
 
 def ground_truth(**changes: Any) -> dict[str, Any]:
-    """The same invoice as synthetic ground truth."""
+    """Return the same invoice as synthetic ground truth."""
     party = {"name": "Acme GmbH", "address": "Weg 1", "city": "Berlin", "country": "DE", "postal_code": "10115"}
     return {
         "invoice_id": "RE-1",
@@ -84,7 +84,7 @@ def ground_truth(**changes: Any) -> dict[str, Any]:
 
 
 def correction(document_id: str = "doc-1", **changes: Any) -> dict[str, Any]:
-    """Shape 3: a reviewed answer with its OCR."""
+    """Return shape 3: a reviewed answer with its OCR."""
     return {
         "document_id": document_id,
         "timestamp": "2025-01-15T10:00:00",
@@ -100,7 +100,7 @@ def correction(document_id: str = "doc-1", **changes: Any) -> dict[str, Any]:
 
 
 def flat_correction(document_id: str = "doc-1", **correction_fields: Any) -> dict[str, Any]:
-    """Shape 1: extracted fields, the vendor's name misread, and what a person made of it."""
+    """Return shape 1: extracted fields with a misread vendor name, and their correction."""
     extracted = {
         "vendor_name": "Acne GmbH",
         "invoice_number": "RE-1",
@@ -121,7 +121,7 @@ def flat_correction(document_id: str = "doc-1", **correction_fields: Any) -> dic
 
 
 def automatic_log(document_id: str = "doc-1") -> dict[str, Any]:
-    """Shape 2: sure of itself, off by 1000, and seen by nobody."""
+    """Return shape 2: an unreviewed answer marked as valid although its total is wrong by 1000."""
     return {
         "document_id": document_id,
         "source_file": "scan.png",
@@ -133,7 +133,7 @@ def automatic_log(document_id: str = "doc-1") -> dict[str, Any]:
 
 
 def interchange(**changes: Any) -> dict[str, Any]:
-    """A ready-made line."""
+    """Return a ready-made training example."""
     return {
         "image": "page.png",
         "conversations": [
@@ -145,7 +145,7 @@ def interchange(**changes: Any) -> dict[str, Any]:
 
 
 def record(**changes: Any) -> DocumentRecord:
-    """A record that passes every gate."""
+    """Return a record that passes every filter."""
     values: dict[str, Any] = {
         "document_id": "doc-1",
         "source": "log.jsonl",
@@ -160,18 +160,18 @@ def record(**changes: Any) -> DocumentRecord:
 
 
 def numbered(value: dict[str, Any], number: int) -> dict[str, Any]:
-    """The same correction for another document: its own id, invoice number and OCR."""
+    """Return the same correction for another document, with another id, invoice number and OCR."""
     found = copy.deepcopy(value) | {"document_id": f"doc-{number}"}
     written = found["corrected_output"]
-    reviewed = jsontext.parse(written) if isinstance(written, str) else written
+    reviewed = json_text.parse(written) if isinstance(written, str) else written
     reviewed["structured_data"]["client_info"]["invoice_number"] = f"RE-{number}"
-    found["corrected_output"] = jsontext.compose(reviewed)
+    found["corrected_output"] = json_text.compose(reviewed)
     found["ocr_context"] = {"structured_ocr": {"tokens": [*OCR["tokens"], f"RE-{number}"]}}
     return found
 
 
 def write_page(path: Path, text: str = "Acme GmbH") -> Path:
-    """Write a page image with a line of text on it, and the folders it lies in."""
+    """Write a page image with a line of text, and create its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     page = Image.new("L", (210, 297), 250)
     ImageDraw.Draw(page).text((20, 40), text, 20)
@@ -180,14 +180,14 @@ def write_page(path: Path, text: str = "Acme GmbH") -> Path:
 
 
 def write_lines(path: Path, values: list[Any]) -> Path:
-    """Write a file of JSON lines; bytes go in as they are."""
+    """Write a JSON Lines file; bytes are written unchanged."""
     lines = [value if isinstance(value, bytes) else simplejson.dumps(value).encode() for value in values]
     path.write_bytes(b"\n".join(lines) + b"\n")
     return path
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """Write a JSON file, and the folders it lies in."""
+    """Write a JSON file, and create its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(simplejson.dumps(value))
     return path

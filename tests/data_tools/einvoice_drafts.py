@@ -1,4 +1,4 @@
-"""Drafts of e-invoices that tests fill with numbers, written as UBL or CII with nothing of the code under test."""
+"""Drafts of e-invoices that tests fill with numbers, written as UBL or CII without the code under test."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Draft:
 
 
 def filled(draft: Draft, paid: Decimal | None = None, rounding: Decimal | None = None) -> Draft:
-    """The draft with the breakdown and the totals that follow from its lines, allowances and charges."""
+    """Return the draft with the breakdown and the totals of its lines, allowances and charges."""
     groups: dict[tuple[str, Decimal | None], Decimal] = {}
     signed = [(part, 1) for part in (*draft.lines, *draft.charges)] + [(part, -1) for part in draft.allowances]
     for part, sign in signed:
@@ -68,7 +68,7 @@ def filled(draft: Draft, paid: Decimal | None = None, rounding: Decimal | None =
 
 
 def as_xml(draft: Draft) -> bytes:
-    """The draft as a document."""
+    """Return the draft as XML."""
     return (_cii(draft) if draft.syntax == "CII" else _ubl(draft)).encode()
 
 

@@ -1,4 +1,4 @@
-"""One invented invoice as UBL, as CII and inside a PDF, and PDFs of text, for the tests of e-invoices and their pages.
+"""One invented invoice as UBL, as CII and inside a PDF, and PDFs of text, for tests of e-invoices and their pages.
 
 Two chairs at 19 % and a book at 7 %, 10 off the chairs and 5 for carriage of the book; 33.85 of 133.85 are paid.
 """
@@ -162,7 +162,7 @@ Line = tuple[float, float, float, str]
 
 
 def without_charge(text: str) -> bytes:
-    """A document of the examples that maps: its charge has become a part of the book's line."""
+    """Return an example that maps: its charge is part of the line of the book."""
     taken_off = text.replace(">true<", ">false<").replace(">5.00<", ">0.00<")
     for before, after in (("25.00", "20.00"), ("1.75", "1.40"), ("115.00", "110.00"), ("18.85", "18.50")):
         taken_off = taken_off.replace(f">{before}<", f">{after}<")
@@ -170,12 +170,12 @@ def without_charge(text: str) -> bytes:
 
 
 def pdf(**attachments: bytes) -> bytes:
-    """A PDF of one empty page with these files attached, by name."""
+    """Return a PDF of one empty page with these attachments, by name."""
     return with_attachments(text_pdf([]), **attachments)
 
 
 def with_attachments(raw: bytes, **attachments: bytes) -> bytes:
-    """A PDF with these files attached, by name."""
+    """Return a PDF with these attachments, by name."""
     document = pypdfium2.PdfDocument(raw)
     for name, content in attachments.items():
         document.new_attachment(name).set_data(content)
@@ -185,7 +185,7 @@ def with_attachments(raw: bytes, **attachments: bytes) -> bytes:
 
 
 def text_pdf(*pages: Sequence[Line], page: str = "/MediaBox [0 0 600 800]", trailer: str = "") -> bytes:
-    """A PDF of pages with lines of text, each as x and y from the lower left, size (points), text.
+    """Return a PDF of pages with lines of text, each as x and y from the lower left, size (points), text.
 
     Args:
         pages: the lines of each page.
@@ -212,7 +212,7 @@ def _content(lines: Sequence[Line]) -> bytes:
 
 
 def pdf_of(objects: Sequence[bytes], trailer: str = "") -> bytes:
-    """A PDF of these objects, numbered from 1, of which the first is its catalogue."""
+    """Return a PDF of these objects, numbered from 1; the first is its catalogue."""
     written = io.BytesIO(b"%PDF-1.7\n")
     written.seek(0, io.SEEK_END)
     places = []

@@ -1,4 +1,4 @@
-"""The examples of docs/formats.md, and what a reader of the project's sources makes of them."""
+"""The examples of docs/formats.md, read as sources."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 from pydantic import TypeAdapter
+from source_examples import read_source
 
-from data_tools.records import DocumentRecord, Reading
-from data_tools.stage.shards import cut, read_shard
-from erniekit_adapter.invoice.answer import Answer, as_json
-from erniekit_adapter.invoice.dates import DateOrder
-from erniekit_adapter.project.schema import AnySource, Source
+from data_tools.records import DocumentRecord, RecordOrRejection
+from erniekit_adapter.documents.dates import DateOrder
+from erniekit_adapter.documents.invoice.answer import Answer, as_json
+from erniekit_adapter.project.schema import AnySource, SourceEntry
 
 ROOT = Path(__file__).parents[2]
 FORMATS = ROOT / "docs" / "formats.md"
@@ -33,7 +33,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: what somebody has, types and gets."""
+    """A row of the table: a format, the source in the project file, and the fields of the answer."""
 
     have: str
     typed: str
@@ -41,7 +41,7 @@ class Row:
 
 
 def rows_of_the_table() -> list[Row]:
-    """The rows of the first table in docs/formats.md."""
+    """Return the rows of the first table in docs/formats.md."""
     found = []
     for line in FORMATS.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
@@ -51,28 +51,27 @@ def rows_of_the_table() -> list[Row]:
 
 
 def source_of(typed: str, folder: Path = EXAMPLES) -> AnySource:
-    """The source that a project file would have, with its paths below a folder."""
+    """Return the source of a project file, with its paths inside a folder."""
     value: dict[str, Any] = yaml.safe_load(typed)
     placed = {key: str(folder / part) if key in _PATHS else part for key, part in value.items()}
-    adapter: TypeAdapter[AnySource] = TypeAdapter(Source)
+    adapter: TypeAdapter[AnySource] = TypeAdapter(SourceEntry)
     return adapter.validate_python(placed)
 
 
-def read(source: AnySource, date_order: DateOrder | None = None) -> list[Reading]:
-    """Every record and rejection of a source."""
-    shards = cut(source, role_is_test=False, date_order=date_order)
-    return [reading for shard in shards for reading in read_shard(shard)]
+def read(source: AnySource, date_order: DateOrder | None = None) -> list[RecordOrRejection]:
+    """Return every record and rejection of a source."""
+    return read_source(source, date_order)
 
 
 def read_one(typed: str, folder: Path = EXAMPLES, date_order: DateOrder | None = None) -> DocumentRecord:
-    """The only record of a source."""
+    """Return the only record of a source."""
     (found,) = read(source_of(typed, folder), date_order)
     assert isinstance(found, DocumentRecord), found
     return found
 
 
 def fields_of(answer: Answer) -> frozenset[str]:
-    """The names of the fields that an answer fills, as docs/formats.md calls them."""
+    """Return the names of the fields in an answer, as in docs/formats.md."""
     data = as_json(answer)["structured_data"]
     names = {
         _NAMES.get((block, key), key)

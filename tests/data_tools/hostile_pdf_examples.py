@@ -1,4 +1,4 @@
-"""Small PDFs that take very much to read, each through another door of PDFium."""
+"""Small PDFs that take excessive time or memory to read, each by another feature of PDF."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PAGES = b"<</Type /Pages /Count 1 /Kids [3 0 R]>>"
 
 
 def swelling_attachment(size_mib: int) -> bytes:
-    """An attachment of so many zeros, packed twice: a gigabyte takes 2 kB."""
+    """Return a PDF with an attachment of zeros that is compressed twice: a gigabyte takes 2 kB."""
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(bytes(_MIB)) for _ in range(size_mib)) + packer.flush()
     return pdf_of(
@@ -27,7 +27,7 @@ def swelling_attachment(size_mib: int) -> bytes:
 
 
 def nested_forms(depth: int = 10, times: int = 10) -> bytes:
-    """A form that shows another so many times, which does the same, and so on."""
+    """Return a PDF with nested forms, each of which draws the next one several times."""
     forms = [
         _stream(b"/X Do " * times, b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] " + _uses(number))
         for number in range(6, 5 + depth)
@@ -37,7 +37,7 @@ def nested_forms(depth: int = 10, times: int = 10) -> bytes:
 
 
 def slow_page(times: int = 20_000) -> bytes:
-    """A page that lays a half transparent form over itself very often, which takes time and no memory."""
+    """Return a page that draws a half transparent form many times, which takes time but no memory."""
     form = b"/Type /XObject /Subtype /Form /BBox [0 0 600 800] /Group <</S /Transparency /I true>>"
     shown = zlib.compress(b"/G gs " + b"/X Do " * times, 9)
     return pdf_of(

@@ -1,4 +1,4 @@
-"""One line of `active_learning.jsonl` in each of its twelve shapes, about one invoice, for the tests of its readers."""
+"""One line of `active_learning.jsonl` in each of its twelve formats, about one invoice."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import simplejson
-from data_examples import OCR, answer, automatic_log, correction, flat_correction, write_lines
+from data_examples import OCR, answer, automatic_log, correction, flat_correction
+from source_examples import read_log
 
-from data_tools.records import DocumentRecord, Reading, Rejection
-from data_tools.sources.active_learning import read_active_learning
-from erniekit_adapter.invoice import jsontext
-from erniekit_adapter.invoice.prompts import analysis_request
+from data_tools.records import DocumentRecord, RecordOrRejection, Rejection
+from erniekit_adapter.documents import json_text
+from erniekit_adapter.documents.invoice.prompts import analysis_request
 
 WRONG = simplejson.dumps(answer(grand_total=1119))
 PROMPT = analysis_request(OCR, with_image=True)
 
 
 def receipt(**summary: Any) -> dict[str, Any]:
-    """The invoice as a receipt; keywords change its financial summary."""
+    """Return the invoice as a receipt; keywords change its financial summary."""
     return {
         "document_type": "receipt",
         "receipt_type": "sale",
@@ -41,7 +41,7 @@ def receipt(**summary: Any) -> dict[str, Any]:
 
 
 def flat(**changes: Any) -> dict[str, Any]:
-    """The invoice as flat fields, with the inner names that some writers use."""
+    """Return the invoice as flat fields, with other names of some writers."""
     return {
         "vendor_name": "Acme GmbH",
         "invoice_number": "RE-1",
@@ -55,12 +55,12 @@ def flat(**changes: Any) -> dict[str, Any]:
 
 
 def logged(shape: str, **changes: Any) -> dict[str, Any]:
-    """A line of a shape; keywords replace its values."""
+    """Return a line of a format; keywords replace its values."""
     return copy.deepcopy(SHAPES[shape]) | changes
 
 
 def envelope(payload: Any, depth: int = 1) -> Any:
-    """A line in so many envelopes."""
+    """Return a line in a number of envelopes."""
     for _ in range(depth):
         payload = {"ts": "2025-01-15T10:00:00Z", "payload": payload}
     return payload
@@ -91,7 +91,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "result_id": "result-1",
         "model_version": "v3",
         "ocr_payload": OCR,
-        "model_output": jsontext.parse(WRONG),
+        "model_output": json_text.parse(WRONG),
         "user_correction": [{"field_name": "total", "value": "€ 119.00", "confidence": 1}],
         "timestamp": "2025-01-15T10:00:00",
     },
@@ -117,26 +117,26 @@ SHAPES: dict[str, dict[str, Any]] = {
     "11": {"instruction": "Read the invoice.", "input": PROMPT, "output": simplejson.dumps(answer())},
     "12": {"timestamp": "2025-01-15T10:00:00", "invoice_id": "doc-1", "input": OCR, "output": answer()},
 }
-# Who corrected it, and how: what makes the output of a line without a correction a person's.
+# The user and the type of correction: with them, output of a line without a correction is accepted.
 SIGNED = {"metadata": {"user_id": "u1", "correction_type": "total"}}
 CORRECTED = ("1", "3", "4", "6", "8", "10")
 AUTOMATIC = ("2", "2, receipt", "5", "7", "11", "12")
 
 
-def read(folder: Path, *values: Any) -> list[Reading]:
-    """What becomes of a log with these lines."""
-    return list(read_active_learning(write_lines(folder / "active_learning.jsonl", list(values))))
+def read(folder: Path, *values: Any) -> list[RecordOrRejection]:
+    """Return the records and rejections of a log with these lines."""
+    return read_log(folder, *values)
 
 
 def read_record(folder: Path, value: Any) -> DocumentRecord:
-    """The record of a log with this line alone."""
+    """Return the record of a log with one line."""
     (found,) = read(folder, value)
     assert isinstance(found, DocumentRecord), found
     return found
 
 
 def read_rejection(folder: Path, value: Any) -> Rejection:
-    """The rejection of a log with this line alone."""
+    """Return the rejection of a log with one line."""
     (found,) = read(folder, value)
     assert isinstance(found, Rejection), found
     return found

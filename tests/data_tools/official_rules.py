@@ -1,7 +1,7 @@
-"""The tests of the EN 16931 validation artefacts 1.3.16 on a document's XML, written down from their XPath.
+"""Tests of the EN 16931 validation artefacts 1.3.16 on a document's XML, translated from their XPath.
 
-An oracle for our rules: it reads the XML by itself, takes each official expression literally, and knows neither our
-model of an invoice nor our tolerances.
+It is an oracle for our rules: it parses the XML itself, follows each official expression literally, and uses
+neither our data model nor our tolerances.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Node = ElementTree.Element
 
 
 def failed_rules(xml: bytes) -> set[str]:
-    """The names of the official rules that a document fails, of those on amounts that we check."""
+    """Return the names of the failed official rules, among those on amounts that we check."""
     root = ElementTree.fromstring(xml)  # noqa: S314 - our own
     return (_Cii if root.tag.endswith("CrossIndustryInvoice") else _Ubl)(root).failed()
 
@@ -44,7 +44,7 @@ def _sum(nodes: list[Node], path: str) -> Decimal:
 
 
 def _round(value: Decimal) -> Decimal:
-    """XPath's round(): ties towards positive infinity."""
+    """Round like XPath's round(): ties towards positive infinity."""
     return Decimal(math.floor(value + Decimal("0.5")))
 
 
@@ -61,7 +61,7 @@ def _totals(total: Node, names: dict[str, str]) -> dict[str, Decimal | None]:
 
 
 def _sums(t: dict[str, Decimal | None], lines: Decimal, allowances: list[Decimal], charges: list[Decimal]) -> set[str]:
-    """BR-CO-10 to -13 and -16, alike in both syntaxes."""
+    """Yield BR-CO-10 to -13 and -16, which are equal in both syntaxes."""
     zero = Decimal(0)
     net = (t["106"] or zero) - (t["107"] or zero) + (t["108"] or zero)
     due = (t["112"] or zero) - (t["113"] or zero) + (t["114"] or zero)
@@ -82,7 +82,7 @@ def _co_17(rate: Decimal | None, base: Decimal, tax: Decimal, inside: Callable[[
 
 
 def _by_flag(parts: list[Node], indicator: str) -> dict[str, list[Node]]:
-    """Allowances (-) and charges (+) by their xs:boolean."""
+    """Return allowances (-) and charges (+) by their xs:boolean."""
     spellings = {"false": "-", "0": "-", "true": "+", "1": "+"}
     found: dict[str, list[Node]] = {"-": [], "+": []}
     for part in parts:
@@ -95,7 +95,7 @@ def _amounts(parts: list[Node], path: str) -> list[Decimal]:
 
 
 class _Ubl:
-    """The expressions on a UBL invoice or credit note."""
+    """Yield the results for a UBL invoice or credit note."""
 
     totals: ClassVar = {
         "106": "c:LineExtensionAmount", "107": "c:AllowanceTotalAmount", "108": "c:ChargeTotalAmount",
@@ -158,7 +158,7 @@ class _Ubl:
 
 
 class _Cii:
-    """The expressions on a CII invoice."""
+    """Yield the results for a CII invoice."""
 
     totals: ClassVar = {
         "106": "r:LineTotalAmount", "107": "r:AllowanceTotalAmount", "108": "r:ChargeTotalAmount",
@@ -203,15 +203,15 @@ class _Cii:
         category, rate = _text(row, "r:CategoryCode"), _number(row, "r:RateApplicablePercent")
         base, tax = _number(row, "r:BasisAmount") or Decimal(0), _number(row, "r:CalculatedAmount") or Decimal(0)
         if category in ("L", "M"):
-            # BR-AF-08 and BR-AG-08 look for the rate beside the row, where there is none; BR-AF-09 is true(). The rules
-            # on these rows and those of O come before the one with BR-CO-17, which then does not see them.
+            # BR-AF-08 and BR-AG-08 read the rate from a wrong path; BR-AF-09 is true(). The rules on these rows and on
+            # those of O precede the rule with BR-CO-17, which then does not see these rows.
             return set()
         of_rate = rate if category == "S" else None
         expected = _cents(_sum(self.matching(self.lines, "r:ApplicableTradeTax/", category, of_rate), self.line_total))
         for flag, sign in (("+", 1), ("-", -1)):
             own = self.matching(self.flagged[flag], "r:CategoryTradeTax/", category, of_rate)
             expected += sign * _cents(_sum(own, "r:ActualAmount"))
-        # For Z the text allows less than one, too; measured on the released XSLT, it is exact.
+        # For Z the text also allows a difference below 1; the released XSLT is exact.
         is_exact = category in ("S", "O", "Z")
         off = abs(abs(tax) - _round(abs(base) * (rate or Decimal(0))) / 100)
         tests = {

@@ -1,4 +1,4 @@
-"""Tables as teams keep them, written by the tests that read them."""
+"""Tables as companies keep them, and functions that read their records."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 import openpyxl
 from data_examples import write_page
+from source_examples import read_source
 
-from data_tools.records import DocumentRecord, Reading, Rejection
-from data_tools.stage.shards import cut, read_shard
-from erniekit_adapter.invoice.answer import as_json
+from data_tools.records import DocumentRecord, RecordOrRejection, Rejection
+from erniekit_adapter.documents.invoice.answer import as_json
 from erniekit_adapter.project.table_source import TableSource
 
 HEADER = ["file", "vendor", "invoice_number", "date", "net", "vat", "total", "currency"]
 ROW = ["r1001.png", "Nordlicht Werkzeuge GmbH", "R-1001", "14.03.2025", "200,00", "38,00", "238,00", "EUR"]
-# What the row says.
+# The answer of the row.
 ANSWER = {
     "vendor_block": {"name": "Nordlicht Werkzeuge GmbH"},
     "client_info": {"invoice_number": "R-1001", "invoice_date": "2025-03-14"},
@@ -27,7 +27,7 @@ ANSWER = {
 
 
 def row(**changes: str) -> list[str]:
-    """The example row with other cells, by the names of `HEADER`."""
+    """Return the example row with other cells, by the names of `HEADER`."""
     return [changes.get(name, cell) for name, cell in zip(HEADER, ROW, strict=True)]
 
 
@@ -70,15 +70,14 @@ def source(path: Path, **keys: Any) -> TableSource:
     return TableSource.model_validate({"kind": "table", "path": path, **keys})
 
 
-def read_all(path: Path, **keys: Any) -> list[Reading]:
-    shards = cut(source(path, **keys), role_is_test=False)
-    return [reading for shard in shards for reading in read_shard(shard)]
+def read_all(path: Path, **keys: Any) -> list[RecordOrRejection]:
+    return read_source(source(path, **keys))
 
 
 def records(path: Path, **keys: Any) -> list[DocumentRecord]:
     found = read_all(path, **keys)
-    refused = [each for each in found if not isinstance(each, DocumentRecord)]
-    assert not refused, refused
+    rejected = [each for each in found if not isinstance(each, DocumentRecord)]
+    assert not rejected, rejected
     return [each for each in found if isinstance(each, DocumentRecord)]
 
 
@@ -97,7 +96,7 @@ def rejection(path: Path, **keys: Any) -> Rejection:
 
 
 def taught(found: DocumentRecord) -> dict[str, Any]:
-    """What a record says, with amounts as text."""
+    """Return the answer of a record, with amounts as text."""
     assert found.answer
     return texts(as_json(found.answer)["structured_data"])
 
@@ -108,3 +107,24 @@ def texts(value: Any) -> Any:
     if isinstance(value, list):
         return [texts(part) for part in value]
     return str(value)
+
+
+LINES = ["invoice no", "vendor", "date", "description", "qty", "unit price", "line total", "net", "total"]
+
+
+def line(description: str, quantity: str, price: str, amount: str, /, **changes: str) -> list[str]:
+    first = {"invoice no": "R-1", "vendor": "Nord", "date": "14.03.2025", "net": "200,00", "total": "238,00"}
+    own = {"description": description, "qty": quantity, "unit price": price, "line total": amount}
+    return [{**first, **own, **changes}[name] for name in LINES]
+
+
+TWO_LINES = [line("Drill", "2", "25,00", "50,00"), line("Vise", "1", "150,00", "150,00")]
+
+
+def table(folder: Path, *rows: list[str], header: list[str] | None = None) -> Path:
+    return write_csv(folder / "book.csv", [header or HEADER, *rows])
+
+
+def one_document(folder: Path, name: str) -> list[list[str]]:
+    write_pages(folder, f"{name}.png")
+    return [line(text, "1", "1,00", "1,00", **{"invoice no": name}) for text in ("a", "b")]

@@ -1,4 +1,4 @@
-"""Annotations as a source of a project: which files, which pages, which documents."""
+"""Annotations as a source: their files, pages and documents."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from data_examples import write_json, write_lines, write_page
 from format_examples import EXAMPLES, read, read_one, source_of
 
 from data_tools.build_settings import BuildSettings
+from data_tools.pipeline.build import build
 from data_tools.records import DocumentRecord, Rejection
-from data_tools.stage.data_manifest import source_sha256
-from data_tools.stage.pipeline import build
+from data_tools.sources.registry import open_source
 from erniekit_adapter.errors import UsageError
 
 FLAT = {"vendor": "Acme GmbH", "invoice_number": "RE-1", "total": "119.00", "currency": "EUR"}
@@ -27,7 +27,7 @@ def rejected(typed: str, folder: Path) -> Rejection:
 
 
 def export(folder: Path, image: Any) -> None:
-    """A Label Studio export about one image."""
+    """Return a Label Studio export about one image."""
     result = [{"id": "a", "type": "textarea", "from_name": "total", "value": {"text": ["119.00"]}}]
     task = {"id": 1, "data": {"image": image}, "annotations": [{"completed_by": 1, "result": result}]}
     write_json(folder / "export.json", [task])
@@ -49,7 +49,7 @@ EXPORT = "{kind: annotations, path: export.json, root: scans}"
         ("C:\\scans\\a.png", "a.png"),
     ],
 )
-def test_a_page_of_label_studio_is_a_file_below_the_root(tmp_path: Path, image: str, page: str) -> None:
+def test_finds_a_label_studio_page_in_the_root(tmp_path: Path, image: str, page: str) -> None:
     write_page(tmp_path / "scans" / page)
     export(tmp_path, image)
     found = read_one(EXPORT, tmp_path)
@@ -60,15 +60,15 @@ def test_a_page_of_label_studio_is_a_file_below_the_root(tmp_path: Path, image: 
 @pytest.mark.parametrize(
     "image", ["/data/local-files/?d=../outside.png", "/data/local-files/?d=link.png", "../outside.png"]
 )
-def test_a_page_outside_the_root_is_never_opened(tmp_path: Path, image: str) -> None:
+def test_rejects_a_page_outside_the_root(tmp_path: Path, image: str) -> None:
     write_page(tmp_path.parent / "outside.png")
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans/link.png").symlink_to(tmp_path.parent / "outside.png")
     export(tmp_path, image)
-    assert rejected(EXPORT, tmp_path).gate == "image"
+    assert rejected(EXPORT, tmp_path).filter == "image"
 
 
-def test_a_url_is_never_fetched_and_the_reason_says_what_to_do(tmp_path: Path) -> None:
+def test_rejects_a_url_with_a_hint(tmp_path: Path) -> None:
     (tmp_path / "scans").mkdir()
     export(tmp_path, "https://label.example/a.png")
     found = rejected(EXPORT, tmp_path)
@@ -76,21 +76,21 @@ def test_a_url_is_never_fetched_and_the_reason_says_what_to_do(tmp_path: Path) -
     assert "set root:" in found.reason
 
 
-def test_pages_of_one_task_are_one_record(tmp_path: Path) -> None:
+def test_pages_of_one_task_make_one_record(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         write_page(tmp_path / "scans" / name)
     export(tmp_path, ["/data/local-files/?d=a.png", "/data/local-files/?d=b.png"])
     assert [page.name for page in read_one(EXPORT, tmp_path).images] == ["a.png", "b.png"]
 
 
-def test_a_pdf_beside_its_annotation_holds_the_pages(tmp_path: Path) -> None:
+def test_finds_a_pdf_beside_its_annotation(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", FLAT)
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
     found = read_one("{kind: annotations, path: .}", tmp_path)
     assert (found.images, found.pdf) == ((), tmp_path / "a.pdf")
 
 
-def test_a_folder_gives_a_record_or_a_rejection_for_each_file(tmp_path: Path) -> None:
+def test_reads_every_file_of_a_folder(tmp_path: Path) -> None:
     write_json(tmp_path / "one/a.json", FLAT)
     write_page(tmp_path / "one/a.png")
     write_json(tmp_path / "two/b.json", FLAT)
@@ -99,19 +99,19 @@ def test_a_folder_gives_a_record_or_a_rejection_for_each_file(tmp_path: Path) ->
     (tmp_path / "list.json").write_text("[{")
     (tmp_path / "notes.txt").write_text("nothing of interest")
     found = read(source_of("{kind: annotations, path: .}", tmp_path))
-    told = {Path(reading.source).name: reading.gate for reading in found if isinstance(reading, Rejection)}
-    assert told == {"broken.json": "source", "list.json": "source", "classes.json": "canonical", "b.json": "image"}
-    assert [reading.document_id for reading in found if isinstance(reading, DocumentRecord)] == ["one/a.png"]
+    filters = {Path(result.source).name: result.filter for result in found if isinstance(result, Rejection)}
+    assert filters == {"broken.json": "source", "list.json": "source", "classes.json": "canonical", "b.json": "image"}
+    assert [result.document_id for result in found if isinstance(result, DocumentRecord)] == ["one/a.png"]
 
 
-def test_a_link_out_of_the_folder_is_rejected(tmp_path: Path) -> None:
+def test_rejects_a_link_out_of_the_folder(tmp_path: Path) -> None:
     outside = write_json(tmp_path / "outside.json", FLAT)
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.json").symlink_to(outside)
     assert "leaves the folder" in rejected("{kind: annotations, path: in}", tmp_path).reason
 
 
-def test_a_loop_of_links_is_rejected_and_leaves_other_files_alone(tmp_path: Path) -> None:
+def test_rejects_only_a_loop_of_links(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     write_json(tmp_path / "in/a.json", FLAT)
     write_page(tmp_path / "in/a.png")
@@ -121,28 +121,28 @@ def test_a_loop_of_links_is_rejected_and_leaves_other_files_alone(tmp_path: Path
     assert isinstance(second, Rejection)
 
 
-def test_lines_of_metadata_may_hold_flat_fields(tmp_path: Path) -> None:
+def test_reads_flat_fields_of_metadata_lines(tmp_path: Path) -> None:
     write_page(tmp_path / "a.png")
     write_lines(tmp_path / "metadata.jsonl", [{"file_name": "a.png", **FLAT}, b"{", {"file_name": "gone.png", **FLAT}])
     good, broken, gone = read(source_of("{kind: annotations, path: metadata.jsonl}", tmp_path))
     assert isinstance(good, DocumentRecord)
     assert isinstance(broken, Rejection)
     assert isinstance(gone, Rejection)
-    assert (broken.line, broken.gate, gone.line, gone.gate) == (2, "source", 3, "image")
+    assert (broken.line, broken.filter, gone.line, gone.filter) == (2, "source", 3, "image")
     assert "no such file; tried" in gone.reason
 
 
-def test_entries_of_a_list_without_a_page_are_rejected(tmp_path: Path) -> None:
+def test_rejects_list_entries_without_a_page(tmp_path: Path) -> None:
     write_json(tmp_path / "all.json", [FLAT, FLAT])
     write_page(tmp_path / "all.png")
     found = read(source_of("{kind: annotations, path: all.json}", tmp_path))
     assert all(
-        isinstance(reading, Rejection) and "give each document of a list a file_name" in reading.reason
-        for reading in found
+        isinstance(result, Rejection) and "give each document of a list a file_name" in result.reason
+        for result in found
     )
 
 
-def test_classes_of_a_list_of_their_own_are_used(tmp_path: Path) -> None:
+def test_uses_the_class_list_of_wildreceipt(tmp_path: Path) -> None:
     value = json.loads((EXAMPLES / "wildreceipt/train.txt").read_text())
     names = {1: "9", 23: "8"}
     parts = [{**part, "label": int(names.get(part["label"], 0))} for part in value["annotations"]]
@@ -155,25 +155,25 @@ def test_classes_of_a_list_of_their_own_are_used(tmp_path: Path) -> None:
     assert (answer.structured_data.vendor_block.name, answer.summary.grand_total) == ("Birkenhof Papier", 119)
 
 
-def test_texts_of_sroie_go_along_with_boxes_in_thousandths() -> None:
+def test_reads_sroie_texts_with_boxes() -> None:
     found = read_one("{kind: annotations, path: sroie}")
     assert found.ocr["tokens"][0] == "BIRKENHOF PAPIER GMBH"
     assert found.ocr["bboxes"][0] == [62, 62, 625, 156]
 
 
-def test_texts_of_a_service_go_along_as_ocr() -> None:
+def test_reads_service_texts_as_ocr() -> None:
     assert read_one("{kind: annotations, path: textract, reviewed: true}").ocr["bboxes"][0] == [100, 50, 400, 70]
     assert read_one("{kind: annotations, path: azure, reviewed: true}").ocr.startswith("Birkenhof")
 
 
 @pytest.mark.parametrize("kind", ["annotations", "manifest"])
-def test_labels_that_name_no_field_are_wrong_usage(tmp_path: Path, kind: str) -> None:
+def test_unknown_fields_in_labels_are_usage_errors(tmp_path: Path, kind: str) -> None:
     write_json(tmp_path / "export.json", [])
     with pytest.raises(UsageError, match=r"(?s)no such field: Lieferant: vendorname.*the fields are"):
         read(source_of(f"{{kind: {kind}, path: export.json, labels: {{Lieferant: vendorname}}}}", tmp_path))
 
 
-def test_an_ambiguous_date_is_refused_with_the_setting_and_read_with_it() -> None:
+def test_ambiguous_date_needs_date_order() -> None:
     typed = "{kind: manifest, path: dates/manifest.json}"
     assert "set data.date_order: day_first or month_first" in rejected(typed, EXAMPLES).reason
     for order, expected in (("day_first", "2025-05-08"), ("month_first", "2025-08-05")):
@@ -183,7 +183,7 @@ def test_an_ambiguous_date_is_refused_with_the_setting_and_read_with_it() -> Non
         assert str(answer.structured_data.client_info.invoice_date) == expected
 
 
-def test_an_ambiguous_amount_names_the_setting_that_settles_it(tmp_path: Path) -> None:
+def test_ambiguous_amount_needs_currency(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"vendor": "Acme", "total": "33,000"})
     write_page(tmp_path / "a.png")
     assert "set currency: on its source" in rejected("{kind: annotations, path: .}", tmp_path).reason
@@ -192,15 +192,15 @@ def test_an_ambiguous_amount_names_the_setting_that_settles_it(tmp_path: Path) -
     assert (answer.summary.grand_total, answer.summary.currency) == (33000, "IDR")
 
 
-def test_a_folder_has_the_hash_of_its_files(tmp_path: Path) -> None:
+def test_digest_of_a_folder_changes_with_its_files(tmp_path: Path) -> None:
     write_json(tmp_path / "in/a.json", FLAT)
     source = source_of("{kind: annotations, path: in}", tmp_path)
-    before = source_sha256(source)
+    before = open_source(source).digest()
     write_json(tmp_path / "in/a.json", FLAT | {"total": "120.00"})
-    assert source_sha256(source) != before
+    assert open_source(source).digest() != before
 
 
-def test_a_build_records_that_people_confirmed_a_source(tmp_path: Path) -> None:
+def test_build_manifest_records_reviewed(tmp_path: Path) -> None:
     typed = "{kind: active_learning, path: log-reviewed/log.jsonl, reviewed: true}"
     found = build([source_of(typed)], tmp_path / "out", BuildSettings())
     assert (found.written, found.inputs[0]["reviewed"]) == (1, True)
@@ -209,7 +209,7 @@ def test_a_build_records_that_people_confirmed_a_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("in_file", "setting", "expected"), [(True, "", True), (None, "", False), (None, ", complete: true", True)]
 )
-def test_a_truth_may_claim_to_be_complete(tmp_path: Path, in_file: bool | None, setting: str, expected: bool) -> None:
+def test_reads_complete_from_ground_truth(tmp_path: Path, in_file: bool | None, setting: str, expected: bool) -> None:
     write_page(tmp_path / "a.png")
     write_json(tmp_path / "truth.json", FLAT | ({"complete": in_file} if in_file else {}))
     write_json(tmp_path / "m.json", [{"image_path": "a.png", "ground_truth_path": "truth.json"}])

@@ -1,4 +1,4 @@
-"""The audit command: every kind of file is known by its content, and no file keeps another from being checked."""
+"""The audit command detects the kind of each file by its content and checks every file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import simplejson
 from data_examples import answer, ground_truth
 from einvoice_examples import CII, CREDIT_NOTE, UBL, pdf
 
-from data_tools.audit import Audit, Unreadable, audit_files
-from data_tools.cli import main
+from data_tools.inspect.audit import Audit, Unreadable, audit_files
+from erniekit_adapter.cli import data_main as main
 
 ANSWER = simplejson.dumps(answer()).encode()
 FILES = {
@@ -34,20 +34,20 @@ def write(path: Path, content: bytes) -> Path:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: Any) -> int:
-    monkeypatch.setattr(sys, "argv", ["data-tools", "audit", *map(str, arguments)])
+    monkeypatch.setattr(sys, "argv", ["erniekit-adapter data", "audit", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         main()
     return int(ended.value.code or 0)
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_file_is_known_by_its_content_whatever_it_is_called(tmp_path: Path, kind: str) -> None:
+def test_detects_the_kind_of_a_file_by_its_content(tmp_path: Path, kind: str) -> None:
     (audit,) = audit_files([write(tmp_path / "invoice.txt", FILES[kind])])
     assert isinstance(audit, Audit)
     assert (audit.kind, audit.number, audit.failed) == (kind, "RE-1", False)
 
 
-def test_every_rule_is_printed_with_its_amounts(
+def test_prints_every_rule_with_its_amounts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     changed = UBL.replace(">18.85<", ">18.95<").replace("<PriceAmount>20</PriceAmount>", "")
@@ -60,16 +60,14 @@ def test_every_rule_is_printed_with_its_amounts(
     assert "2 failed, 0 warned" in out
 
 
-def test_a_rule_that_only_warns_leaves_the_exit_code_zero(
+def test_exit_code_is_0_if_a_rule_only_warns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert run(monkeypatch, write(tmp_path / "a.xml", UBL.replace("2025-02-14", "2025-01-01").encode())) == 0
     assert "warn           DUE-DATE     due 2025-01-01 before issue date 2025-01-15" in capsys.readouterr().out
 
 
-def test_json_says_the_same_to_programs(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_prints_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     wrong = simplejson.dumps(answer(grand_total=1119)).encode()
     paths = [write(tmp_path / "a", ANSWER), write(tmp_path / "b", wrong)]
     assert run(monkeypatch, "--json", *paths) == 1
@@ -84,7 +82,7 @@ def test_json_says_the_same_to_programs(
     } in broken["rules"]
 
 
-def test_an_unreadable_file_stops_none_of_the_others(
+def test_continues_after_an_unreadable_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     paths = [tmp_path / "gone.xml", write(tmp_path / "b", b"hello"), write(tmp_path / "c", ANSWER)]
@@ -92,11 +90,11 @@ def test_an_unreadable_file_stops_none_of_the_others(
     out, err = capsys.readouterr()
     assert "c: canonical answer RE-1" in out
     assert "gone.xml: no such file" in err
-    assert "b: neither JSON, XML nor PDF\n    → expected" in err
+    assert "b: not JSON, XML or PDF\n    → give" in err
     assert "Traceback" not in err
 
 
-def test_an_unreadable_file_has_its_error_in_json(
+def test_json_contains_the_error_of_an_unreadable_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     wrong = simplejson.dumps(answer(grand_total=1119)).encode()
@@ -105,7 +103,7 @@ def test_an_unreadable_file_has_its_error_in_json(
     broken, failed, folder = json.loads(capsys.readouterr().out)
     assert broken["file"] == str(paths[0])
     assert broken["error"] == "line 1: not well-formed XML: no element found"
-    assert broken["hint"].startswith("expected a canonical answer")
+    assert broken["hint"].startswith("give a canonical answer")
     assert failed["failed"]
     assert folder["error"] == "not a regular file"
 
@@ -114,13 +112,13 @@ HOSTILE = "RE\x1b[31m\x9b2J\u202e\nfake: pass"
 
 
 @pytest.mark.parametrize("option", [(), ("--json",)])
-def test_no_control_character_reaches_the_terminal(
+def test_prints_no_control_characters(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, option: tuple[str, ...]
 ) -> None:
     value = answer()
     value["structured_data"]["client_info"]["invoice_number"] = HOSTILE
     value["structured_data"]["financial_summary"]["currency"] = HOSTILE
-    # A number as XML text, a root's name, an encoding, and a file's own name.
+    # Control characters in an invoice number, a root's name, an encoding, and a file name.
     paths = [
         write(tmp_path / "a\x1b[31m.json", simplejson.dumps(value).encode()),
         write(tmp_path / "b.xml", UBL.replace(">2<", ">\u009b2J<").encode()),
@@ -136,24 +134,24 @@ def test_no_control_character_reaches_the_terminal(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "neither JSON, XML nor PDF"),
-        (b"[]", "JSON, but no object"),
+        (b"", "not JSON, XML or PDF"),
+        (b"[]", "JSON, but not an object"),
         (b'{"a": 1}', "no ground truth of an invoice"),
-        (b'{"structured_data": {"x": 1}}', "holds no field"),
+        (b'{"structured_data": {"x": 1}}', "has no field"),
         (b'{"currency": NaN}', "not JSON"),
         (b"[" * 100_000, "not JSON|nested too deeply"),
-        (b"<html/>", "no e-invoice"),
+        (b"<html/>", "not an e-invoice"),
         (b"<!DOCTYPE html><html/>", "DOCTYPE"),
-        (b"%PDF-1.7", "no PDF that can be read"),
+        (b"%PDF-1.7", "not a readable PDF"),
         (pdf(), "a PDF without attachments"),
     ],
 )
-def test_a_file_of_no_known_kind_is_unreadable(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_files_of_unknown_kind_are_unreadable(tmp_path: Path, content: bytes, reason: str) -> None:
     (found,) = audit_files([write(tmp_path / "file", content)])
     assert isinstance(found, Unreadable)
-    assert re.search(reason, found.problem.what)
-    assert found.problem.remedy
+    assert re.search(reason, found.problem.finding)
+    assert found.problem.hint
 
 
-def test_no_file_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requires_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch) == 2

@@ -1,4 +1,4 @@
-"""What a project may ask of the data stage beside its sources: tasks, preferences, formats, groups, gates."""
+"""Build settings other than sources: tasks, preferences, formats, groups, filters."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from data_examples import OCR, answer, correction, ground_truth, numbered, write
 from einvoice_examples import UBL, text_pdf, without_charge
 from PIL import Image
 
-from data_tools.build_settings import BuildSettings, EngineSettings, settings_of
-from data_tools.lines.formats import read_training_line
-from data_tools.lines.preference_lines import read_preference_line
-from data_tools.stage.data_manifest import DataManifest
-from data_tools.stage.pipeline import build
+from data_tools.build_settings import BuildSettings, RunnerSettings, settings_of
+from data_tools.formats.preferences import parse_preference
+from data_tools.formats.training_examples import parse_example
+from data_tools.pipeline.build import build
+from data_tools.pipeline.manifest import DataManifest
+from erniekit_adapter.architectures.toolkits import DataFormat
+from erniekit_adapter.documents import json_text
 from erniekit_adapter.errors import UsageError
-from erniekit_adapter.invoice import jsontext
 from erniekit_adapter.project.schema import (
     ActiveLearningSource,
     AnySource,
-    DataFormat,
     EInvoiceSource,
-    GatesSection,
+    FiltersSection,
     ManifestSource,
     Project,
     TasksSection,
@@ -47,7 +47,7 @@ def rows(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 def document(folder: Path, number: int, page: str) -> dict[str, Any]:
-    """A manifest's entry with its files; the page is given, for two may be of one document."""
+    """Write the files of a manifest entry and return it; two entries can share a page."""
     seen = [*OCR["tokens"], f"RE-{number}", page]
     truth = write_json(folder / f"{page}.json", ground_truth(invoice_id=f"RE-{number}"))
     paths = {
@@ -62,7 +62,7 @@ def manifest(folder: Path, *entries: dict[str, Any]) -> ManifestSource:
     return ManifestSource(kind="manifest", path=write_json(folder / "m.json", list(entries)))
 
 
-def test_every_task_and_every_injected_fault_is_counted(tmp_path: Path) -> None:
+def test_counts_tasks_and_injected_faults(tmp_path: Path) -> None:
     settings = replace(TRAIN_ONLY, tasks=TasksSection(extraction=1, validation=2), fault_share=0.5)
     found = built(tmp_path, log(tmp_path, *(numbered(correction(), number) for number in range(80))), settings)
     answers = [json.loads(row["tgt"][0]) for row in rows(tmp_path, "train")]
@@ -74,72 +74,72 @@ def test_every_task_and_every_injected_fault_is_counted(tmp_path: Path) -> None:
     assert 0 < invalid <= sum(found.faults.values()) <= 2 * invalid
 
 
-def test_test_lines_ask_for_the_whole_analysis_whatever_is_trained(tmp_path: Path) -> None:
-    settings = replace(TRAIN_ONLY, test_ratio=0.5, tasks=TasksSection(analysis=0, validation=1), wordings=4)
+def test_test_examples_are_analyses_for_every_training_task(tmp_path: Path) -> None:
+    settings = replace(TRAIN_ONLY, test_ratio=0.5, tasks=TasksSection(analysis=0, validation=1), prompt_templates=4)
     built(tmp_path, log(tmp_path, *(numbered(correction(), number) for number in range(40))), settings)
     tests = rows(tmp_path, "test")
     assert len({row["src"][0].partition("Preliminary")[0] for row in tests}) == 1
     assert all(json.loads(row["tgt"][0]).keys() == {"structured_data", "validation_summary"} for row in tests)
 
 
-def test_what_the_model_said_and_what_it_became_is_a_preference(tmp_path: Path) -> None:
-    said = answer(grand_total=1119)
-    found = built(tmp_path, log(tmp_path, correction(original_output=said)), replace(TRAIN_ONLY, preference=True))
-    assert found.preferences == {"by_split": {"train": 1}, "by_gate": {}}
+def test_makes_preferences_from_corrections(tmp_path: Path) -> None:
+    output = answer(grand_total=1119)
+    found = built(tmp_path, log(tmp_path, correction(original_output=output)), replace(TRAIN_ONLY, preference=True))
+    assert found.preferences == {"by_split": {"train": 1}, "by_filter": {}}
     (line,) = (tmp_path / "out" / "dpo-train.jsonl").read_bytes().splitlines()
-    preference = read_preference_line(line)
+    preference = parse_preference(line)
     (row,) = rows(tmp_path, "train")
     assert (preference.request, preference.chosen) == (row["src"][0], row["tgt"][0])
-    assert jsontext.parse(preference.rejected)["structured_data"] == said["structured_data"]
+    assert json_text.parse(preference.rejected)["structured_data"] == output["structured_data"]
 
 
 @pytest.mark.parametrize(
-    ("said", "gate", "reason"),
+    ("output", "filter_name", "reason"),
     [
-        (answer(), "canonical", "changed nothing"),
+        (answer(), "canonical", "changed no field"),
         ({"structured_data": {"colour": 1}}, "canonical", "colour"),
         ("no JSON", "canonical", "not JSON"),
         (None, None, ""),
     ],
     ids=["nothing changed", "no place in the answer", "no JSON", "not logged"],
 )
-def test_what_a_model_said_has_to_be_an_answer_and_another_one(
-    tmp_path: Path, said: Any, gate: str | None, reason: str
+def test_a_preference_needs_a_different_valid_answer(
+    tmp_path: Path, output: Any, filter_name: str | None, reason: str
 ) -> None:
-    found = built(tmp_path, log(tmp_path, correction(original_output=said)), replace(TRAIN_ONLY, preference=True))
+    found = built(tmp_path, log(tmp_path, correction(original_output=output)), replace(TRAIN_ONLY, preference=True))
     assert found.written == 1
-    assert found.preferences == {"by_split": {}, "by_gate": {gate: 1} if gate else {}}
-    assert [row["gate"] for row in rows(tmp_path, "dpo-refused")] == ([gate] if gate else [])
+    assert found.preferences == {"by_split": {}, "by_filter": {filter_name: 1} if filter_name else {}}
+    assert [row["filter"] for row in rows(tmp_path, "dpo-refused")] == ([filter_name] if filter_name else [])
     assert all(reason in row["reason"] for row in rows(tmp_path, "dpo-refused"))
 
 
-def test_a_correction_that_breaks_arithmetic_is_no_preference_either(tmp_path: Path) -> None:
+def test_no_preference_from_a_correction_with_wrong_amounts(tmp_path: Path) -> None:
     wrong = numbered(correction(corrected_output=answer(grand_total=1119), original_output=answer()), 2)
     found = built(tmp_path, log(tmp_path, correction(), wrong), replace(TRAIN_ONLY, preference=True))
-    assert found.by_gate == {"arithmetic": 1}
-    assert sum(found.preferences["by_split"].values()) + sum(found.preferences["by_gate"].values()) == 1
+    assert found.by_filter == {"arithmetic": 1}
+    assert sum(found.preferences["by_split"].values()) + sum(found.preferences["by_filter"].values()) == 1
 
 
-@pytest.mark.parametrize("form", ["erniekit-vl", "paddleformers"])
-def test_lines_for_models_that_see_pages_name_them_relative_to_the_lines(tmp_path: Path, form: DataFormat) -> None:
-    built(tmp_path, manifest(tmp_path, document(tmp_path, 1, "a")), replace(TRAIN_ONLY, form=form))
+@pytest.mark.parametrize("data_format", ["erniekit-vl", "paddleformers"])
+def test_image_paths_are_relative_to_the_data_folder(tmp_path: Path, data_format: DataFormat) -> None:
+    built(tmp_path, manifest(tmp_path, document(tmp_path, 1, "a")), replace(TRAIN_ONLY, format=data_format))
     (line,) = (tmp_path / "out" / "train.jsonl").read_bytes().splitlines()
-    pair = read_training_line(line, form, tmp_path / "out")
+    pair = parse_example(line, data_format, tmp_path / "out")
     assert [image.resolve() for image in pair.images] == [tmp_path / "a.png"]
     assert "against the image" in pair.request
 
 
-def test_a_record_without_a_page_is_refused_where_a_page_is_needed(tmp_path: Path) -> None:
+def test_image_formats_need_a_page(tmp_path: Path) -> None:
     source = log(tmp_path, correction())
     (tmp_path / "missing.png").write_bytes(write_page(tmp_path / "page.png").read_bytes())
-    assert built(tmp_path, source, replace(TRAIN_ONLY, form="erniekit-vl")).written == 1
+    assert built(tmp_path, source, replace(TRAIN_ONLY, format="erniekit-vl")).written == 1
     (tmp_path / "missing.png").unlink()
     two = ManifestSource(kind="manifest", path=manifest(tmp_path, document(tmp_path, 2, "b")).path)
-    found = build([source, two], tmp_path / "out", replace(TRAIN_ONLY, form="erniekit-vl"))
-    assert found.by_gate == {"toolkit": 1}
+    found = build([source, two], tmp_path / "out", replace(TRAIN_ONLY, format="erniekit-vl"))
+    assert found.by_filter == {"toolkit": 1}
 
 
-def test_an_e_invoice_with_its_pdf_is_read_from_its_text_layer(tmp_path: Path) -> None:
+def test_reads_the_text_layer_of_an_e_invoice(tmp_path: Path) -> None:
     folder = tmp_path / "invoices"
     folder.mkdir()
     (folder / "a.xml").write_bytes(without_charge(UBL))
@@ -164,12 +164,12 @@ def test_an_e_invoice_with_its_pdf_is_read_from_its_text_layer(tmp_path: Path) -
     assert data["client_info"]["invoice_number"] == "RE-1"
 
 
-def test_a_pdf_s_pages_are_drawn_where_a_model_sees_them(tmp_path: Path) -> None:
+def test_renders_pdf_pages_for_multimodal_models(tmp_path: Path) -> None:
     folder = tmp_path / "invoices"
     folder.mkdir()
     (folder / "a.xml").write_bytes(without_charge(UBL))
     (folder / "a.pdf").write_bytes(text_pdf([(50, 700, 10, "Acme GmbH RE-1")], [(50, 700, 10, "Seite 2")]))
-    settings = replace(TRAIN_ONLY, form="paddleformers", min_visible_share=0)
+    settings = replace(TRAIN_ONLY, format="paddleformers", min_visible_share=0)
     built(tmp_path, EInvoiceSource(kind="einvoice", path=folder), settings)
     (row,) = rows(tmp_path, "train")
     assert len(row["images"]) == 2
@@ -178,27 +178,27 @@ def test_a_pdf_s_pages_are_drawn_where_a_model_sees_them(tmp_path: Path) -> None
             assert page.format == "PNG"
 
 
-def test_a_pdf_of_other_pages_than_the_manifest_lists_is_refused(tmp_path: Path) -> None:
+def test_rejects_a_pdf_with_more_pages_than_the_manifest(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(text_pdf([(50, 700, 10, "Acme GmbH")], [(50, 700, 10, "Seite 2")]))
     truth = write_json(tmp_path / "truth.json", ground_truth()).name
     entry = {"invoice_id": "RE-1", "pdf_path": "a.pdf", "ground_truth_path": truth, "page_num": 1}
     two = {**entry, "invoice_id": "RE-2", "ground_truth_path": write_json(tmp_path / "two.json", ground_truth()).name}
     two_pages = [two, {**two, "page_num": 2}]
     found = built(tmp_path, manifest(tmp_path, entry, *two_pages), replace(TRAIN_ONLY, min_visible_share=0))
-    assert found.by_gate == {"image": 1}
+    assert found.by_filter == {"image": 1}
     assert "a.pdf has 2 pages, and the source lists 1" in found.first_reasons["image"]
 
 
-def test_scans_without_ocr_are_documents_of_their_own(tmp_path: Path) -> None:
+def test_scans_without_ocr_are_separate_documents(tmp_path: Path) -> None:
     entries = []
     for number in (1, 2):
         entry = document(tmp_path, number, f"page-{number}")
         entries.append({key: value for key, value in entry.items() if key != "ocr_path"})
-    settings = replace(TRAIN_ONLY, form="paddleformers", gates=GatesSection(image="off", visible="unchecked"))
+    settings = replace(TRAIN_ONLY, format="paddleformers", filters=FiltersSection(image="off", visible="unchecked"))
     assert built(tmp_path, manifest(tmp_path, *entries), settings).documents == 2
 
 
-def test_an_e_invoice_alone_has_nothing_to_read(tmp_path: Path) -> None:
+def test_an_e_invoice_without_pdf_has_no_readable_request(tmp_path: Path) -> None:
     folder = tmp_path / "invoices"
     folder.mkdir()
     (folder / "a.xml").write_bytes(without_charge(UBL))
@@ -207,42 +207,42 @@ def test_an_e_invoice_alone_has_nothing_to_read(tmp_path: Path) -> None:
         tmp_path / "out",
         TRAIN_ONLY,
     )
-    assert found.by_gate == {"visible": 1}
+    assert found.by_filter == {"visible": 1}
 
 
-def test_the_same_page_stored_twice_is_one_line(tmp_path: Path) -> None:
+def test_the_same_page_stored_twice_is_a_duplicate(tmp_path: Path) -> None:
     entries = [document(tmp_path, 1, "a"), {**document(tmp_path, 1, "b"), "invoice_id": "again"}]
     smaller = Image.open(tmp_path / "b.png").resize((180, 255))
     smaller.save(tmp_path / "b.png")
     found = built(tmp_path, manifest(tmp_path, *entries))
-    assert found.by_gate == {"duplicate": 1}
-    assert "says the same as" in found.first_reasons["duplicate"]
+    assert found.by_filter == {"duplicate": 1}
+    assert "has the same content as" in found.first_reasons["duplicate"]
 
 
-def test_a_copy_that_was_made_to_look_different_is_kept(tmp_path: Path) -> None:
+def test_keeps_augmented_copies(tmp_path: Path) -> None:
     entries = [document(tmp_path, 1, "a"), {**document(tmp_path, 1, "b"), "is_augmented": True}]
     assert built(tmp_path, manifest(tmp_path, *entries)).written == 2
 
 
 @pytest.mark.parametrize(("level", "written", "warned"), [("warn", 2, 1), ("off", 2, 0)])
-def test_duplicates_stay_where_the_project_says_so(tmp_path: Path, level: Any, written: int, warned: int) -> None:
-    settings = replace(TRAIN_ONLY, gates=GatesSection(duplicate=level))
+def test_keeps_duplicates_if_the_filter_is_off(tmp_path: Path, level: Any, written: int, warned: int) -> None:
+    settings = replace(TRAIN_ONLY, filters=FiltersSection(duplicate=level))
     found = built(tmp_path, log(tmp_path, correction("a"), correction("b")), settings)
     assert (found.written, found.warned) == (written, {"duplicate": warned} if warned else {})
-    assert [row["gate"] for row in rows(tmp_path, "warned")] == ["duplicate"] * warned
+    assert [row["filter"] for row in rows(tmp_path, "warned")] == ["duplicate"] * warned
 
 
-def test_a_page_that_is_no_image_is_refused_unless_the_gate_is_off(tmp_path: Path) -> None:
+def test_rejects_an_invalid_page_unless_the_filter_is_off(tmp_path: Path) -> None:
     entries = [document(tmp_path, 1, "a"), document(tmp_path, 2, "b")]
     (tmp_path / "b.png").write_bytes(b"no image")
     found = built(tmp_path, manifest(tmp_path, *entries))
-    assert found.by_gate == {"image": 1}
+    assert found.by_filter == {"image": 1}
     assert "b.png" in found.first_reasons["image"]
-    off = replace(TRAIN_ONLY, gates=GatesSection(image="off"))
+    off = replace(TRAIN_ONLY, filters=FiltersSection(image="off"))
     assert built(tmp_path, manifest(tmp_path, *entries), off).written == 2
 
 
-def test_documents_of_one_vendor_stay_on_one_side_when_asked(tmp_path: Path) -> None:
+def test_group_by_vendor_keeps_vendors_in_one_split(tmp_path: Path) -> None:
     source = log(tmp_path, *(numbered(correction(), number) for number in range(30)))
     by_vendor = built(tmp_path, source, replace(TRAIN_ONLY, eval_ratio=0.4, group_by="vendor"))
     assert sorted(by_vendor.by_split.values()) == [0, 0, 30]
@@ -250,28 +250,28 @@ def test_documents_of_one_vendor_stay_on_one_side_when_asked(tmp_path: Path) -> 
     assert min(by_document.by_split["train"], by_document.by_split["eval"]) > 0
 
 
-def test_languages_and_page_sizes_are_counted(tmp_path: Path) -> None:
+def test_counts_languages_and_page_sizes(tmp_path: Path) -> None:
     found = built(tmp_path, manifest(tmp_path, document(tmp_path, 1, "a"), document(tmp_path, 2, "b")))
     assert found.by_language == {"de": 2}
     assert sum(found.page_kilopixels.values()) == 2
 
 
-def test_masked_lines_are_counted(tmp_path: Path) -> None:
+def test_counts_examples_with_masked_data(tmp_path: Path) -> None:
     page = {"structured_ocr": [*OCR["tokens"], "IBAN DE89 3704 0044 0532 0130 00"]}
-    settings = replace(TRAIN_ONLY, gates=GatesSection(personal="mask"))
+    settings = replace(TRAIN_ONLY, filters=FiltersSection(personal="mask"))
     found = built(tmp_path, log(tmp_path, correction(ocr_context=page)), settings)
     assert found.masked == {"iban": 1}
     assert "3704" not in (tmp_path / "out" / "train.jsonl").read_text()
 
 
 @pytest.mark.slow
-def test_workers_change_no_byte(tmp_path: Path) -> None:
+def test_workers_do_not_change_the_output(tmp_path: Path) -> None:
     trace = "x" * 6000
     source = log(tmp_path, *(numbered(correction(trace=trace), number) for number in range(2000)))
-    settings = BuildSettings(tasks=TasksSection(extraction=1, validation=1), wordings=3, preference=True)
+    settings = BuildSettings(tasks=TasksSection(extraction=1, validation=1), prompt_templates=3, preference=True)
     contents = []
     for workers in (1, 3):
-        build([source], tmp_path / "out", settings, engine=EngineSettings(workers=workers))
+        build([source], tmp_path / "out", settings, runner=RunnerSettings(workers=workers))
         contents.append({path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()})
     assert contents[0] == contents[1]
 
@@ -286,13 +286,13 @@ def test_workers_change_no_byte(tmp_path: Path) -> None:
         ({"backend": "paddleformers", "lora": {"enabled": False}}, 0.1),
     ],
 )
-def test_documents_are_withheld_where_something_reads_them(sections: dict[str, Any], share: float) -> None:
+def test_eval_share_if_the_toolkit_evaluates(sections: dict[str, Any], share: float) -> None:
     assert settings_of(project(**sections)).eval_ratio == share
 
 
-def test_documents_that_nothing_would_read_are_refused() -> None:
+def test_rejects_an_eval_share_that_is_never_used() -> None:
     sections = {"data": {"format": "erniekit-vl"}, "training": {"val_split_ratio": 0.1}}
-    with pytest.raises(UsageError, match=r"training.val_split_ratio: found 0.1; the toolkit evaluates nothing"):
+    with pytest.raises(UsageError, match=r"training.val_split_ratio: found 0.1; the toolkit does not evaluate"):
         settings_of(project(**sections))
 
 

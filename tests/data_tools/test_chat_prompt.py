@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from data_tools.look import chat_prompt
-from data_tools.look.chat_prompt import (
+from data_tools.inspect import chat_prompt
+from data_tools.inspect.chat_prompt import (
     ChatTemplate,
     ModelText,
     NoPromptError,
@@ -30,13 +30,13 @@ def rendered(template: str, request: str = "Total?", answer: str = "{}") -> Mode
         return make(request, answer)
 
 
-def test_the_released_template_puts_pieces_and_roles_around_request_and_answer() -> None:
+def test_renders_the_released_template() -> None:
     with prompting(load_chat_template(MODEL)) as make:
         text = make("Total?", '{"total":7.50}')
     assert text == ModelText("<|begin_of_sentence|>User: Total?\nAssistant: ", '{"total":7.50}</s>')
 
 
-def test_white_space_around_request_and_answer_is_taken_away_as_the_toolkit_does() -> None:
+def test_strips_request_and_answer_as_the_toolkit_does() -> None:
     with prompting(load_chat_template(MODEL)) as make:
         assert make(" Total?\n", "\t{} ") == make("Total?", "{}")
 
@@ -50,7 +50,7 @@ def test_white_space_around_request_and_answer_is_taken_away_as_the_toolkit_does
     ],
     ids=["a begin piece is put in front", "but not twice", "the end piece is replaced"],
 )
-def test_what_the_reader_changes(prompt: str, conversation: str, expected: ModelText) -> None:
+def test_changes_of_the_reader(prompt: str, conversation: str, expected: ModelText) -> None:
     assert model_text(prompt, conversation, "</s>", ["<s>", "</s>"]) == expected
 
 
@@ -58,12 +58,10 @@ def test_what_the_reader_changes(prompt: str, conversation: str, expected: Model
     ("prompt", "conversation", "reason"),
     [
         ("a", "ab", "ends answers without a special token"),
-        ("a", "cb</s>", "another prompt with the answer than without"),
+        ("a", "cb</s>", "different prompts with and without the answer"),
     ],
 )
-def test_a_template_that_erniekit_does_not_train_as_it_says_gives_no_text(
-    prompt: str, conversation: str, reason: str
-) -> None:
+def test_rejects_templates_that_erniekit_uses_differently(prompt: str, conversation: str, reason: str) -> None:
     with pytest.raises(NoPromptError, match=reason):
         model_text(prompt, conversation, "</s>", ["</s>"])
 
@@ -80,21 +78,21 @@ def test_a_template_that_erniekit_does_not_train_as_it_says_gives_no_text(
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "RecursionError"),
     ],
 )
-def test_a_hostile_template_gives_a_reason_and_no_text(template: str, reason: str) -> None:
+def test_hostile_templates_give_a_reason(template: str, reason: str) -> None:
     with pytest.raises(NoPromptError, match=f"cannot be rendered: .*{reason}"):
         rendered(template)
 
 
-def test_an_endless_template_is_stopped_and_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stops_an_endless_template_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_prompt, "_MAX_SECONDS", 2)
     loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}"
     with prompting(ChatTemplate(loops + "{% endfor %}{% endfor %}", {})) as make:
         for _ in range(20):
-            with pytest.raises(NoPromptError, match="not come to an end in 2 s"):
+            with pytest.raises(NoPromptError, match="did not finish in 2 s"):
                 make("Total?", "{}")
 
 
-def test_a_template_that_fails_for_one_line_goes_on_with_the_next() -> None:
+def test_continues_after_a_template_error() -> None:
     template = "{% if messages[0].content == 'x' %}{{ raise_exception('x') }}{% endif %}" + PLAIN
     ends = "{% if not add_generation_prompt %}</s>{% endif %}"
     with prompting(ChatTemplate(template + ends, {"eos_token": "</s>"})) as make:
@@ -103,14 +101,14 @@ def test_a_template_that_fails_for_one_line_goes_on_with_the_next() -> None:
         assert make("y", "{}").trained == "assistant: {}</s>"
 
 
-def test_special_tokens_come_from_both_files_as_text_or_as_objects(tmp_path: Path) -> None:
+def test_reads_special_tokens_as_text_and_as_objects(tmp_path: Path) -> None:
     model(tmp_path, chat_template=PLAIN, cls_token={"__type": "AddedToken", "content": "<c>"}, sep_token="<old>")
     (tmp_path / "special_tokens_map.json").write_text(json.dumps({"sep_token": "<new>"}))
     tokens = load_chat_template(tmp_path).special_tokens
     assert (tokens["cls_token"], tokens["sep_token"], tokens["eos_token"]) == ("<c>", "<new>", "</s>")
 
 
-def test_the_template_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+def test_reads_a_separate_template_file(tmp_path: Path) -> None:
     (model(tmp_path) / "chat_template.jinja").write_text(PLAIN)
     assert load_chat_template(tmp_path).text == PLAIN
 
@@ -125,12 +123,12 @@ def test_the_template_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
         (b'{"chat_template": "' + b"a" * 300_000 + b'"}', "300,000 characters"),
     ],
 )
-def test_a_model_without_a_usable_template_says_why(tmp_path: Path, config: bytes, reason: str) -> None:
+def test_explains_a_missing_template(tmp_path: Path, config: bytes, reason: str) -> None:
     (tmp_path / "tokenizer_config.json").write_bytes(config)
     with pytest.raises(NoPromptError, match=reason):
         load_chat_template(tmp_path)
 
 
-def test_a_model_on_the_hub_is_no_local_folder() -> None:
-    with pytest.raises(NoPromptError, match="no local folder"):
+def test_a_model_on_the_hub_is_not_a_local_folder() -> None:
+    with pytest.raises(NoPromptError, match="not a local folder"):
         load_chat_template(Path("baidu/ERNIE-4.5-0.3B-PT"))

@@ -1,4 +1,4 @@
-"""Small inputs of other people's shapes about one invoice, each with the answer that is right."""
+"""Small inputs in shapes of other programs about one invoice, each with the right answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from format_examples import read, source_of
 
 from data_tools.records import DocumentRecord, Rejection
-from erniekit_adapter.invoice.answer import as_json
+from erniekit_adapter.documents.invoice.answer import as_json
 
 CASES = Path(__file__).parent / "cases"
 VENDOR, CLIENT, NUMBER = "Nordlicht Werkzeuge GmbH", "Muster AG", "R-1001"
@@ -19,7 +19,7 @@ LINES = [
     {"description": "Bench vise", "quantity": 1, "unit_price": 150, "total": 150},
 ]
 TOTALS = {"subtotal": 200, "grand_total": 238, "currency": "EUR"}
-# The whole invoice, and what most of these files say of it.
+# The whole invoice, and the part of it that most of these files have.
 WHOLE = {
     "vendor_block": {"name": VENDOR},
     "client_info": {"name": CLIENT, "invoice_number": NUMBER, **DATES},
@@ -90,7 +90,7 @@ def data_of(found: DocumentRecord) -> Any:
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_a_manifest_gives_all_that_its_truth_states(name: str) -> None:
+def test_reads_every_value_of_a_manifest(name: str) -> None:
     found = record(f"{{kind: manifest, path: shapes/{name}.json, reviewed: true}}")
     assert data_of(found) == MANIFESTS[name]
     assert found.images == (CASES / "shapes/r1001.png",)
@@ -98,19 +98,19 @@ def test_a_manifest_gives_all_that_its_truth_states(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OF_MODELS)
-def test_output_of_models_needs_people(name: str) -> None:
+def test_rejects_unreviewed_model_output(name: str) -> None:
     (found,) = read(source_of(f"{{kind: manifest, path: shapes/{name}.json}}", CASES))
     assert isinstance(found, Rejection)
-    assert (found.gate, "set reviewed: true" in found.reason) == ("reviewed", True)
+    assert (found.filter, "set reviewed: true" in found.reason) == ("reviewed", True)
 
 
-def test_plain_text_is_ocr() -> None:
+def test_reads_plain_text_as_ocr() -> None:
     found = record("{kind: manifest, path: shapes/m_ocr_plain.json}")
     assert found.ocr == (CASES / "shapes/ocr_plain.txt").read_text().strip()
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_a_log_gives_all_that_its_line_states(name: str) -> None:
+def test_reads_every_value_of_a_log(name: str) -> None:
     reviewed = ", reviewed: true" if name == "training_queue" else ""
     found = record(f"{{kind: active_learning, path: logs/{name}.jsonl{reviewed}}}")
     assert data_of(found) == LOGS[name]
@@ -118,17 +118,17 @@ def test_a_log_gives_all_that_its_line_states(name: str) -> None:
     assert found.ocr == (CASES / "shapes/ocr_plain.txt").read_text().strip()
 
 
-def test_a_queue_that_nobody_confirmed_names_the_setting() -> None:
+def test_unreviewed_queue_names_the_setting() -> None:
     (found,) = read(source_of("{kind: active_learning, path: logs/training_queue.jsonl}", CASES))
     assert isinstance(found, Rejection)
     assert "set reviewed: true on its source" in found.reason
 
 
-def test_a_label_studio_export_without_region_ids_is_read() -> None:
+def test_reads_label_studio_without_region_ids() -> None:
     found = record("{kind: annotations, path: shapes/labelstudio.json}")
     assert data_of(found) == {"vendor_block": {"name": VENDOR}}
 
 
-def test_a_line_of_donut_s_metadata_is_read() -> None:
+def test_reads_a_line_of_donut_metadata() -> None:
     found = record("{kind: annotations, path: shapes/cord_lines.jsonl}")
     assert data_of(found) == MANIFESTS["m_gt_cord"]

@@ -1,4 +1,4 @@
-"""What went wrong in an earlier attempt at this job, each as a test that it cannot go wrong here."""
+"""Regression tests for the faults of an earlier implementation."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from data_examples import (
 )
 
 from data_tools.build_settings import BuildSettings
-from data_tools.stage.data_manifest import DataManifest
-from data_tools.stage.pipeline import build
+from data_tools.pipeline.build import build
+from data_tools.pipeline.manifest import DataManifest
 from data_tools.synthesize.writing import write_corpus
+from erniekit_adapter.documents.invoice.prompts import analysis_request
 from erniekit_adapter.errors import AdapterError
-from erniekit_adapter.invoice.prompts import analysis_request
 from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, ManifestSource
 
 TRAIN_ONLY = BuildSettings(eval_ratio=0, test_ratio=0)
@@ -48,7 +48,7 @@ def build_log(folder: Path, *values: Any) -> DataManifest:
 
 
 def write_document(folder: Path, name: str, truth: dict[str, Any], pages: int = 1) -> list[dict[str, Any]]:
-    """The files and the manifest entries of a document."""
+    """Write the files of a document and return its manifest entries."""
     truth_path = write_json(folder / f"truth/{name}.json", truth)
     rows = []
     for page in range(1, pages + 1):
@@ -63,7 +63,7 @@ def write_document(folder: Path, name: str, truth: dict[str, Any], pages: int = 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A synthetic corpus, built: the folder holds `corpus` and `out`."""
+    """Build a synthetic corpus; return the folder with `corpus` and `out`."""
     folder = tmp_path_factory.mktemp("earlier")
     write_corpus(folder / "corpus", count=80, seed=3, fault_share=0.3, correction_share=0.3)
     sources: list[AnySource] = [
@@ -74,7 +74,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_both_manifests_are_read_and_no_answer_is_empty(tmp_path: Path) -> None:
+def test_reads_both_manifests_without_empty_answers(tmp_path: Path) -> None:
     (new,) = write_document(tmp_path, "RE-1", ground_truth())
     (old,) = write_document(tmp_path, "RE-2", ground_truth(invoice_id="RE-2"))
     old = {"image": old["image_path"], "ground_truth": old["ground_truth_path"], "ocr_path": old["ocr_path"]}
@@ -84,25 +84,25 @@ def test_both_manifests_are_read_and_no_answer_is_empty(tmp_path: Path) -> None:
         assert set(blocks) == {"vendor_block", "client_info", "line_items", "financial_summary", "payment_terms"}
 
 
-def test_an_image_that_is_a_folder_or_missing_does_not_exist(tmp_path: Path) -> None:
+def test_an_image_that_is_a_folder_is_missing(tmp_path: Path) -> None:
     rows = write_document(tmp_path, "RE-1", ground_truth())
     bad = [
         {**rows[0], "invoice_id": f"bad-{name}", "image_path": name, "ground_truth_path": None}
         for name in ("images", "x")
     ]
-    assert build_manifest(tmp_path, [*rows, *bad]).by_gate == {"image": 2}
+    assert build_manifest(tmp_path, [*rows, *bad]).by_filter == {"image": 2}
 
 
 @pytest.mark.slow
-def test_every_document_of_the_corpus_becomes_a_line_or_a_named_rejection(corpus: Path) -> None:
-    told = json.loads((corpus / "out" / "manifest.json").read_text())
+def test_each_document_becomes_an_example_or_a_rejection(corpus: Path) -> None:
+    manifest = json.loads((corpus / "out" / "manifest.json").read_text())
     counts = json.loads((corpus / "corpus" / "corpus.json").read_text())["counts"]
-    assert told["read"] == 80 + counts["lines_to_refuse"]
-    assert told["written"] >= counts["documents"] + counts["reviewed_correction"] - 1
-    assert told["by_gate"]["reviewed"] == counts["automatic_log"]
+    assert manifest["read"] == 80 + counts["lines_to_refuse"]
+    assert manifest["written"] >= counts["documents"] + counts["reviewed_correction"] - 1
+    assert manifest["by_filter"]["reviewed"] == counts["automatic_log"]
 
 
-def test_an_answer_says_valid_only_where_the_page_adds_up(corpus: Path) -> None:
+def test_valid_answers_have_consistent_amounts(corpus: Path) -> None:
     verdicts = [found["validation_summary"] for found in answers(corpus / "out")]
     invalid = [verdict for verdict in verdicts if not verdict["is_valid"]]
     assert 0.1 < len(invalid) / len(verdicts) < 0.5
@@ -110,26 +110,26 @@ def test_an_answer_says_valid_only_where_the_page_adds_up(corpus: Path) -> None:
     assert all(not verdict["issues"] for verdict in verdicts if verdict["is_valid"])
 
 
-def test_no_answer_has_a_confidence(corpus: Path) -> None:
+def test_answers_contain_no_confidence(corpus: Path) -> None:
     assert b"confidence" not in (corpus / "out" / "train.jsonl").read_bytes().split(b'"tgt"', 1)[1]
 
 
-def test_a_total_that_is_off_by_1000_is_refused_whatever_the_log_says_of_it(tmp_path: Path) -> None:
+def test_rejects_a_total_that_is_off_by_1000(tmp_path: Path) -> None:
     flattering = {
         **answer(grand_total=1119),
         "validation_summary": {"is_valid": True, "math_verified": True, "issues": []},
     }
     found = build_log(tmp_path, correction(), numbered(correction(corrected_output=flattering), 2))
-    assert found.by_gate == {"arithmetic": 1}
+    assert found.by_filter == {"arithmetic": 1}
     assert all(part in found.first_reasons["arithmetic"] for part in ("BR-CO-15", "1119", "119"))
 
 
-def test_unreviewed_output_is_never_truth(tmp_path: Path) -> None:
+def test_unreviewed_output_is_not_truth(tmp_path: Path) -> None:
     found = build_log(tmp_path, correction(), *(automatic_log(f"doc-{number}") for number in range(3)))
-    assert (found.written, found.by_gate) == (1, {"reviewed": 3})
+    assert (found.written, found.by_filter) == (1, {"reviewed": 3})
 
 
-def test_the_request_is_the_service_s_own_with_real_ocr(corpus: Path) -> None:
+def test_requests_are_those_of_the_service_with_real_ocr(corpus: Path) -> None:
     rows = json.loads((corpus / "corpus" / "training_manifest.json").read_text())
     ocr = json.loads((corpus / "corpus" / rows[0]["ocr_path"]).read_text())
     first = json.loads((corpus / "out" / "train.jsonl").read_text().splitlines()[0])
@@ -137,19 +137,19 @@ def test_the_request_is_the_service_s_own_with_real_ocr(corpus: Path) -> None:
 
 
 @pytest.mark.parametrize("ocr", [None, {}, {"raw_ocr": "", "structured_ocr": None}, {"raw_ocr": None}])
-def test_empty_ocr_is_never_trained_on(tmp_path: Path, ocr: Any) -> None:
+def test_rejects_empty_ocr(tmp_path: Path, ocr: Any) -> None:
     with pytest.raises(AdapterError, match="visible 1"):
         build_log(tmp_path, correction(ocr_context=ocr))
 
 
-def test_an_invoice_of_several_pages_is_one_line_with_the_ocr_of_all(tmp_path: Path) -> None:
+def test_several_pages_make_one_example(tmp_path: Path) -> None:
     found = build_manifest(tmp_path, write_document(tmp_path, "RE-1", ground_truth(), pages=3))
     assert (found.read, found.written) == (1, 1)
     request = json.loads((tmp_path / "out" / "train.jsonl").read_text())["src"][0]
     assert all(f"RE-1 page {page}" in request for page in (1, 2, 3))
 
 
-def test_augmented_copies_stay_on_their_original_s_side(tmp_path: Path) -> None:
+def test_augmented_copies_stay_in_the_split_of_their_original(tmp_path: Path) -> None:
     rows = []
     for number in range(24):
         truth = ground_truth(invoice_id=f"RE-{number}")
@@ -166,29 +166,29 @@ def test_augmented_copies_stay_on_their_original_s_side(tmp_path: Path) -> None:
     assert len({names[0] for names in sides.values()}) == 3
 
 
-def test_float_money_that_does_not_add_up_is_refused_with_its_rule(tmp_path: Path) -> None:
+def test_rejects_float_amounts_that_do_not_add_up(tmp_path: Path) -> None:
     good = write_document(tmp_path, "RE-1", ground_truth())
     truth = ground_truth(invoice_id="RE-2", tax_total=0.1 + 0.2, grand_total=100.3, items=[])
     found = build_manifest(tmp_path, good + write_document(tmp_path, "RE-2", truth))
-    assert found.by_gate == {"arithmetic": 1}
+    assert found.by_filter == {"arithmetic": 1}
     assert "0.30000000000000004 with more than 2 decimals (EUR)" in found.first_reasons["arithmetic"]
 
 
-def test_yen_with_decimals_is_refused(tmp_path: Path) -> None:
+def test_rejects_yen_with_decimals(tmp_path: Path) -> None:
     good = write_document(tmp_path, "RE-1", ground_truth())
     truth = ground_truth(invoice_id="RE-2", currency="JPY", subtotal=100.5, grand_total=119.5)
     found = build_manifest(tmp_path, good + write_document(tmp_path, "RE-2", truth))
     assert "more than 0 decimals (JPY)" in found.first_reasons["arithmetic"]
 
 
-def test_amounts_reach_the_line_with_the_digits_of_the_page(tmp_path: Path) -> None:
+def test_amounts_keep_the_digits_of_the_page(tmp_path: Path) -> None:
     text = simplejson.dumps(answer()).replace('"subtotal": 100', '"subtotal": 100.00')
     build_log(tmp_path, correction(corrected_output=text))
     (found,) = answers(tmp_path / "out")
     assert str(found["structured_data"]["financial_summary"]["subtotal"]) == "100.00"
 
 
-def test_an_answer_holds_nothing_that_the_page_does_not_show(tmp_path: Path) -> None:
+def test_answers_contain_only_values_of_the_page(tmp_path: Path) -> None:
     truth = ground_truth(hs_codes=["8471"], project_code="P-7", industry="steel", discount_total=0)
     found = build_manifest(tmp_path, write_document(tmp_path, "RE-1", truth))
     text = json.loads((tmp_path / "out" / "train.jsonl").read_text())["tgt"][0]
@@ -198,16 +198,16 @@ def test_an_answer_holds_nothing_that_the_page_does_not_show(tmp_path: Path) -> 
 
 def test_an_empty_answer_is_not_valid(tmp_path: Path) -> None:
     found = build_log(tmp_path, correction(), correction("doc-2", corrected_output={"structured_data": {}}))
-    assert found.by_gate == {"canonical": 1}
+    assert found.by_filter == {"canonical": 1}
 
 
-def test_a_tax_rate_is_held_against_its_amount(tmp_path: Path) -> None:
+def test_checks_a_tax_rate_with_its_amount(tmp_path: Path) -> None:
     wrong = answer(taxes=[{"rate": 0.07, "amount": 19}])
     found = build_log(tmp_path, correction(), numbered(correction(corrected_output=wrong), 2))
     assert "BR-CO-17" in found.first_reasons["arithmetic"]
 
 
-def test_a_text_amount_is_read_and_never_crashes(tmp_path: Path) -> None:
+def test_reads_an_amount_given_as_text(tmp_path: Path) -> None:
     written = {"subtotal": "1,234.50", "tax_amount": "€ 0", "total": "1.234,50", "currency": "EUR"}
     context = {"structured_ocr": ["Acme", "EUR 1,234.50", "0.00"]}
     logged = {"document_id": "d", "extracted_data": [], "correction": written, "ocr_context": context}

@@ -1,4 +1,4 @@
-"""UBL, CII and PDF become one model of an invoice; hostile XML is refused with its place."""
+"""UBL, CII and PDF give one model of an invoice; hostile XML is rejected with its location."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from data_tools.pages import pdf_content
 from data_tools.pages.pdf_content import unpack_attachments
-from data_tools.sources.einvoice import read_einvoice, read_pdf
-from data_tools.sources.xmltree import MAX_XML_BYTES
-from erniekit_adapter.invoice.einvoice import (
+from data_tools.sources.einvoices.parse import read_einvoice, read_pdf
+from data_tools.sources.files.xml_tree import MAX_XML_BYTES
+from erniekit_adapter.documents.invoice.einvoice import (
     Address,
     AllowanceCharge,
     EInvoice,
@@ -26,8 +26,8 @@ from erniekit_adapter.invoice.einvoice import (
     Totals,
     VatRow,
 )
-from erniekit_adapter.invoice.einvoice_rules import check_einvoice
-from erniekit_adapter.invoice.rules import failures
+from erniekit_adapter.documents.invoice.einvoice_rules import check_einvoice
+from erniekit_adapter.documents.invoice.rules import failures
 
 D = Decimal
 EXPECTED = EInvoice(
@@ -69,25 +69,25 @@ OUTSIDE = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>'
 
 
 @pytest.mark.parametrize(("kind", "text"), [("UBL invoice", UBL), ("CII invoice", CII)])
-def test_both_syntaxes_say_the_same_invoice(kind: str, text: str) -> None:
+def test_both_syntaxes_give_the_same_invoice(kind: str, text: str) -> None:
     found = read_einvoice(text.encode())
     expected = replace(EXPECTED, syntax="CII" if text is CII else "UBL")
     assert (found.kind, replace(found.invoice, marked_currencies=frozenset())) == (kind, expected)
 
 
-def test_amounts_that_are_marked_with_another_currency_are_seen() -> None:
+def test_reads_amounts_marked_with_another_currency() -> None:
     marked = UBL.replace('currencyID="EUR">5.00', 'currencyID="USD">5.00')
     assert read_einvoice(marked.encode()).invoice.marked_currencies == {"EUR", "USD"}
 
 
-def test_a_credit_note_has_lines_and_a_due_date_of_its_own() -> None:
+def test_reads_lines_and_due_date_of_a_credit_note() -> None:
     found = read_einvoice(CREDIT_NOTE.encode())
     marks = frozenset({"EUR"})
     expected = replace(EXPECTED, type_code="381", is_credit_note_document=True, marked_currencies=marks)
     assert (found.kind, found.invoice) == ("UBL credit note", expected)
 
 
-def test_a_pdf_carries_its_invoice_under_any_name() -> None:
+def test_reads_the_invoice_in_a_pdf_under_any_name() -> None:
     found = read_pdf(pdf(readme=b"Guten Tag", drawing=b" " * (MAX_XML_BYTES + 1), rechnung=CII.encode()))
     assert (found.kind, found.invoice) == ("CII invoice in a PDF", replace(EXPECTED, syntax="CII"))
 
@@ -101,7 +101,7 @@ ZUGFERD_1 = """<rsm:CrossIndustryDocument xmlns:rsm="urn:ferd:CrossIndustryDocum
     [
         ({}, "a PDF without attachments"),
         ({"a": UBL.encode(), "b": CII.encode()}, "a PDF with 2 e-invoices, expected one: 'a', 'b'"),
-        ({"a": b"<html/>"}, "'a': XML of 'html', which is no e-invoice"),
+        ({"a": b"<html/>"}, "'a': XML of 'html', which is not an e-invoice"),
         ({"a": b"<a>\n<b></a>"}, "'a': line 2: not well-formed XML: mismatched tag"),
         ({"a": ZUGFERD_1.encode()}, "'a': ZUGFeRD 1.0 (urn:ferd:CrossIndustryDocument:invoice:1p0), which is not read"),
         ({"a": b"<?xml version='1.0' encoding='klingon'?><a/>"}, "'a': line 1: encoding 'klingon' is unknown"),
@@ -113,23 +113,23 @@ ZUGFERD_1 = """<rsm:CrossIndustryDocument xmlns:rsm="urn:ferd:CrossIndustryDocum
         ({f"a{n}": b"x" for n in range(12)}, "; and 2 more"),
     ],
 )
-def test_a_pdf_without_an_invoice_names_each_reason(attachments: dict[str, bytes], reason: str) -> None:
+def test_pdf_without_an_invoice_names_each_reason(attachments: dict[str, bytes], reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
         read_pdf(pdf(**attachments))
 
 
-def test_an_unreadable_attachment_hides_no_invoice() -> None:
+def test_unreadable_attachment_hides_no_invoice() -> None:
     assert read_pdf(pdf(broken=b"<a>", rechnung=CII.encode())).invoice.number == "RE-1"
 
 
-def test_zugferd_1_alone_is_named_with_its_version() -> None:
+def test_names_the_version_of_zugferd_1() -> None:
     with pytest.raises(ValueError, match=r"ZUGFeRD 1\.0 .* convert it to ZUGFeRD 2"):
         read_einvoice(ZUGFERD_1.encode())
 
 
 @pytest.mark.parametrize(("flag", "is_charge"), [("0", False), ("false", False), (" 1\n", True), ("\ttrue ", True)])
 @pytest.mark.parametrize("text", [UBL, CII])
-def test_a_charge_indicator_is_an_xml_boolean(text: str, flag: str, is_charge: bool) -> None:
+def test_charge_indicator_is_an_xml_boolean(text: str, flag: str, is_charge: bool) -> None:
     changed = text.replace(">true<", f">{flag}<")
     assert len(read_einvoice(changed.encode()).invoice.charges) == is_charge
 
@@ -170,7 +170,7 @@ FREIGHT = """<SpecifiedLogisticsServiceCharge><Description>Fracht</Description><
 </SpecifiedLogisticsServiceCharge>"""
 
 
-def test_a_logistics_charge_is_a_charge_with_its_vat() -> None:
+def test_logistics_charge_is_a_charge_with_its_vat() -> None:
     before, charge, after = CII.partition("  <SpecifiedTradeAllowanceCharge><ChargeIndicator><u:Indicator>true")
     rest = after.partition("</SpecifiedTradeAllowanceCharge>")[2]
     assert charge
@@ -179,7 +179,7 @@ def test_a_logistics_charge_is_a_charge_with_its_vat() -> None:
     assert not failures(check_einvoice(invoice))
 
 
-def test_a_logistics_charge_with_two_taxes_has_none_of_them() -> None:
+def test_logistics_charge_with_two_taxes_has_no_vat() -> None:
     tax = FREIGHT[FREIGHT.index("<AppliedTradeTax>") : FREIGHT.index("</SpecifiedLogistics")]
     place = "<SpecifiedTradePaymentTerms>"
     text = CII.replace(place, FREIGHT.replace(tax, tax * 2) + place)
@@ -187,20 +187,20 @@ def test_a_logistics_charge_with_two_taxes_has_none_of_them() -> None:
     assert (charge.amount, charge.category, charge.rate) == (D("5.00"), None, None)
 
 
-def test_a_pdf_whose_attachments_are_too_large_together_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_attachments_that_are_too_large_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_content, "MAX_UNPACKED_BYTES", 20_000)
     with pytest.raises(ValueError, match="attachments of more than 20,000 bytes"):
         list(unpack_attachments(pdf(invoice=UBL.encode(), drawing=bytes(10_000), photo=bytes(10_000)), MAX_XML_BYTES))
 
 
-def test_a_pdf_with_too_much_xml_is_refused_before_any_is_parsed() -> None:
+def test_rejects_too_much_xml_before_parsing() -> None:
     half = UBL.encode() + b" " * (MAX_XML_BYTES // 2)
     with pytest.raises(ValueError, match="more than 16,777,216 bytes of XML attached"):
         read_pdf(pdf(invoice=half, another=half))
 
 
-def test_a_broken_pdf_is_refused() -> None:
-    with pytest.raises(ValueError, match="no PDF that can be read"):
+def test_rejects_a_broken_pdf() -> None:
+    with pytest.raises(ValueError, match="not a readable PDF"):
         read_pdf(b"%PDF-1.7 and nothing else")
 
 
@@ -208,7 +208,7 @@ def test_a_broken_pdf_is_refused() -> None:
     "removed",
     ["<PrepaidAmount>33.85</PrepaidAmount>", "<PayableAmount>100.00</PayableAmount>", "<DueDate>2025-02-14</DueDate>"],
 )
-def test_what_is_not_there_is_none_and_never_zero(removed: str) -> None:
+def test_missing_values_are_none_not_zero(removed: str) -> None:
     invoice = read_einvoice(UBL.replace(removed, "").encode()).invoice
     found = (invoice.totals.paid, invoice.totals.payable, invoice.due_date)
     assert found.count(None) == 1
@@ -216,14 +216,14 @@ def test_what_is_not_there_is_none_and_never_zero(removed: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "iso-8859-1", "windows-1252"])
-def test_other_encodings_are_read(encoding: str) -> None:
+def test_reads_other_encodings(encoding: str) -> None:
     text = UBL.replace("Acme", "Ästhetik").replace("UTF-8", encoding)
     assert read_einvoice(text.encode(encoding)).invoice.seller.name == "Ästhetik GmbH"
 
 
 @pytest.mark.parametrize("text", [BOMB, OUTSIDE, '<?xml version="1.0"?>\n<!DOCTYPE html><html/>'])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_document_type_is_refused_before_an_entity_is_read(text: str, encoding: str) -> None:
+def test_rejects_a_doctype_before_reading_entities(text: str, encoding: str) -> None:
     with pytest.raises(ValueError, match="DOCTYPE"):
         read_einvoice(text.encode(encoding))
 
@@ -233,8 +233,8 @@ def test_a_document_type_is_refused_before_an_entity_is_read(text: str, encoding
     [
         (b"", "no element found"),
         (b"<a>", "not well-formed"),
-        (b"<a/>", "XML of 'a', which is no e-invoice"),
-        (b'<Invoice xmlns="urn:other"/>', "which is no e-invoice"),
+        (b"<a/>", "XML of 'a', which is not an e-invoice"),
+        (b'<Invoice xmlns="urn:other"/>', "which is not an e-invoice"),
         (b'<?xml version="1.0" encoding="klingon"?><a/>', "encoding"),
         (b"<a>" * 100 + b"</a>" * 100, "nested deeper than 64"),
         (b"<a>" + b"<b/>" * 500_001 + b"</a>", "more than 500,000 elements"),
@@ -242,7 +242,7 @@ def test_a_document_type_is_refused_before_an_entity_is_read(text: str, encoding
     ],
     ids=["empty", "cut off", "another root", "another namespace", "encoding", "deep", "wide", "large"],
 )
-def test_other_xml_is_refused_with_the_reason(content: bytes, reason: str) -> None:
+def test_rejects_other_xml_with_the_reason(content: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         read_einvoice(content)
 
@@ -254,25 +254,23 @@ def test_other_xml_is_refused_with_the_reason(content: bytes, reason: str) -> No
             UBL,
             ">100.00</PayableAmount>",
             ">1,5</PayableAmount>",
-            "line 42: cbc:PayableAmount '1,5' is no decimal number",
+            "line 42: cbc:PayableAmount '1,5' is not a decimal number",
         ),
-        (UBL, ">100.00</PayableAmount>", "></PayableAmount>", "cbc:PayableAmount '' is no decimal number"),
-        (UBL, ">100.00</PayableAmount>", ">1e9</PayableAmount>", "'1e9' is no decimal number"),
-        (UBL, ">100.00</PayableAmount>", f">{'9' * 40}</PayableAmount>", "is no amount of money"),
+        (UBL, ">100.00</PayableAmount>", "></PayableAmount>", "cbc:PayableAmount '' is not a decimal number"),
+        (UBL, ">100.00</PayableAmount>", ">1e9</PayableAmount>", "'1e9' is not a decimal number"),
+        (UBL, ">100.00</PayableAmount>", f">{'9' * 40}</PayableAmount>", "is not an amount of money"),
         (UBL, "<PayableAmount>", "<PayableAmount>1</PayableAmount><PayableAmount>", "cbc:PayableAmount is given twice"),
         (UBL, 'currencyID="SEK"', 'currencyID="EUR"', "cac:TaxTotal in the invoice's currency is given twice"),
-        (UBL, "2025-01-15", "15.01.2025", "cbc:IssueDate '15.01.2025' is no date"),
-        (UBL, "2025-01-15", "2025-02-31", "is no date"),
+        (UBL, "2025-01-15", "15.01.2025", "cbc:IssueDate '15.01.2025' is not a date"),
+        (UBL, "2025-01-15", "2025-02-31", "is not a date"),
         (UBL, ">false<", ">no<", "cbc:ChargeIndicator is 'no', expected true, false, 1 or 0"),
-        (CII, "20250115", "2025-01-15", "udt:DateTimeString '2025-01-15' is no date"),
-        (CII, 'format="102">20250115', 'format="610">202501', "is no date"),
+        (CII, "20250115", "2025-01-15", "udt:DateTimeString '2025-01-15' is not a date"),
+        (CII, 'format="102">20250115', 'format="610">202501', "is not a date"),
         (CII, ">false<", "><", "ram:ChargeIndicator is missing, expected true, false, 1 or 0"),
         (CII, 'currencyID="SEK"', 'currencyID="EUR"', "ram:TaxTotalAmount in the invoice's currency is given twice"),
     ],
 )
-def test_a_value_that_cannot_be_read_is_refused_with_its_place(
-    text: str, before: str, after: str, message: str
-) -> None:
+def test_rejects_unreadable_values_with_their_location(text: str, before: str, after: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_einvoice(text.replace(before, after).encode())
 
@@ -297,7 +295,7 @@ FRAGMENTS = st.sampled_from(
 
 
 def read_and_check(content: bytes) -> str | EInvoice:
-    """The invoice, held against every rule; or the reason why it cannot be read."""
+    """Return the invoice after checking every rule, or the reason why it cannot be read."""
     try:
         invoice = read_einvoice(content).invoice
     except ValueError as reason:
@@ -311,7 +309,7 @@ def read_and_check(content: bytes) -> str | EInvoice:
     st.sampled_from([UBL, CII]),
     st.lists(st.tuples(st.integers(0, 6000), st.integers(0, 40), FRAGMENTS | st.text(max_size=6)), max_size=4),
 )
-def test_broken_xml_gives_an_invoice_with_findings_or_a_reason(text: str, cuts: list[tuple[int, int, str]]) -> None:
+def test_broken_xml_gives_findings_or_a_reason(text: str, cuts: list[tuple[int, int, str]]) -> None:
     for start, length, put in cuts:
         text = text[:start] + put + text[start + length :]
     assert read_and_check(text.encode(errors="surrogatepass"))
@@ -323,6 +321,6 @@ NUMBERS = st.from_regex(r"-?[0-9]{1,18}(\.[0-9]{1,17})?", fullmatch=True)
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(AMOUNTS), NUMBERS)
-def test_any_number_in_any_place_is_checked_or_refused(place: str, number: str) -> None:
+def test_checks_or_rejects_any_number_in_any_element(place: str, number: str) -> None:
     after = place.partition("<")[2]
     assert read_and_check(UBL.replace(place, f">{number}<{after}").encode())

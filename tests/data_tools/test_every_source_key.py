@@ -1,4 +1,4 @@
-"""Every key of a source changes what is read from it; the list of keys is the JSON schema's."""
+"""Every key of a source changes the records; the keys come from the JSON schema."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from data_examples import ground_truth, write_json, write_page
 from format_examples import EXAMPLES, read, source_of
 from table_examples import HEADER, ROW, row, write_csv, write_xlsx
 
-from data_tools.look.columns import find_mapping
-from data_tools.records import Reading
+from data_tools.inspect.columns import find_mapping
+from data_tools.records import RecordOrRejection
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.project.json_schema import project_schema
 from erniekit_adapter.project.table_source import TableSource
@@ -37,7 +37,7 @@ def of_annotation(folder: Path, truth: Mapping[str, Any]) -> str:
 
 
 def moved(folder: Path, key: str, page: str, truth: str) -> tuple[str, str]:
-    """A manifest whose page or truth lies in a folder that only the key names."""
+    """Return a manifest whose page or ground truth is in a folder that only the key names."""
     write_page(folder / page)
     write_json(folder / truth, ground_truth())
     entry = {"image_path": Path(page).name, "ground_truth_path": Path(truth).name}
@@ -51,7 +51,7 @@ def copied(folder: Path, name: str) -> str:
 
 
 def of_label_studio(folder: Path) -> tuple[str, str]:
-    """Its pages lie in another folder than the export."""
+    """Return a Label Studio source whose pages are in another folder than the export."""
     copied(folder, "labelstudio")
     (folder / "labelstudio" / "images").rename(folder / "images")
     return "kind: annotations, path: labelstudio/export.json", "root: ."
@@ -113,7 +113,7 @@ EXAMPLES_OF: Mapping[str, Example] = {
         "decimal_mark: comma",
     ),
 }
-# What a source is: without them there is none.
+# Keys that every source needs.
 NEEDED = ("kind", "path")
 
 
@@ -133,25 +133,25 @@ def keys_of_sources() -> list[str]:
 COLUMNS = [key for key in keys_of_sources() if key.startswith("table.columns.")]
 
 
-def readings(typed: str, folder: Path) -> list[Reading] | str:
+def results(typed: str, folder: Path) -> list[RecordOrRejection] | str:
     try:
         return read(source_of(f"{{{typed}}}", folder))
     except AdapterError as error:
         return str(error)
 
 
-def test_every_key_of_a_source_has_an_example() -> None:
+def test_every_source_key_has_an_example() -> None:
     assert set(keys_of_sources()) == {*EXAMPLES_OF, *COLUMNS}
 
 
 @pytest.mark.parametrize("key", EXAMPLES_OF)
-def test_a_second_value_changes_what_is_read(tmp_path: Path, key: str) -> None:
+def test_another_value_changes_the_records(tmp_path: Path, key: str) -> None:
     typed, second = EXAMPLES_OF[key](tmp_path)
-    assert readings(typed, tmp_path) != readings(f"{typed}, {second}", tmp_path)
+    assert results(typed, tmp_path) != results(f"{typed}, {second}", tmp_path)
 
 
 @pytest.mark.parametrize("key", COLUMNS)
-def test_a_column_that_is_given_is_used(tmp_path: Path, key: str) -> None:
+def test_uses_a_given_column(tmp_path: Path, key: str) -> None:
     field = key.removeprefix("table.columns.")
     path = write_csv(tmp_path / "book.csv", [["Spalte", "file"], ["7", "a.png"]])
     columns: dict[str, Any] = {}

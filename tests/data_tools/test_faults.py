@@ -1,4 +1,4 @@
-"""Faults put into invoices that keep the rules: the rules see each of them, and nothing else is touched."""
+"""Faults in consistent invoices: the rules detect each one, and other values are unchanged."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from data_examples import answer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_tools.pairs.faults import BREAKS, KINDS, inject_fault
+from data_tools.examples.faults import BREAKS, KINDS, inject_fault
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer
-from erniekit_adapter.invoice import rules
-from erniekit_adapter.invoice.answer import Answer, as_json, as_text, read_answer
-from erniekit_adapter.invoice.money import is_currency, minor_unit, round_to_minor_unit
+from erniekit_adapter.documents.invoice import rules
+from erniekit_adapter.documents.invoice.answer import Answer, as_json, as_text, read_answer
+from erniekit_adapter.documents.money import is_currency, minor_unit, round_to_minor_unit
 
-# Where the fields of a kind stand; places in lists are left out.
+# Fields of each fault kind, without list positions.
 FIELDS = {
     "line_total": {"line_items.total"},
     "subtotal": {"financial_summary.subtotal"},
@@ -30,7 +30,7 @@ FIELDS = {
     "currency": {"financial_summary.currency"},
 }
 AMOUNTS = ("line_total", "subtotal", "tax", "grand_total")
-# What an unknown currency may break besides: its minor unit is taken for a hundredth.
+# An unknown currency can also break this rule, because its minor unit is assumed to be a hundredth.
 UNKNOWN_MINOR_UNIT = {"BR-DEC", "BR-CO-17", "R120"}
 
 seeds = st.integers(0, 2**32)
@@ -39,13 +39,13 @@ counts = st.sampled_from([1, 2])
 
 @st.composite
 def synthetic(draw: st.DrawFn) -> Answer:
-    """What a synthetic page says, without a fault."""
+    """Return the answer of a synthetic invoice without a fault."""
     return read_answer(canonical_answer(make_invoice(draw(seeds), draw(st.integers(0, 10**6)), fault_share=0)))
 
 
 @st.composite
 def hand_made(draw: st.DrawFn) -> Answer:
-    """Small and huge amounts in currencies with 0, 2, 3 and 4 decimals; what may be missing is missing at times."""
+    """Draw small and huge amounts in currencies with 0, 2, 3 and 4 decimals; omit optional values at random."""
     currency = draw(st.sampled_from(["EUR", "USD", "JPY", "KWD", "CLF"]))
     unit = minor_unit(currency)
     totals = draw(st.lists(st.integers(0, 10 ** draw(st.integers(1, 17))), min_size=1, max_size=3))
@@ -79,7 +79,7 @@ right_answers = synthetic() | hand_made()
 
 
 def injected(right: Answer, seed: int, count: int) -> tuple[Answer, tuple[str, ...]]:
-    return inject_fault(right, random.Random(seed), count)  # noqa: S311 - content, no secrets
+    return inject_fault(right, random.Random(seed), count)  # noqa: S311 - content, not secrets
 
 
 def failing(checked: Answer) -> set[str]:
@@ -91,7 +91,7 @@ def holding(checked: Answer) -> set[str]:
 
 
 def values(answered: Answer) -> dict[tuple[str | int, ...], Any]:
-    """Every value of an answer with its place."""
+    """Return every value of an answer by its path."""
     found: dict[tuple[str | int, ...], Any] = {}
     left: list[tuple[tuple[str | int, ...], Any]] = [((), as_json(answered))]
     while left:
@@ -105,7 +105,7 @@ def values(answered: Answer) -> dict[tuple[str | int, ...], Any]:
 
 
 def changed(right: Answer, faulty: Answer) -> dict[tuple[str | int, ...], tuple[Any, Any]]:
-    """What differs, as (right, wrong) by its place."""
+    """Return the differences as (right, wrong) by path."""
     before, after = values(right), values(faulty)
     assert before.keys() == after.keys()
     return {place: (before[place], after[place]) for place in before if str(before[place]) != str(after[place])}
@@ -116,7 +116,7 @@ def field(place: tuple[str | int, ...]) -> str:
 
 
 def with_only(right: Answer, faulty: Answer, kind: str) -> Answer:
-    """The right answer with one kind of the faults alone."""
+    """Return the right answer with the faults of one kind only."""
     value = as_json(right)
     for place, (_, wrong) in changed(right, faulty).items():
         if field(place) in FIELDS[kind]:
@@ -128,14 +128,14 @@ def with_only(right: Answer, faulty: Answer, kind: str) -> Answer:
 
 
 def with_wrong_dates(right: Answer) -> Answer:
-    """The first faulty answer, over seeds, whose dates are among its faults."""
-    made = (injected(right, seed, 2) for seed in range(500))
-    return next(faulty for faulty, kinds in made if "date_order" in kinds)
+    """Return the first faulty answer, over seeds, with wrong dates."""
+    results = (injected(right, seed, 2) for seed in range(500))
+    return next(faulty for faulty, kinds in results if "date_order" in kinds)
 
 
 @settings(deadline=None)
 @given(right=synthetic(), seed=seeds, count=counts)
-def test_a_synthetic_invoice_gets_exactly_the_faults_that_were_asked_for(right: Answer, seed: int, count: int) -> None:
+def test_injects_exactly_the_requested_faults(right: Answer, seed: int, count: int) -> None:
     faulty, kinds = injected(right, seed, count)
     assert len(kinds) == len(set(kinds)) == count
     assert list(kinds) == [kind for kind in KINDS if kind in kinds]
@@ -144,7 +144,7 @@ def test_a_synthetic_invoice_gets_exactly_the_faults_that_were_asked_for(right: 
 
 @settings(deadline=None)
 @given(right=right_answers, seed=seeds, count=counts)
-def test_only_the_fields_of_its_kinds_differ(right: Answer, seed: int, count: int) -> None:
+def test_faults_change_only_their_fields(right: Answer, seed: int, count: int) -> None:
     faulty, kinds = injected(right, seed, count)
     places = changed(right, faulty)
     assert {field(place) for place in places} <= {name for kind in kinds for name in FIELDS[kind]}
@@ -154,7 +154,7 @@ def test_only_the_fields_of_its_kinds_differ(right: Answer, seed: int, count: in
 
 @settings(deadline=None)
 @given(right=right_answers, seed=seeds, count=counts)
-def test_whatever_is_injected_the_invoice_is_not_valid(right: Answer, seed: int, count: int) -> None:
+def test_injected_faults_make_the_invoice_invalid(right: Answer, seed: int, count: int) -> None:
     faulty, kinds = injected(right, seed, count)
     verdict = rules.summarize(rules.check(faulty, as_given=True))
     if kinds:
@@ -167,7 +167,7 @@ def test_whatever_is_injected_the_invoice_is_not_valid(right: Answer, seed: int,
 
 @settings(deadline=None, max_examples=300)
 @given(right=right_answers, seed=seeds, count=counts)
-def test_every_fault_breaks_its_rules_and_none_cancels_another(right: Answer, seed: int, count: int) -> None:
+def test_every_fault_breaks_its_rules(right: Answer, seed: int, count: int) -> None:
     faulty, kinds = injected(right, seed, count)
     for kind in kinds:
         due = BREAKS[kind] & holding(right)
@@ -178,7 +178,7 @@ def test_every_fault_breaks_its_rules_and_none_cancels_another(right: Answer, se
 
 @settings(deadline=None)
 @given(right=synthetic(), seed=seeds, count=counts)
-def test_no_rule_breaks_that_no_fault_touches(right: Answer, seed: int, count: int) -> None:
+def test_untouched_rules_still_pass(right: Answer, seed: int, count: int) -> None:
     faulty, kinds = injected(right, seed, count)
     touched = {rule for kind in kinds for rule in BREAKS[kind]}
     touched |= {"R120"} if "line_total" in kinds else set()
@@ -189,16 +189,14 @@ def test_no_rule_breaks_that_no_fault_touches(right: Answer, seed: int, count: i
 
 @settings(deadline=None)
 @given(right=synthetic(), seed=seeds)
-def test_a_wrong_line_total_is_also_named_with_its_line(right: Answer, seed: int) -> None:
+def test_wrong_line_total_is_named_with_its_line(right: Answer, seed: int) -> None:
     faulty, kinds = injected(right, seed, 2)
     assert ("R120" in failing(faulty)) or "line_total" not in kinds
 
 
 @settings(deadline=None)
 @given(right=right_answers, seed=seeds, count=counts)
-def test_a_wrong_amount_is_positive_differs_and_keeps_the_decimals_of_its_currency(
-    right: Answer, seed: int, count: int
-) -> None:
+def test_wrong_amount_is_positive_and_keeps_its_decimals(right: Answer, seed: int, count: int) -> None:
     faulty, _ = injected(right, seed, count)
     unit = minor_unit(right.summary.currency)
     named = {name for kind in AMOUNTS for name in FIELDS[kind]}
@@ -213,16 +211,14 @@ def test_a_wrong_amount_is_positive_differs_and_keeps_the_decimals_of_its_curren
 
 @settings(deadline=None)
 @given(right=right_answers, seed=seeds, count=counts)
-def test_a_faulty_answer_is_still_an_answer(right: Answer, seed: int, count: int) -> None:
+def test_faulty_answer_is_still_an_answer(right: Answer, seed: int, count: int) -> None:
     faulty, _ = injected(right, seed, count)
     assert read_answer(as_json(faulty)) == faulty
 
 
 @settings(deadline=None)
 @given(right=right_answers, seed=seeds, count=counts)
-def test_the_same_seed_gives_the_same_faults_and_leaves_the_original_alone(
-    right: Answer, seed: int, count: int
-) -> None:
+def test_same_seed_gives_the_same_faults(right: Answer, seed: int, count: int) -> None:
     before = as_text(right)
     first, again = (injected(right, seed, count) for _ in range(2))
     assert first == again
@@ -230,7 +226,7 @@ def test_the_same_seed_gives_the_same_faults_and_leaves_the_original_alone(
     assert as_text(right) == before
 
 
-def test_every_kind_is_drawn_and_none_much_more_often_than_another() -> None:
+def test_fault_kinds_are_about_equally_likely() -> None:
     drawn: Counter[str] = Counter()
     for index in range(600):
         right = read_answer(canonical_answer(make_invoice(5, index, fault_share=0)))
@@ -251,75 +247,75 @@ def test_every_kind_is_drawn_and_none_much_more_often_than_another() -> None:
         ("1.250", "KWD", {"2.150"}, {"1.750", "4.250"}, {"1.300", "0.250"}),
     ],
 )
-def test_a_wrong_amount_looks_like_a_real_mistake(
+def test_wrong_amount_looks_like_a_real_mistake(
     amount: str, currency: str, swapped: set[str], misread: set[str], off_by_a_round_figure: set[str]
 ) -> None:
     summary = {"subtotal": Decimal(amount), "taxes": [], "grand_total": Decimal(amount), "currency": currency}
     right = read_answer({"structured_data": {"financial_summary": summary}})
-    made = {str(injected(right, seed, 1)[0].summary.grand_total) for seed in range(1500)} - {amount}
-    assert swapped | misread | off_by_a_round_figure <= made
-    assert len(made) < 40
-    assert min(map(Decimal, made)) > 0
+    results = {str(injected(right, seed, 1)[0].summary.grand_total) for seed in range(1500)} - {amount}
+    assert swapped | misread | off_by_a_round_figure <= results
+    assert len(results) < 40
+    assert min(map(Decimal, results)) > 0
 
 
-def test_no_swapped_or_misread_digit_leaves_a_nought_in_front() -> None:
+def test_faults_leave_no_leading_zero() -> None:
     summary = {"subtotal": "6042.00", "taxes": [], "grand_total": "6042.00", "currency": "EUR"}
     right = read_answer({"structured_data": {"financial_summary": summary}})
-    made = {str(injected(right, seed, 1)[0].summary.grand_total) for seed in range(1500)}
-    assert not made & {"642.00", "42.00"}
+    results = {str(injected(right, seed, 1)[0].summary.grand_total) for seed in range(1500)}
+    assert not results & {"642.00", "42.00"}
 
 
 def two_faults(summary: dict[str, Any], *kinds: str) -> list[Answer]:
-    """Answers with these two faults, over many seeds."""
+    """Yield answers with these two faults, over many seeds."""
     right = read_answer({"structured_data": {"financial_summary": summary}})
-    made = [injected(right, seed, 2) for seed in range(2000)]
-    return [faulty for faulty, drawn in made if drawn == kinds]
+    results = [injected(right, seed, 2) for seed in range(2000)]
+    return [faulty for faulty, drawn in results if drawn == kinds]
 
 
-def test_two_amounts_are_never_wrong_by_the_same() -> None:
-    # Both are 100.00, so that most mistakes that one of them can have would cancel out the other's.
+def test_two_amounts_are_never_wrong_by_the_same_difference() -> None:
+    # Both are 100.00, so most mistakes of one would cancel out the other's.
     summary = {"subtotal": "100.00", "taxes": [], "grand_total": "100.00", "currency": "EUR"}
-    made = two_faults(summary, "subtotal", "grand_total")
-    assert len(made) > 100
-    assert not any(faulty.summary.subtotal == faulty.summary.grand_total for faulty in made)
+    results = two_faults(summary, "subtotal", "grand_total")
+    assert len(results) > 100
+    assert not any(faulty.summary.subtotal == faulty.summary.grand_total for faulty in results)
 
 
-def test_a_wrong_tax_never_fits_a_wrong_subtotal() -> None:
-    # At a rate of 1 a tax can be misread as the subtotal is.
+def test_wrong_tax_never_fits_a_wrong_subtotal() -> None:
+    # At a rate of 1 the tax can get the same mistake as the subtotal.
     tax = {"rate": 1, "amount": "100.00"}
     summary = {"subtotal": "100.00", "taxes": [tax], "grand_total": "200.00", "currency": "EUR"}
-    made = two_faults(summary, "subtotal", "tax")
-    assert len(made) > 100
-    assert all("BR-CO-15" in failing(faulty) for faulty in made)
+    results = two_faults(summary, "subtotal", "tax")
+    assert len(results) > 100
+    assert all("BR-CO-15" in failing(faulty) for faulty in results)
 
 
-def test_an_amount_keeps_its_decimals_where_its_currency_is_wrong_as_well() -> None:
-    made = two_faults(
+def test_amount_keeps_its_decimals_if_its_currency_is_wrong() -> None:
+    results = two_faults(
         {"subtotal": "1.250", "grand_total": "1.250", "currency": "KWD", "taxes": []}, "grand_total", "currency"
     )
-    assert len(made) > 100
-    assert {str(faulty.summary.grand_total)[-4] for faulty in made} == {"."}
+    assert len(results) > 100
+    assert {str(faulty.summary.grand_total)[-4] for faulty in results} == {"."}
 
 
-def test_a_wrong_amount_never_looks_like_a_total_that_includes_the_tax() -> None:
+def test_wrong_amount_never_looks_like_a_total_with_tax() -> None:
     tax = {"amount": "100.00"}
     summary = {"subtotal": "1000.00", "taxes": [tax], "grand_total": "1100.00", "currency": "EUR"}
     value = read_answer({"structured_data": {"financial_summary": summary}})
     for seed in range(300):
-        faulty, kinds = inject_fault(value, random.Random(seed), 1)  # noqa: S311 - content, no secrets
+        faulty, kinds = inject_fault(value, random.Random(seed), 1)  # noqa: S311 - content, not secrets
         assert failing(faulty) & BREAKS[kinds[0]] if kinds else faulty == value
 
 
-def test_no_amount_gets_more_digits_than_an_answer_may_have() -> None:
+def test_faults_respect_the_digit_limit() -> None:
     most = "9" * 18
-    made = two_faults(
+    results = two_faults(
         {"subtotal": most, "grand_total": most, "currency": "JPY", "taxes": []}, "subtotal", "grand_total"
     )
-    assert len(made) > 100
-    assert all(read_answer(as_json(faulty)) == faulty for faulty in made)
+    assert len(results) > 100
+    assert all(read_answer(as_json(faulty)) == faulty for faulty in results)
 
 
-def test_dates_are_swapped_in_every_place() -> None:
+def test_swaps_dates_in_every_block() -> None:
     value = answer()
     value["structured_data"]["payment_terms"] = {"due_date": "2025-02-14", "notes": "30 Tage"}
     data = as_json(with_wrong_dates(read_answer(value)))["structured_data"]
@@ -328,7 +324,7 @@ def test_dates_are_swapped_in_every_place() -> None:
     assert data["payment_terms"]["notes"] == "30 Tage"
 
 
-def test_wrong_dates_alone_would_only_warn_so_they_come_with_another_fault() -> None:
+def test_wrong_dates_come_with_another_fault() -> None:
     right = read_answer(answer())
     swapped = with_only(right, with_wrong_dates(right), "date_order")
     assert rules.summarize(rules.check(swapped, as_given=True)).is_valid
@@ -341,7 +337,7 @@ def test_wrong_dates_alone_would_only_warn_so_they_come_with_another_fault() -> 
     }
 
 
-def test_an_invoice_that_is_due_at_once_gets_no_wrong_dates() -> None:
+def test_invoice_due_at_once_gets_no_wrong_dates() -> None:
     value = answer()
     value["structured_data"]["client_info"]["due_date"] = "2025-01-15"
     kinds = [injected(read_answer(value), seed, 2)[1] for seed in range(200)]
@@ -352,16 +348,16 @@ def test_an_invoice_that_is_due_at_once_gets_no_wrong_dates() -> None:
 @pytest.mark.parametrize(
     ("currency", "expected"), [("EUR", {"EUX", "E UR", "UER", "FUR"}), ("USD", {"US$", "U5D"}), ("KRW", {"KXW"})]
 )
-def test_a_wrong_currency_looks_like_a_code_and_is_none(currency: str, expected: set[str]) -> None:
+def test_wrong_currency_looks_like_a_code(currency: str, expected: set[str]) -> None:
     right = read_answer(answer(currency=currency))
-    made = {injected(right, seed, 1)[0].summary.currency or "" for seed in range(1000)} - {currency}
-    assert expected <= made
-    assert not any(map(is_currency, made))
-    assert all(len(code) in (3, 4) for code in made)
+    results = {injected(right, seed, 1)[0].summary.currency or "" for seed in range(1000)} - {currency}
+    assert expected <= results
+    assert not any(map(is_currency, results))
+    assert all(len(code) in (3, 4) for code in results)
 
 
-def test_where_few_kinds_fit_as_many_as_can_be_are_injected() -> None:
-    # No total is above 0, and there are no dates: only the currency can be wrong.
+def test_injects_as_many_faults_as_possible() -> None:
+    # No total is above 0 and there are no dates, so only the currency can be wrong.
     right = read_answer({"structured_data": {"financial_summary": {"grand_total": 0, "currency": "EUR"}}})
     faulty, kinds = injected(right, 1, 2)
     assert kinds == ("currency",)
@@ -385,13 +381,13 @@ def breaking_dates() -> dict[str, Any]:
         lambda: {"structured_data": {}},
     ],
 )
-def test_what_breaks_a_rule_already_gets_no_fault(make: Callable[[], dict[str, Any]]) -> None:
+def test_invalid_invoice_gets_no_fault(make: Callable[[], dict[str, Any]]) -> None:
     broken = read_answer(make())
     for count in (1, 2):
         assert injected(broken, 1, count) == (broken, ())
 
 
 @pytest.mark.parametrize("count", [-1, 0, 3])
-def test_one_or_two_faults_can_be_asked_for(count: int) -> None:
+def test_injects_one_or_two_faults(count: int) -> None:
     with pytest.raises(ValueError, match=f"{count} faults: expected 1 or 2"):
         injected(read_answer(answer()), 1, count)

@@ -9,22 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_tools.lines.formats import (
-    check_line,
-    image_name,
-    interchange_line,
-    read_check_line,
-    read_interchange_line,
-    read_training_line,
-    training_line,
+from data_tools.examples.building import TrainingExample
+from data_tools.formats.jsonl import relative_image_path
+from data_tools.formats.training_examples import (
+    format_example,
+    format_interchange,
+    format_test_example,
+    interchange_image_path,
+    parse_example,
+    parse_test_example,
 )
-from data_tools.lines.parts import relative_name
-from data_tools.pairs.pairs import Pair
-from erniekit_adapter.project.schema import DataFormat
+from erniekit_adapter.architectures.toolkits import DataFormat
 
-FORMS: tuple[DataFormat, ...] = get_args(DataFormat)
+FORMATS: tuple[DataFormat, ...] = get_args(DataFormat)
 FOLDER = Path("/data/lines")
-# What a reader could stumble over: image marks, line ends of every kind, quotes, escapes, characters of two code units.
+# Difficult texts: image marks, line ends of every kind, quotes, escapes, characters of two code units.
 TRICKY = (
     "<image>",
     "<image><image>",
@@ -46,64 +45,79 @@ NAME = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=
 )
 PLACE = st.sampled_from(["/data/lines", "/data/lines/http", "/data/lines/images", "/data", "/data/Bücher", "/", "/a b"])
 IMAGES = st.lists(st.builds(lambda place, name: Path(place, name), PLACE, NAME), max_size=3).map(tuple)
-PAIRS = st.builds(Pair, document_id=TEXT, group=TEXT, request=TEXT, answer_text=TEXT, images=IMAGES)
-PAIR = Pair("d", "g", "Total?", '{"total":7}')
+EXAMPLES = st.builds(TrainingExample, document_id=TEXT, group=TEXT, request=TEXT, answer_text=TEXT, images=IMAGES)
+EXAMPLE = TrainingExample("d", "g", "Total?", '{"total":7}')
 
 
-def with_images(*names: str) -> Pair:
-    return Pair("d", "g", "Total?", '{"total":7}', tuple(map(Path, names)))
+def with_images(*names: str) -> TrainingExample:
+    return TrainingExample("d", "g", "Total?", '{"total":7}', tuple(map(Path, names)))
 
 
-def said(pair: Pair, form: DataFormat) -> Pair:
-    """What a toolkit's line keeps of a pair: text training does without the pages."""
-    return Pair("", "", pair.request, pair.answer_text, () if form == "erniekit" else pair.images)
+def parse_interchange(line: bytes, folder: Path) -> TrainingExample:
+    """Parse a line that `format_interchange` wrote for `folder`."""
+    value = orjson.loads(line)
+    images = value.get("image", [])
+    names = images if isinstance(images, list) else [images]
+    request, answer = (turn["content"] for turn in value["conversations"])
+    return TrainingExample(value["id"], value["group"], request, answer, tuple(folder / name for name in names))
 
 
-@pytest.mark.parametrize("form", FORMS)
-@given(PAIRS)
-def test_a_training_line_gives_back_its_pair(form: DataFormat, pair: Pair) -> None:
-    assert read_training_line(training_line(pair, form, FOLDER), form, FOLDER) == said(pair, form)
+def content(example: TrainingExample, data_format: DataFormat) -> TrainingExample:
+    """Return the example without the parts that a toolkit's format omits: text formats have no pages."""
+    return TrainingExample(
+        "", "", example.request, example.answer_text, () if data_format == "erniekit" else example.images
+    )
 
 
-@given(PAIRS)
-def test_an_interchange_line_gives_back_its_pair(pair: Pair) -> None:
-    assert read_interchange_line(interchange_line(pair, FOLDER), FOLDER) == pair
+@pytest.mark.parametrize("data_format", FORMATS)
+@given(EXAMPLES)
+def test_training_format_round_trip(data_format: DataFormat, example: TrainingExample) -> None:
+    assert parse_example(format_example(example, data_format, FOLDER), data_format, FOLDER) == content(
+        example, data_format
+    )
 
 
-@given(PAIRS, TEXT)
-def test_a_check_line_gives_back_its_pair_under_its_id(pair: Pair, line_id: str) -> None:
-    with_pages, without = (read_check_line(check_line(pair, line_id, folder), FOLDER) for folder in (FOLDER, None))
-    assert with_pages == Pair(line_id, "", pair.request, pair.answer_text, pair.images)
-    assert without == Pair(line_id, "", pair.request, pair.answer_text)
+@given(EXAMPLES)
+def test_interchange_format_round_trip(example: TrainingExample) -> None:
+    assert parse_interchange(format_interchange(example, FOLDER), FOLDER) == example
 
 
-@given(PAIRS)
-def test_every_form_is_one_line(pair: Pair) -> None:
-    trained = [training_line(pair, form, FOLDER) for form in FORMS]
-    for line in (*trained, interchange_line(pair, FOLDER), check_line(pair, "x", FOLDER)):
+@given(EXAMPLES, TEXT)
+def test_test_format_round_trip(example: TrainingExample, line_id: str) -> None:
+    with_pages, without = (
+        parse_test_example(format_test_example(example, line_id, folder), FOLDER) for folder in (FOLDER, None)
+    )
+    assert with_pages == TrainingExample(line_id, "", example.request, example.answer_text, example.images)
+    assert without == TrainingExample(line_id, "", example.request, example.answer_text)
+
+
+@given(EXAMPLES)
+def test_every_format_writes_one_line(example: TrainingExample) -> None:
+    trained = [format_example(example, data_format, FOLDER) for data_format in FORMATS]
+    for line in (*trained, format_interchange(example, FOLDER), format_test_example(example, "x", FOLDER)):
         assert line.endswith(b"\n")
         assert line.count(b"\n") == 1
 
 
 @pytest.mark.parametrize("folder", [None, FOLDER])
-def test_the_text_forms_hold_nothing_else(folder: Path | None) -> None:
-    assert training_line(PAIR, "erniekit", FOLDER) == b'{"src":["Total?"],"tgt":["{\\"total\\":7}"]}\n'
-    assert check_line(PAIR, "d#2", folder) == b'{"id":"d#2","src":["Total?"],"tgt":["{\\"total\\":7}"]}\n'
+def test_text_formats_have_no_other_keys(folder: Path | None) -> None:
+    assert format_example(EXAMPLE, "erniekit", FOLDER) == b'{"src":["Total?"],"tgt":["{\\"total\\":7}"]}\n'
+    assert format_test_example(EXAMPLE, "d#2", folder) == b'{"id":"d#2","src":["Total?"],"tgt":["{\\"total\\":7}"]}\n'
 
 
-def test_the_text_forms_leave_out_the_pages() -> None:
-    pair = with_images("/data/lines/1.png")
-    assert training_line(pair, "erniekit", FOLDER) == training_line(PAIR, "erniekit", FOLDER)
-    assert check_line(pair, "d") == check_line(PAIR, "d")
+def test_text_formats_omit_pages() -> None:
+    example = with_images("/data/lines/1.png")
+    assert format_example(example, "erniekit", FOLDER) == format_example(EXAMPLE, "erniekit", FOLDER)
+    assert format_test_example(example, "d") == format_test_example(EXAMPLE, "d")
 
 
-def test_a_check_line_names_the_pages_that_go_with_its_request() -> None:
-    line = json.loads(check_line(with_images("/data/img/1.png"), "d", FOLDER))
+def test_the_test_format_names_page_images() -> None:
+    line = json.loads(format_test_example(with_images("/data/img/1.png"), "d", FOLDER))
     assert line == {"id": "d", "src": ["Total?"], "tgt": ['{"total":7}'], "images": ["../img/1.png"]}
 
 
-def test_erniekits_image_form_has_all_pages_in_order_before_the_question() -> None:
-    assert json.loads(training_line(with_images("/data/lines/1.png", "/data/img/ü 2.png"), "erniekit-vl", FOLDER)) == {
+def test_erniekit_vl_has_all_pages_before_the_question() -> None:
+    assert json.loads(format_example(with_images("/data/lines/1.png", "/data/img/ü 2.png"), "erniekit-vl", FOLDER)) == {
         "image_info": [
             {"image_url": "1.png", "matched_text_index": 0},
             {"image_url": "../img/ü 2.png", "matched_text_index": 0},
@@ -112,8 +126,8 @@ def test_erniekits_image_form_has_all_pages_in_order_before_the_question() -> No
     }
 
 
-def test_messages_have_a_mark_for_each_image_in_front_of_the_question() -> None:
-    assert json.loads(training_line(with_images("/data/lines/1.png", "/data/2.png"), "paddleformers", FOLDER)) == {
+def test_messages_have_one_mark_per_image_before_the_question() -> None:
+    assert json.loads(format_example(with_images("/data/lines/1.png", "/data/2.png"), "paddleformers", FOLDER)) == {
         "messages": [
             {"role": "user", "content": "<image><image>Total?"},
             {"role": "assistant", "content": '{"total":7}'},
@@ -122,8 +136,8 @@ def test_messages_have_a_mark_for_each_image_in_front_of_the_question() -> None:
     }
 
 
-def test_messages_without_images_have_no_key_for_them() -> None:
-    assert list(json.loads(training_line(PAIR, "paddleformers", FOLDER))) == ["messages"]
+def test_messages_without_images_have_no_images_key() -> None:
+    assert list(json.loads(format_example(EXAMPLE, "paddleformers", FOLDER))) == ["messages"]
 
 
 @pytest.mark.parametrize(
@@ -133,44 +147,47 @@ def test_messages_without_images_have_no_key_for_them() -> None:
         ("/data/lines/..1.png", "..1.png"),
         ("/data/1.png", "../1.png"),
         ("/1.png", "../../1.png"),
-        # A toolkit would fetch it from the network.
+        # Toolkits would fetch this from the network.
         ("/data/lines/http/1.png", "./http/1.png"),
         ("/data/lines/https:/x/1.png", "./https:/x/1.png"),
     ],
 )
-def test_a_toolkits_line_names_images_relative_to_its_folder(image: str, name: str) -> None:
-    assert relative_name(Path(image), FOLDER) == name
+def test_training_formats_use_relative_image_paths(image: str, name: str) -> None:
+    assert relative_image_path(Path(image), FOLDER) == name
 
 
-def test_the_way_out_of_a_folder_that_is_a_link_starts_where_the_link_leads(tmp_path: Path) -> None:
+def test_relative_paths_start_at_the_real_folder(tmp_path: Path) -> None:
     (tmp_path / "img").mkdir()
     (tmp_path / "img" / "1.png").write_bytes(b"page")
     (tmp_path / "disk" / "run").mkdir(parents=True)
     folder = tmp_path / "run"
     folder.symlink_to(tmp_path / "disk" / "run", target_is_directory=True)
-    pair = Pair("d", "g", "a", "b", (tmp_path / "img" / "1.png",))
-    line = training_line(pair, "paddleformers", folder)
+    example = TrainingExample("d", "g", "a", "b", (tmp_path / "img" / "1.png",))
+    line = format_example(example, "paddleformers", folder)
     name = json.loads(line)["images"][0]
     assert not Path(name).is_absolute()
     assert (folder / name).read_bytes() == b"page"
-    assert read_training_line(line, "paddleformers", folder).images == pair.images
+    assert parse_example(line, "paddleformers", folder).images == example.images
 
 
-def test_an_image_behind_links_in_a_circle_is_named_all_the_same(tmp_path: Path) -> None:
+def test_relative_path_of_an_image_below_a_link_loop(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
-    assert relative_name(tmp_path / "a" / "1.png", tmp_path / "lines").endswith("1.png")
+    assert relative_image_path(tmp_path / "a" / "1.png", tmp_path / "lines").endswith("1.png")
 
 
-def test_an_interchange_line_names_an_image_outside_the_folder_in_full() -> None:
-    assert image_name(Path("/other/x.png"), FOLDER) == "/other/x.png"
-    assert image_name(FOLDER / "..x.png", FOLDER) == "..x.png"
+def test_interchange_uses_absolute_paths_outside_the_folder() -> None:
+    assert interchange_image_path(Path("/other/x.png"), FOLDER) == "/other/x.png"
+    assert interchange_image_path(FOLDER / "..x.png", FOLDER) == "..x.png"
 
 
-def test_a_single_image_is_a_name_and_several_are_a_list() -> None:
+def test_interchange_writes_one_image_as_text() -> None:
     images = (FOLDER / "1.png", FOLDER / "2.png")
-    assert json.loads(interchange_line(Pair("d", "g", "a", "b", images), FOLDER))["image"] == ["1.png", "2.png"]
-    assert json.loads(interchange_line(Pair("d", "g", "a", "b", images[:1]), FOLDER))["image"] == "1.png"
+    assert json.loads(format_interchange(TrainingExample("d", "g", "a", "b", images), FOLDER))["image"] == [
+        "1.png",
+        "2.png",
+    ]
+    assert json.loads(format_interchange(TrainingExample("d", "g", "a", "b", images[:1]), FOLDER))["image"] == "1.png"
 
 
 QUESTION, ANSWER = {"role": "user", "content": "<image>a"}, {"role": "assistant", "content": "b"}
@@ -179,7 +196,7 @@ PAGE = {"image_url": "1.png", "matched_text_index": 0}
 
 
 @pytest.mark.parametrize(
-    ("form", "value", "message"),
+    ("data_format", "value", "message"),
     [
         ("erniekit", [], "expected an object"),
         ("erniekit", {"src": ["a"]}, "expected the keys src, tgt"),
@@ -203,26 +220,26 @@ PAGE = {"image_url": "1.png", "matched_text_index": 0}
         ("paddleformers", {"messages": [ANSWER, QUESTION]}, "messages: expected role user"),
         ("paddleformers", {"messages": [QUESTION, ANSWER, QUESTION]}, "messages: expected a list of 2"),
         ("paddleformers", {"messages": [QUESTION, "b"]}, "messages: expected an object"),
-        ("paddleformers", {"messages": [QUESTION, ANSWER], "images": ["1", "2"]}, "expected <image> 2 times in front"),
+        ("paddleformers", {"messages": [QUESTION, ANSWER], "images": ["1", "2"]}, "expected 2 × <image> at the start"),
         ("paddleformers", {"messages": [QUESTION, ANSWER], "images": [1]}, "images: expected text"),
-        ("paddleformers", {"messages": [QUESTION, ANSWER], "images": ["https://x/1"]}, "which a toolkit would fetch"),
+        ("paddleformers", {"messages": [QUESTION, ANSWER], "images": ["https://x/1"]}, "toolkits would fetch it"),
     ],
 )
-def test_a_line_of_another_kind_is_refused(form: DataFormat, value: Any, message: str) -> None:
+def test_rejects_lines_of_other_formats(data_format: DataFormat, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read_training_line(orjson.dumps(value), form, FOLDER)
+        parse_example(orjson.dumps(value), data_format, FOLDER)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("data_format", FORMATS)
 @pytest.mark.parametrize(
     "line", [b"", b"{", b"\xff", b"[" * 2000, b"[" * 900 + b"]" * 900, b'{"src":' * 900 + b"1" + b"}" * 900]
 )
-def test_what_is_no_object_is_refused_however_it_is_nested(form: DataFormat, line: bytes) -> None:
+def test_rejects_deeply_nested_values(data_format: DataFormat, line: bytes) -> None:
     with pytest.raises(ValueError, match=r"not JSON|the line: expected"):
-        read_training_line(line, form, FOLDER)
+        parse_example(line, data_format, FOLDER)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_a_text_that_utf8_cannot_hold_is_named_as_such(form: DataFormat) -> None:
+@pytest.mark.parametrize("data_format", FORMATS)
+def test_rejects_text_that_utf8_cannot_represent(data_format: DataFormat) -> None:
     with pytest.raises(ValueError, match="UTF-8"):
-        training_line(Pair("d", "g", "\ud800", "b"), form, FOLDER)
+        format_example(TrainingExample("d", "g", "\ud800", "b"), data_format, FOLDER)

@@ -16,18 +16,24 @@ import simplejson
 from data_examples import correction, interchange
 from logged_examples import SHAPES
 
-from data_tools.build_settings import BuildSettings, EngineSettings
-from data_tools.stage.pipeline import build
-from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, GatesSection, LinesSource, TasksSection
+from data_tools.build_settings import BuildSettings, RunnerSettings
+from data_tools.pipeline.build import build
+from erniekit_adapter.project.schema import (
+    ActiveLearningSource,
+    AnySource,
+    FiltersSection,
+    TasksSection,
+    TrainingExamplesSource,
+)
 
 pytestmark = pytest.mark.slow
 
 LINES = 20_000
-HERE = EngineSettings(workers=1)
+HERE = RunnerSettings(workers=1)
 EVERYTHING_ON = BuildSettings(
-    gates=GatesSection(personal="mask", dates="error"),
+    filters=FiltersSection(personal="mask", dates="error"),
     tasks=TasksSection(extraction=1, validation=1),
-    wordings=4,
+    prompt_templates=4,
     preference=True,
 )
 
@@ -42,7 +48,7 @@ ODD_VALUES: tuple[Json, ...] = (
 
 
 def flip_bytes(rng: random.Random, line: bytes) -> bytes:
-    """Bytes replaced by any others: broken UTF-8, broken JSON, other digits."""
+    """Replace bytes by any others: broken UTF-8, broken JSON, other digits."""
     changed = bytearray(line)
     for _ in range(rng.randint(1, 6)):
         changed[rng.randrange(len(changed))] = rng.choice(b'"{}[]:,\\ 0Ee-.\x00\x80\xff\xc3\xed')
@@ -50,33 +56,33 @@ def flip_bytes(rng: random.Random, line: bytes) -> bytes:
 
 
 def cut(rng: random.Random, line: bytes) -> bytes:
-    """Only the beginning, or only the end."""
+    """Keep only the beginning or the end."""
     place = rng.randrange(1, len(line))
     return line[:place] if rng.random() < 0.5 else line[place:]
 
 
 def repeat(rng: random.Random, line: bytes) -> bytes:
-    """A part of it several times over: keys given twice, two values on a line, deep nesting."""
+    """Repeat a part several times: repeated keys, two values on a line, deep nesting."""
     start = rng.randrange(len(line))
     end = min(len(line), start + rng.randrange(1, 40))
     return line[:start] + line[start:end] * rng.choice((2, 3, 2000)) + line[end:]
 
 
 def odd_ends(rng: random.Random, line: bytes) -> bytes:
-    """A byte-order mark, a carriage return, blanks, a comma, a null byte."""
+    """Add a byte-order mark, a carriage return, blanks, a comma or a null byte."""
     before, after = rng.choice((b"\xef\xbb\xbf", b"", b"\t ")), rng.choice((b"\r", b",", b"\x00", b" \t", b"\x0c"))
     return before + line + after
 
 
 def nest(rng: random.Random, line: bytes) -> bytes:
-    """A value that is nested far too deeply."""
+    """Nest the value too deeply."""
     depth = rng.choice((50, 500, 100_000))
     opening, closing = rng.choice(((b"[", b"]"), (b'{"a":', b"}"), (b'{"ts":1,"payload":', b"}")))
     return opening * depth + line + closing * depth
 
 
 def replace_values(rng: random.Random, line: bytes) -> bytes:
-    """Values, anywhere in it, replaced by odd ones, removed, or put under another key."""
+    """Replace values anywhere in it by odd ones, remove them, or change their keys."""
     value = simplejson.loads(line)
     for _ in range(rng.randint(1, 4)):
         holder = rng.choice(list(holders(value)))
@@ -94,7 +100,7 @@ def replace_values(rng: random.Random, line: bytes) -> bytes:
 
 
 def holders(value: Json) -> list[Json]:
-    """Every object and list in a value."""
+    """Yield every object and list in a value."""
     found, waiting = [], [value]
     while waiting:
         part = waiting.pop()
@@ -117,14 +123,14 @@ def mutated(originals: list[Json], count: int, seed: int) -> list[bytes]:
             try:
                 line = rng.choice(MUTATIONS)(rng, line) or b"{"
             except (ValueError, RecursionError):
-                continue  # it is no JSON any more: left as it is
+                continue  # no longer JSON: left unchanged
         lines.append(line.replace(b"\n", b" ")[:3_000_000])
     return lines
 
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every path that is opened while the test runs."""
+    """Return every path that is opened while the test runs."""
     paths: list[str] = []
     watching = [True]
 
@@ -134,14 +140,14 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     sys.addaudithook(watch)
     yield paths
-    watching.clear()  # a hook stays for ever
+    watching.clear()  # an audit hook cannot be removed
 
 
 @pytest.mark.parametrize(
     ("kind", "originals"),
     [("active_learning", list(SHAPES.values())), ("lines", [interchange(), {"src": ["a"], "tgt": ["{}"]}])],
 )
-def test_every_mutated_line_ends_in_the_output_or_is_rejected_with_its_place(
+def test_every_mutated_line_is_written_or_rejected(
     kind: str, originals: list[Json], tmp_path: Path, opened: list[str]
 ) -> None:
     lines = [simplejson.dumps(correction() if kind == "active_learning" else interchange()).encode()]
@@ -150,22 +156,22 @@ def test_every_mutated_line_ends_in_the_output_or_is_rejected_with_its_place(
     source: AnySource = (
         ActiveLearningSource(kind="active_learning", path=tmp_path / "input.jsonl")
         if kind == "active_learning"
-        else LinesSource(kind="lines", path=tmp_path / "input.jsonl")
+        else TrainingExamplesSource(kind="training_examples", path=tmp_path / "input.jsonl")
     )
-    found = build([source], tmp_path / "out", replace(EVERYTHING_ON, eval_ratio=0.1), engine=HERE)
+    found = build([source], tmp_path / "out", replace(EVERYTHING_ON, eval_ratio=0.1), runner=HERE)
     assert found.read == sum(1 for line in lines if line.strip())
     assert found.read == found.written + found.rejected + found.duplicates
     assert found.written >= 1
     rejected = [orjson.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_bytes().splitlines()]
-    assert all(row["line"] and row["gate"] and row["reason"] for row in rejected)
+    assert all(row["line"] and row["filter"] and row["reason"] for row in rejected)
     assert len({row["line"] for row in rejected}) == len(rejected)
     assert not [path for path in opened if "passwd" in path]
 
 
-def test_a_line_of_ten_megabytes_is_rejected_and_the_next_one_is_read(tmp_path: Path) -> None:
+def test_reads_on_after_a_line_of_ten_megabytes(tmp_path: Path) -> None:
     huge = b'{"corrected_output": "' + b"a" * 10_000_000 + b'"}'
     (tmp_path / "log.jsonl").write_bytes(huge + b"\n" + simplejson.dumps(correction()).encode() + b"\n")
     source = ActiveLearningSource(kind="active_learning", path=tmp_path / "log.jsonl")
-    found = build([source], tmp_path / "out", BuildSettings(0, 0), engine=HERE)
-    assert (found.written, found.by_gate) == (1, {"source": 1})
+    found = build([source], tmp_path / "out", BuildSettings(0, 0), runner=HERE)
+    assert (found.written, found.by_filter) == (1, {"source": 1})
     assert found.first_reasons["source"].startswith(f"{source.path}:1: longer than")

@@ -1,4 +1,4 @@
-"""Half a character, or a name that is not UTF-8, rejects its own record with a reason, in every kind of source."""
+"""Half a surrogate pair, or a name that is not UTF-8, rejects only its own record, in every kind of source."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from einvoice_examples import CII, UBL
 from table_examples import HEADER, read_all, row, write_csv, write_pages, write_xlsx
 
 from data_tools.build_settings import BuildSettings
-from data_tools.records import DocumentRecord, Reading, Rejection
-from data_tools.sources.table_xlsx import _unescaped
-from data_tools.stage.judging import _writable
-from data_tools.stage.pipeline import build
-from data_tools.stage.shards import cut, read_shard
+from data_tools.pipeline.build import build
+from data_tools.pipeline.filtering import _with_utf8_names
+from data_tools.pipeline.shards import cut, read_shard
+from data_tools.records import DocumentRecord, RecordOrRejection, Rejection
+from data_tools.sources.tables.xlsx import _unescaped
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.project.schema import (
     ActiveLearningSource,
     AnnotationsSource,
     AnySource,
     EInvoiceSource,
-    LinesSource,
     ManifestSource,
+    TrainingExamplesSource,
 )
 
 HALF = "\ud83d"
@@ -35,8 +35,8 @@ BAD_NAME = os.fsdecode(b"b\xff")
 FLAT = {"vendor": "Acme GmbH", "invoice_number": "RE-1", "total": "119.00", "currency": "EUR"}
 
 
-def readings(source: AnySource) -> list[Reading]:
-    return [_writable(each) for shard in cut(source, role_is_test=False) for each in read_shard(shard)]
+def readings(source: AnySource) -> list[RecordOrRejection]:
+    return [_with_utf8_names(each) for shard in cut(source, role_is_test=False) for each in read_shard(shard)]
 
 
 def log(folder: Path) -> AnySource:
@@ -47,7 +47,9 @@ def log(folder: Path) -> AnySource:
 
 
 def lines(folder: Path) -> AnySource:
-    return LinesSource(kind="lines", path=write_lines(folder / "a.jsonl", [interchange(image=f"{HALF}.png")]))
+    return TrainingExamplesSource(
+        kind="training_examples", path=write_lines(folder / "a.jsonl", [interchange(image=f"{HALF}.png")])
+    )
 
 
 def manifest(folder: Path) -> AnySource:
@@ -75,12 +77,12 @@ def einvoices(folder: Path) -> AnySource:
 
 
 @pytest.mark.parametrize("make", [log, lines, manifest, annotations, einvoices])
-def test_every_record_with_half_a_character_is_rejected(tmp_path: Path, make: Callable[[Path], AnySource]) -> None:
+def test_rejects_every_record_with_half_a_character(tmp_path: Path, make: Callable[[Path], AnySource]) -> None:
     found = readings(make(tmp_path))
     assert found
     for each in found:
         assert isinstance(each, Rejection)
-        assert each.gate == "source"
+        assert each.filter == "source"
         assert "UTF-8" in each.reason or "character" in each.reason
         f"{each.source}{each.document_id}{each.reason}".encode()
 
@@ -108,7 +110,7 @@ def xlsx(folder: Path, half: str) -> Path:
 
 
 @pytest.mark.parametrize("write", [csv_utf8, csv_utf16, xlsx])
-def test_half_a_character_in_a_table_spoils_its_row_alone(tmp_path: Path, write: Callable[[Path, str], Path]) -> None:
+def test_half_a_character_in_a_table_rejects_its_row_only(tmp_path: Path, write: Callable[[Path, str], Path]) -> None:
     write_pages(tmp_path, "r1001.png", "r2.png")
     first, second, *_ = read_all(write(tmp_path, HALF))
     assert isinstance(first, Rejection)
@@ -118,7 +120,7 @@ def test_half_a_character_in_a_table_spoils_its_row_alone(tmp_path: Path, write:
     assert "Käse" in second.answer.model_dump_json()
 
 
-def test_a_table_without_half_a_character_is_read_as_before(tmp_path: Path) -> None:
+def test_reads_a_table_without_half_a_character(tmp_path: Path) -> None:
     write_pages(tmp_path, "r1001.png", "r2.png")
     for found in read_all(csv_utf8(tmp_path, "")):
         assert isinstance(found, DocumentRecord)
@@ -128,17 +130,17 @@ def test_a_table_without_half_a_character_is_read_as_before(tmp_path: Path) -> N
     ("written", "meant"),
     [("a_x000A_b", "a\nb"), ("_xD83D__xDE00_", "😀"), ("_x005F_x000A_", "_x000A_"), ("_x12_ x_xyz0_", "_x12_ x_xyz0_")],
 )
-def test_a_cell_means_what_its_escapes_stand_for(written: str, meant: str) -> None:
+def test_decodes_escapes_in_cells(written: str, meant: str) -> None:
     assert _unescaped(written) == meant
 
 
-def test_a_source_whose_path_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+def test_rejects_a_source_path_that_is_not_utf_8(tmp_path: Path) -> None:
     path = write_lines(tmp_path / f"{BAD_NAME}.jsonl", [correction()])
-    with pytest.raises(UsageError, match=r"b\\udcff\.jsonl: is a path that is not UTF-8\n    → rename"):
+    with pytest.raises(UsageError, match=r"b\\udcff\.jsonl: is not UTF-8\n    → rename"):
         build([ActiveLearningSource(kind="active_learning", path=path)], tmp_path / "out", BuildSettings())
 
 
-def test_good_records_beside_a_bad_name_are_written(tmp_path: Path) -> None:
+def test_writes_good_records_next_to_a_bad_name(tmp_path: Path) -> None:
     source = log(tmp_path)
     source.path.write_bytes(source.path.read_bytes() + simplejson.dumps(correction()).encode())
     found = build([source], tmp_path / "out", BuildSettings())

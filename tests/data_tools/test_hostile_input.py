@@ -1,4 +1,4 @@
-"""Whatever stands in a file, the stage says what it is and goes on: no crash, and the counts add up."""
+"""Hostile files do not stop the stage: each is reported, and the counts add up."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_tools.build_settings import BuildSettings
-from data_tools.stage.data_manifest import DataManifest
-from data_tools.stage.pipeline import build
+from data_tools.pipeline.build import build
+from data_tools.pipeline.manifest import DataManifest
 from erniekit_adapter.errors import AdapterError, UsageError
-from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, LinesSource, ManifestSource
+from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, ManifestSource, TrainingExamplesSource
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ HOSTILE: dict[str, bytes] = {
 
 def source_of(kind: str, path: Path) -> AnySource:
     return (
-        LinesSource(kind="lines", path=path)
+        TrainingExamplesSource(kind="training_examples", path=path)
         if kind == "lines"
         else ActiveLearningSource(kind="active_learning", path=path)
     )
@@ -68,7 +68,7 @@ def build_lines(folder: Path, kind: str, content: bytes) -> DataManifest:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_line_of_a_log_leaves_the_good_ones(tmp_path: Path, name: str) -> None:
+def test_rejects_only_the_hostile_line_of_a_log(tmp_path: Path, name: str) -> None:
     good = simplejson.dumps(GOOD).encode()
     found = build_lines(tmp_path, "active_learning", HOSTILE[name] + b"\n" + good + b"\n")
     assert found.read == 2
@@ -76,14 +76,14 @@ def test_a_hostile_line_of_a_log_leaves_the_good_ones(tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_ready_made_line_leaves_the_good_ones(tmp_path: Path, name: str) -> None:
+def test_rejects_only_the_hostile_training_example(tmp_path: Path, name: str) -> None:
     good = simplejson.dumps(interchange()).encode()
     found = build_lines(tmp_path, "lines", good + b"\n" + HOSTILE[name])
     assert (found.read, found.written, found.rejected) == (2, 1, 1)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_ground_truth_rejects_its_document_alone(tmp_path: Path, name: str) -> None:
+def test_rejects_only_the_document_of_hostile_ground_truth(tmp_path: Path, name: str) -> None:
     (tmp_path / "bad.json").write_bytes(HOSTILE[name])
     (tmp_path / "good.json").write_text(simplejson.dumps(ground_truth()))
     (tmp_path / "ocr.json").write_text(simplejson.dumps(OCR))
@@ -102,20 +102,20 @@ def test_hostile_ground_truth_rejects_its_document_alone(tmp_path: Path, name: s
     ],
     ids=["byte-order mark", "CRLF", "blank lines"],
 )
-def test_harmless_bytes_around_a_line_do_not_matter(tmp_path: Path, content: bytes) -> None:
+def test_ignores_harmless_bytes_around_a_line(tmp_path: Path, content: bytes) -> None:
     found = build_lines(tmp_path, "active_learning", content)
     assert (found.read, found.written) == (1, 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf"])
-def test_an_empty_file_is_an_error_and_no_crash(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(AdapterError, match="no record at all"):
+def test_empty_file_is_an_error(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(AdapterError, match="contain no records"):
         build_lines(tmp_path, "active_learning", content)
 
 
-def test_a_folder_in_place_of_a_file_is_wrong_usage(tmp_path: Path) -> None:
+def test_folder_instead_of_a_file_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "input.jsonl").mkdir()
-    with pytest.raises(UsageError, match="no regular file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         build([source_of("lines", tmp_path / "input.jsonl")], tmp_path / "out", BuildSettings())
 
 
@@ -134,24 +134,24 @@ VALUES = st.recursive(
 )
 
 
-def places(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The way to every value inside a value."""
+def paths_in(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Yield the path to every value inside a value."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return (
-        [here, *(place for key, part in inner for place in places(part, (*here, key)))]
+        [here, *(place for key, part in inner for place in paths_in(part, (*here, key)))]
         if here
-        else [place for key, part in inner for place in places(part, (key,))]
+        else [place for key, part in inner for place in paths_in(part, (key,))]
     )
 
 
 @st.composite
 def mutated(draw: st.DrawFn, originals: list[dict[str, Any]]) -> dict[str, Any]:
-    """One of the originals with a few values removed or replaced by anything."""
+    """Draw one of the originals with a few values removed or replaced by any other."""
     value = copy.deepcopy(draw(st.sampled_from(originals)))
     if isinstance(value.get("corrected_output"), str) and draw(st.booleans()):
         value["corrected_output"] = json.loads(value["corrected_output"])
     for _ in range(draw(st.integers(1, 3))):
-        *way, last = draw(st.sampled_from(places(value)))
+        *way, last = draw(st.sampled_from(paths_in(value)))
         part: Any = value
         for key in way:
             part = part[key]
@@ -176,13 +176,13 @@ def check_any_file(kind: str, good: dict[str, Any], values: list[dict[str, Any]]
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(mutated([correction(), flat_correction(), automatic_log()]), min_size=1, max_size=6), st.integers(0, 9))
-def test_any_log_is_read_to_its_end(values: list[dict[str, Any]], cut: int) -> None:
+def test_reads_any_log_to_its_end(values: list[dict[str, Any]], cut: int) -> None:
     check_any_file("active_learning", GOOD, values, cut)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(mutated([interchange(), {"src": ["a"], "tgt": ["{}"]}]), min_size=1, max_size=6), st.integers(0, 9))
-def test_any_file_of_lines_is_read_to_its_end(values: list[dict[str, Any]], cut: int) -> None:
+def test_reads_any_training_examples_to_their_end(values: list[dict[str, Any]], cut: int) -> None:
     check_any_file("lines", interchange(), values, cut)
 
 
@@ -193,7 +193,7 @@ def test_any_file_of_lines_is_read_to_its_end(values: list[dict[str, Any]], cut:
         [{"invoice_id": "a", "image_path": "x", "ground_truth_path": "0.json", "ocr_path": "o.json", "page_num": 1}]
     ),
 )
-def test_any_manifest_is_read_to_its_end(truths: list[dict[str, Any]], odd_row: dict[str, Any]) -> None:
+def test_reads_any_manifest_to_its_end(truths: list[dict[str, Any]], odd_row: dict[str, Any]) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "o.json").write_text(simplejson.dumps(OCR))

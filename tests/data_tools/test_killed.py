@@ -1,4 +1,4 @@
-"""A build that is killed, or runs out of room: the next one gives what an undisturbed one would have given."""
+"""A build that is killed, interrupted or runs out of disk space: the next build is complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 MOMENTS = 6
-# So many lines with something unused on each are several shards, which two worker processes share.
+# This number of lines with a long unused value makes several shards for two worker processes.
 LINES = 2000
 TRACE = "x" * 6000
 PROJECT = """
@@ -42,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Build:
-    """An undisturbed build: what it wrote, and how long it took."""
+    """Files and duration of an undisturbed build."""
 
     contents: dict[str, bytes]
     duration_s: float
@@ -55,7 +55,7 @@ def undisturbed(project: Path) -> Build:
 
 
 def started(folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "data_tools", "build", "--project", "project.yaml"]
+    command = [sys.executable, "-m", "data_tools", "build", "project.yaml"]
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -67,7 +67,7 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def built(folder: Path) -> dict[str, bytes]:
-    """The bytes of a build that runs to its end."""
+    """Run a build and return the content of its files."""
     process = started(folder)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors.decode()
@@ -79,13 +79,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in data.iterdir()} if data.exists() else {}
 
 
-def test_after_a_killed_build_the_next_is_whole(project: Path, undisturbed: Build) -> None:
+def test_a_build_after_a_killed_one_is_complete(project: Path, undisturbed: Build) -> None:
     rng = random.Random(4)  # noqa: S311
     killed = 0
     for part in range(MOMENTS):
         process = started(project)
         try:
-            # One moment in each part of the time, as that finds more than moments that may lie together.
+            # One random moment in each part of the duration, so that the moments are spread.
             process.communicate(timeout=undisturbed.duration_s * (part + rng.random()) / MOMENTS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
@@ -97,15 +97,53 @@ def test_after_a_killed_build_the_next_is_whole(project: Path, undisturbed: Buil
     assert killed > MOMENTS / 2
 
 
+INTERRUPTED_BUILD = """
+from pathlib import Path
+from data_tools.build_settings import BuildSettings, RunnerSettings
+from data_tools.pipeline.build import build
+from erniekit_adapter.project.schema import ActiveLearningSource
+
+def report(read):
+    print(read, flush=True)
+
+source = ActiveLearningSource(kind="active_learning", path=Path("log.jsonl"))
+try:
+    build([source], Path("interrupted"), BuildSettings(), report, runner=RunnerSettings(workers=2))
+except KeyboardInterrupt:
+    raise SystemExit(130)
+"""
+
+
+def test_an_interrupt_ends_workers_without_tracebacks(project: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED_BUILD],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline()
+    # A terminal sends the signal to every process of the group.
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == b""
+    assert not (project / "interrupted").exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
 @pytest.mark.parametrize("stopped", [False, True])
-def test_workers_end_with_a_parent_that_was_killed(project: Path, stopped: bool) -> None:
+def test_workers_end_with_a_killed_parent(project: Path, stopped: bool) -> None:
     process = started(project)
     children: list[int] = []
     while len(children) < 2 and process.poll() is None:
         listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         children = [int(child) for child in listed]
     if stopped:
-        time.sleep(0.5)  # until it has prepared itself
+        time.sleep(0.5)  # until it has started
         os.kill(children[-1], signal.SIGSTOP)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
@@ -117,7 +155,7 @@ def test_workers_end_with_a_parent_that_was_killed(project: Path, stopped: bool)
 
 
 def test_a_full_disk_leaves_the_earlier_build(project: Path, undisturbed: Build) -> None:
-    command = [sys.executable, "-m", "data_tools", "build", "--project", "project.yaml", "--set", "data.seed=7"]
+    command = [sys.executable, "-m", "data_tools", "build", "project.yaml", "--set", "data.seed=7"]
     done = subprocess.run(
         command,
         cwd=project,
@@ -125,7 +163,7 @@ def test_a_full_disk_leaves_the_earlier_build(project: Path, undisturbed: Build)
         capture_output=True,
         text=True,
         check=False,
-        # A limit on the size of files stands for a disk that is full: writing fails in the middle of the spool.
+        # A limit on file sizes simulates a full disk: writing fails in the middle of the spool.
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)),
     )
     assert done.returncode == 1

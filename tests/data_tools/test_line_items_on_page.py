@@ -1,4 +1,4 @@
-"""Line items: a value counts in the row of its description, and in its own column."""
+"""Line items: values are searched in the row of their description and in their column."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from data_tools.visibility import drop_unseen, page_text
 from data_tools.visibility.boxes import lies_on_its_side, read_lines
-from erniekit_adapter.invoice.answer import as_json, read_answer
+from erniekit_adapter.documents.invoice.answer import as_json, read_answer
 
 CHAIR = {"description": "Oak chair", "quantity": 2, "unit_price": Decimal("50.00"), "total": Decimal("100.00")}
 TABLE = {"description": "Pine table", "quantity": 3, "unit_price": Decimal("70.00"), "total": Decimal("210.00")}
@@ -18,7 +18,7 @@ LEFT = (100, 500, 650, 850)
 
 
 def boxed(*rows: tuple[str | None, ...], left: tuple[int, ...] = LEFT) -> dict[str, Any]:
-    """Cells of a table with their boxes; None is an empty cell."""
+    """Return the cells of a table with their boxes; None is an empty cell."""
     tokens, boxes = [], []
     for number, row in enumerate(rows):
         for x, cell in zip(left, row, strict=False):
@@ -29,7 +29,7 @@ def boxed(*rows: tuple[str | None, ...], left: tuple[int, ...] = LEFT) -> dict[s
 
 
 def left_of(ocr: Any, *items: dict[str, Any], **summary: Any) -> list[dict[str, Any]]:
-    """What a page leaves of line items."""
+    """Return the line items after removal of values not on the page."""
     value = as_json(read_answer({"structured_data": {"line_items": list(items), "financial_summary": summary}}))
     drop_unseen(value, page_text(ocr))
     found: list[dict[str, Any]] = value["structured_data"].get("line_items", [])
@@ -51,22 +51,22 @@ def left_of(ocr: Any, *items: dict[str, Any], **summary: Any) -> list[dict[str, 
         boxed(("Total", "Unit price", "Qty", "Description"), ("100.00", "50.00", "2", "Oak chair")),
     ],
 )
-def test_a_row_that_the_page_prints_stays_whole(ocr: Any) -> None:
+def test_keeps_a_row_that_the_page_prints(ocr: Any) -> None:
     assert left_of(ocr, CHAIR) == [CHAIR]
 
 
 @pytest.mark.parametrize("page", ["A2 50.00 100.00", "R-2 50.00 100.00", "2 % 50.00 100.00", "1002 50.00 100.00",
                                   "2.50 50.00 100.00", "2nd 50.00 100.00", "2:30 50.00 100.00"])  # fmt: skip
-def test_a_quantity_is_not_found_in_something_else(page: str) -> None:
+def test_does_not_find_a_quantity_in_other_values(page: str) -> None:
     assert left_of(f"Oak chair {page}", CHAIR) == [{name: CHAIR[name] for name in CHAIR if name != "quantity"}]
 
 
 @pytest.mark.parametrize("page", ["2 Jan 2025", "Jan 2, 2025", "2. Januar 2025", "02.02.2025", "2025-02-02", "2月2日"])
-def test_a_quantity_is_not_found_in_a_date(page: str) -> None:
+def test_does_not_find_a_quantity_in_a_date(page: str) -> None:
     assert not {"quantity"} & set(left_of(f"{page}\nOak chair 50.00 100.00", CHAIR)[0])
 
 
-def test_a_number_of_another_row_is_not_this_row_s() -> None:
+def test_does_not_find_a_number_of_another_row() -> None:
     ocr = boxed(HEAD, ("Oak chair", "5", "50.00", "250.00"), ("Pine table", "2", "70.00", "100.00"))
     assert left_of(ocr, CHAIR) == [{"description": "Oak chair", "unit_price": Decimal("50.00")}]
 
@@ -80,12 +80,12 @@ def test_a_number_of_another_row_is_not_this_row_s() -> None:
         "Désignation Qté Prix unitaire Montant\nOak chair 1 50,00 59,50",
     ],
 )
-def test_a_total_is_not_found_as_the_unit_price(ocr: Any) -> None:
+def test_does_not_find_a_total_in_the_unit_price(ocr: Any) -> None:
     item = {**CHAIR, "quantity": 1, "total": Decimal("50.00")}
     assert left_of(ocr, item) == [{"description": "Oak chair", "quantity": 1, "unit_price": Decimal("50.00")}]
 
 
-def test_a_number_of_the_description_is_no_quantity() -> None:
+def test_does_not_find_a_quantity_in_the_description() -> None:
     item = {**CHAIR, "description": "Cable 2 m"}
     assert left_of("Cable 2 m 50.00 100.00", item)[0].keys() == {"description", "unit_price", "total"}
     assert left_of("Cable 2 m 2 50.00 100.00", item) == [item]
@@ -100,19 +100,19 @@ def test_a_number_of_the_description_is_no_quantity() -> None:
         (["100.00", "50.00"], [CHAIR]),
     ],
 )
-def test_scraps_of_a_row_are_not_taught(page: Any, items: list[dict[str, Any]]) -> None:
+def test_does_not_teach_fragments_of_a_row(page: Any, items: list[dict[str, Any]]) -> None:
     others = {"subtotal": Decimal("100.00"), "grand_total": Decimal("50.00")}
     assert left_of(page, *items, **others) == []
 
 
-def test_numbers_of_one_row_are_a_row_without_its_description() -> None:
+def test_keeps_two_numbers_of_a_row_without_its_description() -> None:
     assert left_of("Oak cha1r 2 50.00 100.00", CHAIR) == [CHAIR]
     assert left_of("Something else 2 50.00 100.00", CHAIR) == [
         {"quantity": 2, "unit_price": Decimal("50.00"), "total": Decimal("100.00")}
     ]
 
 
-def test_equal_descriptions_have_rows_of_their_own() -> None:
+def test_equal_descriptions_have_separate_rows() -> None:
     other = {**CHAIR, "quantity": 4, "total": Decimal("200.00")}
     ocr = boxed(HEAD, ("Oak chair", "2", "50.00", "100.00"), ("Oak chair", "4", "50.00", "200.00"))
     assert left_of(ocr, CHAIR, other) == [CHAIR, other]
@@ -133,7 +133,7 @@ BOXES: list[Any] = [
 
 
 @pytest.mark.parametrize("ocr", BOXES)
-def test_boxes_of_every_usual_shape_make_rows(ocr: Any) -> None:
+def test_reads_rows_from_every_usual_box_format(ocr: Any) -> None:
     (line,) = read_lines(ocr)
     assert (line.text, len(line.cells)) == ("Oak 2", 2)
 
@@ -146,16 +146,16 @@ def test_boxes_of_every_usual_shape_make_rows(ocr: Any) -> None:
         {"pages": [None, 1, "a"]}, [[["a"]]], [[[1, 2], 3]],
     ],
 )  # fmt: skip
-def test_boxes_of_no_shape_are_no_failure(ocr: Any) -> None:
+def test_ignores_unknown_box_formats(ocr: Any) -> None:
     assert all(not line.cells for line in read_lines(ocr))
 
 
-def test_pages_have_rows_of_their_own() -> None:
+def test_pages_have_separate_rows() -> None:
     page = {"tokens": ["Oak"], "bboxes": [[0, 0, 30, 10]]}
     assert [line.page for line in read_lines([page, page])] == [0, 1]
 
 
-def test_a_page_whose_boxes_are_higher_than_wide_lies_on_its_side() -> None:
+def test_page_with_tall_boxes_lies_on_its_side() -> None:
     assert lies_on_its_side({"tokens": ["Oak chair", "2"], "bboxes": [[0, 0, 10, 90], [20, 0, 30, 10]]})
     assert not lies_on_its_side(boxed(HEAD))
     assert not lies_on_its_side("Oak chair")
@@ -164,7 +164,7 @@ def test_a_page_whose_boxes_are_higher_than_wide_lies_on_its_side() -> None:
 @pytest.mark.parametrize(
     "line", ["Drill bit set 2 25.00 50.00", "Drill bit, 2 set 25.00 50.00", "Drill out 2 25.00 50.00"]
 )
-def test_a_word_that_is_a_month_elsewhere_hides_no_quantity(line: str) -> None:
+def test_finds_a_quantity_next_to_a_foreign_month_name(line: str) -> None:
     description = line.partition(" 2")[0].rstrip(",")
     items = [
         {"description": description, "quantity": Decimal(2), "unit_price": Decimal("25.0"), "total": Decimal("50.0")}
@@ -173,7 +173,7 @@ def test_a_word_that_is_a_month_elsewhere_hides_no_quantity(line: str) -> None:
     assert drop_unseen(value, page_text({"tokens": ["Description Qty Price Amount", line]})) == ()
 
 
-def test_lines_of_one_box_each_have_their_columns_in_order() -> None:
+def test_lines_of_one_box_use_the_column_order() -> None:
     tokens = ["Description Qty Price Amount", "Drill bit case 2 25.00 50.00", "Bench vise 1 150.00 150.00"]
     boxes = [[60, 420, 420, 450], [60, 480, 388, 510], [60, 540, 404, 570]]
     items = [{"description": "Bench vise", "quantity": Decimal(1), "total": Decimal("150.00")}]

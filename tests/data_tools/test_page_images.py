@@ -21,12 +21,12 @@ from data_tools.pages.images import (
     MIN_SIDE_PX,
     PageImage,
     decode,
-    look_at,
+    inspect_page,
     near,
 )
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.drawing import PAGE_HEIGHT_PX, PAGE_WIDTH_PX, draw_page, page_png
-from data_tools.synthesize.layout import page_blocks
+from data_tools.synthesize.page_layout import page_blocks
 
 ORIENTATION = 0x0112
 PAPER = 250
@@ -46,7 +46,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 def seen(folder: Path, content: bytes) -> PageImage:
     path = folder / "page"
     path.write_bytes(content)
-    return look_at(path)
+    return inspect_page(path)
 
 
 def shifted(image: Image.Image, right_px: int, down_px: int) -> Image.Image:
@@ -56,7 +56,7 @@ def shifted(image: Image.Image, right_px: int, down_px: int) -> Image.Image:
 
 
 def png_of_size(width_px: int, height_px: int) -> bytes:
-    """A PNG that claims this size and holds next to nothing."""
+    """Return a PNG whose header claims this size and that has almost no data."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -66,7 +66,7 @@ def png_of_size(width_px: int, height_px: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def test_a_page_tells_its_size_and_the_hash_of_its_file(tmp_path: Path) -> None:
+def test_page_image_has_size_and_hash(tmp_path: Path) -> None:
     content = page_png(page_blocks(make_invoice(3, 0, fault_share=0)))
 
     found = seen(tmp_path, content)
@@ -84,7 +84,7 @@ def test_a_page_tells_its_size_and_the_hash_of_its_file(tmp_path: Path) -> None:
         *(("WEBP", mode) for mode in ("L", "RGB", "RGBA")),
     ],
 )
-def test_every_accepted_format_and_mode_shows_the_same_page(tmp_path: Path, kind: str, mode: str) -> None:
+def test_accepts_every_format_and_mode(tmp_path: Path, kind: str, mode: str) -> None:
     clean = page().point(lambda level: 255 if level > 128 else 0)
 
     found = seen(tmp_path, encoded(clean.convert(mode), kind))
@@ -107,13 +107,13 @@ COPIES: dict[str, Callable[[Image.Image], bytes]] = {
 
 
 @pytest.mark.parametrize("change", COPIES)
-def test_a_copy_of_a_page_is_near_it(tmp_path: Path, change: str) -> None:
+def test_copies_of_a_page_are_near(tmp_path: Path, change: str) -> None:
     for index in range(6):
         original = seen(tmp_path, encoded(page(index)))
         assert near(original.perceptual_hash, seen(tmp_path, COPIES[change](page(index))).perceptual_hash)
 
 
-def test_other_invoices_of_one_vendor_and_layout_are_hardly_ever_near(tmp_path: Path) -> None:
+def test_invoices_of_one_vendor_are_rarely_near(tmp_path: Path) -> None:
     mine = [make_invoice(3, index, fault_share=0) for index in range(40)]
     first = mine[0]
     others = [replace(invoice, vendor=first.vendor, layout_type=first.layout_type) for invoice in mine[1:]]
@@ -124,7 +124,7 @@ def test_other_invoices_of_one_vendor_and_layout_are_hardly_ever_near(tmp_path: 
     assert sum(found) <= 2
 
 
-def test_paper_without_ink_is_near_other_paper_alone(tmp_path: Path) -> None:
+def test_blank_pages_are_near_only_each_other(tmp_path: Path) -> None:
     blank, grey = (seen(tmp_path, encoded(Image.new("L", (300, 400), level))) for level in (255, 200))
 
     assert near(blank.perceptual_hash, grey.perceptual_hash)
@@ -132,13 +132,13 @@ def test_paper_without_ink_is_near_other_paper_alone(tmp_path: Path) -> None:
 
 
 @given(st.binary(min_size=384, max_size=384), st.binary(min_size=384, max_size=384))
-def test_nearness_is_mutual_and_holds_for_equals(a: bytes, b: bytes) -> None:
+def test_near_is_symmetric_and_reflexive(a: bytes, b: bytes) -> None:
     assert near(a, b) == near(b, a)
     assert near(a, a)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_a_page_that_lies_on_its_side_is_stood_up(tmp_path: Path, kind: str) -> None:
+def test_follows_exif_orientation(tmp_path: Path, kind: str) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
 
@@ -163,26 +163,26 @@ def several(kind: str, to: str | None = None) -> bytes:
 
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "the file is empty"),
-    "text": (b"%!PS no image", "no image that can be read here: PNG, JPEG, WebP and TIFF are accepted"),
-    "a TIFF": (encoded(Image.new("L", (100, 100)), "TIFF"), "a TIFF that can be read here: PNG, JPEG, WebP"),
-    "a GIF": (encoded(Image.new("L", (100, 100)), "GIF"), "a GIF that can be read here: PNG, JPEG, WebP"),
-    "a PDF": (encoded(Image.new("L", (100, 100)), "PDF"), "a PDF that can be read here: PNG, JPEG, WebP"),
+    "text": (b"%!PS no image", "not an image: PNG, JPEG, WebP and TIFF are accepted"),
+    "a TIFF": (encoded(Image.new("L", (100, 100)), "TIFF"), "a TIFF: PNG, JPEG, WebP"),
+    "a GIF": (encoded(Image.new("L", (100, 100)), "GIF"), "a GIF: PNG, JPEG, WebP"),
+    "a PDF": (encoded(Image.new("L", (100, 100)), "PDF"), "a PDF: PNG, JPEG, WebP"),
     "too many pixels": (png_of_size(10_000, 8_001), "10,000 × 8,001 pixels, more than the limit of 80,000,000"),
     "a bomb": (png_of_size(100_000, 100_000), "more than 80,000,000 pixels"),
-    "a patch": (encoded(Image.new("L", (MIN_SIDE_PX - 1, 100))), "27 × 100 pixels: a page has at least 28"),
-    "a strip": (encoded(Image.new("L", (5601, 28))), "5,601 × 28 pixels: a strip"),
-    "16 bits": (sixteen_bits(), "its pixels are of the kind I;16: save it with 8 bits a channel"),
-    "see-through": (see_through(), "transparent in places"),
-    "an animated PNG": (several("PNG"), "holds 2 images: give each page a file of its own"),
-    "an animated WebP": (several("WEBP"), "holds 2 images"),
-    "two JPEGs in one": (several("JPEG", "MPO"), "holds 2 images"),
-    "endless scans": (encoded(page(), "JPEG") + b"\xff\xda" * 100, "a JPEG of more than 64 scans"),
-    "fewer pixels than it says": (png_of_size(500, 500), "broken or cut off"),
+    "a patch": (encoded(Image.new("L", (MIN_SIDE_PX - 1, 100))), "27 × 100 pixels: a page needs at least 28"),
+    "a strip": (encoded(Image.new("L", (5601, 28))), "5,601 × 28 pixels: more than 200 times as long as wide"),
+    "16 bits": (sixteen_bits(), "has pixels of mode I;16: save it with 8 bits per channel"),
+    "see-through": (see_through(), "has transparent areas"),
+    "an animated PNG": (several("PNG"), "contains 2 images: save each page in a separate file"),
+    "an animated WebP": (several("WEBP"), "contains 2 images"),
+    "two JPEGs in one": (several("JPEG", "MPO"), "contains 2 images"),
+    "endless scans": (encoded(page(), "JPEG") + b"\xff\xda" * 100, "a JPEG with more than 64 scans"),
+    "fewer pixels than it says": (png_of_size(500, 500), "broken or truncated"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_page_is_refused_with_the_reason(tmp_path: Path, case: str) -> None:
+def test_rejects_invalid_pages_with_a_reason(tmp_path: Path, case: str) -> None:
     content, reason = REFUSED[case]
     with pytest.raises(ValueError, match=re.escape(reason)):
         seen(tmp_path, content)
@@ -190,16 +190,16 @@ def test_what_is_no_page_is_refused_with_the_reason(tmp_path: Path, case: str) -
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("kept", [0.05, 0.5, 0.9, 0.995])
-def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, kind: str, kept: float) -> None:
+def test_rejects_truncated_files(tmp_path: Path, kind: str, kept: float) -> None:
     content = encoded(page(), kind)
-    with pytest.raises(ValueError, match=r"broken or cut off|no image"):
+    with pytest.raises(ValueError, match=r"broken or truncated|not an image"):
         seen(tmp_path, content[: int(len(content) * kept)])
 
 
-def test_a_changed_bit_in_a_png_is_found(tmp_path: Path) -> None:
+def test_finds_a_changed_bit_in_a_png(tmp_path: Path) -> None:
     content = bytearray(encoded(page()))
     content[len(content) // 2] ^= 1
-    with pytest.raises(ValueError, match="broken or cut off"):
+    with pytest.raises(ValueError, match="broken or truncated"):
         seen(tmp_path, bytes(content))
 
 
@@ -211,7 +211,7 @@ def small_page(kind: str) -> bytes:
 
 
 @given(st.sampled_from(["PNG", "JPEG", "WEBP"]), st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255))))
-def test_damaged_bytes_never_do_more_than_get_a_file_refused(kind: str, damage: list[tuple[float, int]]) -> None:
+def test_damaged_bytes_are_rejected(kind: str, damage: list[tuple[float, int]]) -> None:
     content = bytearray(small_page(kind))
     for place, byte in damage:
         content[int(place * len(content))] = byte
@@ -224,42 +224,42 @@ def test_damaged_bytes_never_do_more_than_get_a_file_refused(kind: str, damage: 
     assert 0 < len(message) <= 300
 
 
-def test_a_file_is_weighed_before_it_is_read(tmp_path: Path) -> None:
+def test_checks_the_size_before_reading(tmp_path: Path) -> None:
     path = tmp_path / "page.png"
     with path.open("wb") as stream:
         stream.truncate(MAX_IMAGE_BYTES + 1)
     with pytest.raises(ValueError, match="33,554,433 bytes, more than the limit of 33,554,432"):
-        look_at(path)
+        inspect_page(path)
 
 
-def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
+def test_does_not_open_special_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name, reason in (("pipe", "not a regular file"), (".", "not a regular file"), ("gone.png", "no such file")):
         with pytest.raises(ValueError, match=reason):
-            look_at(tmp_path / name)
+            inspect_page(tmp_path / name)
 
 
-def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+def test_does_not_follow_a_link_out_of_the_folder(tmp_path: Path) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside.png"
     inside.mkdir()
     outside.write_bytes(encoded(page()))
     (inside / "page.png").symlink_to(outside)
 
-    with pytest.raises(ValueError, match="lies outside"):
-        look_at(inside / "page.png", inside)
-    assert look_at(inside / "page.png", tmp_path).width_px == PAGE_WIDTH_PX
+    with pytest.raises(ValueError, match="is outside"):
+        inspect_page(inside / "page.png", inside)
+    assert inspect_page(inside / "page.png", tmp_path).width_px == PAGE_WIDTH_PX
 
 
 @pytest.mark.parametrize("size", [(4000, 1000), (100, 50)])
-def test_a_decoded_page_is_in_colour_and_no_larger_than_asked(size: tuple[int, int]) -> None:
+def test_decode_returns_a_reduced_colour_page(size: tuple[int, int]) -> None:
     found = decode(encoded(Image.new("L", size, 200), "JPEG"), 1000)
 
     assert (found.mode, max(found.size)) == ("RGB", min(max(size), 1000))
     assert found.width / found.height == size[0] / size[1]
 
 
-def test_decoding_has_the_same_limits() -> None:
+def test_decode_has_the_same_limits() -> None:
     with pytest.raises(ValueError, match="more than the limit"):
         decode(b"\0" * (MAX_IMAGE_BYTES + 1), 1000)
-    with pytest.raises(ValueError, match="no image"):
+    with pytest.raises(ValueError, match="not an image"):
         decode(b"no image", 1000)

@@ -1,4 +1,4 @@
-"""Page and truth belong together, or the record is rejected with the values of both."""
+"""Rejection of pages that do not belong to their ground truth."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from data_examples import OCR, answer, correction, write_lines
 
 from data_tools.build_settings import BuildSettings
-from data_tools.stage.pipeline import build
+from data_tools.pipeline.build import build
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer, ocr_tokens
 from data_tools.visibility import drop_unseen, page_mismatch, page_text
+from erniekit_adapter.documents.invoice.answer import as_json, read_answer
 from erniekit_adapter.errors import AdapterError
-from erniekit_adapter.invoice.answer import as_json, read_answer
 from erniekit_adapter.project.schema import ActiveLearningSource
 
 SHARE = 0.5
@@ -29,18 +29,18 @@ def mismatch(value: dict[str, Any], ocr: Any, share: float = SHARE) -> str | Non
 
 
 def page(*changes: tuple[str, str]) -> dict[str, Any]:
-    """The page of `answer`, with other words."""
+    """Return the page of `answer` with some words replaced."""
     text = "\n".join(OCR["tokens"])
     for old, new in changes:
         text = text.replace(old, new)
     return {"tokens": text.split("\n")}
 
 
-def test_a_page_agrees_with_its_own_truth() -> None:
+def test_page_agrees_with_its_own_truth() -> None:
     assert mismatch(answer(), OCR) is None
 
 
-def test_pages_of_synthetic_invoices_agree_with_their_truth_and_no_other() -> None:
+def test_synthetic_pages_agree_with_their_own_truth_only() -> None:
     invoices = [make_invoice(9, index, fault_share=0.1) for index in range(150)]
     pages = [ocr_tokens(invoice) for invoice in invoices]
     truths = [canonical_answer(invoice) for invoice in invoices]
@@ -49,7 +49,7 @@ def test_pages_of_synthetic_invoices_agree_with_their_truth_and_no_other() -> No
     assert all(others)
 
 
-def test_number_vendor_and_total_that_are_all_absent_are_another_document() -> None:
+def test_missing_number_vendor_and_total_are_a_mismatch() -> None:
     reason = mismatch(answer(), page(("RE-1", "RE-7"), ("Acme GmbH", "Zeta KG"), ("119.00", "777.00")))
     assert reason
     assert all(part in reason for part in ("RE-1", "Acme GmbH", "119", "Gesamt 777.00"))
@@ -57,7 +57,7 @@ def test_number_vendor_and_total_that_are_all_absent_are_another_document() -> N
 
 @pytest.mark.parametrize("label", ["Gesamt", "TOTAL", "Grand total", "Gesamtbetrag", "Total TTC", "Totale", "Totaal",
                                    "合計", "总计", "Importe total"])  # fmt: skip
-def test_another_total_in_the_total_s_place_is_a_mismatch(label: str) -> None:
+def test_another_total_is_a_mismatch(label: str) -> None:
     reason = mismatch(answer(), page(("Gesamt EUR 119.00", f"{label} EUR 129.00")))
     assert reason
     assert "129.00" in reason
@@ -77,24 +77,24 @@ def test_another_total_in_the_total_s_place_is_a_mismatch(label: str) -> None:
         "Gesamt 100.00",
     ],
 )
-def test_what_is_no_other_total_is_no_mismatch(line: str) -> None:
+def test_amounts_that_are_not_totals_are_not_a_mismatch(line: str) -> None:
     assert mismatch(answer(), page(("Gesamt EUR 119.00", line))) is None
 
 
 @pytest.mark.parametrize(("share", "is_mismatch"), [(0.9, True), (0.1, False), (0, False)])
-def test_too_small_a_share_of_values_is_a_mismatch(share: float, is_mismatch: bool) -> None:
+def test_small_share_of_values_is_a_mismatch(share: float, is_mismatch: bool) -> None:
     ocr = ["Acme GmbH RE-1", "Gesamt EUR 119.00"]
     reason = mismatch(answer(), ocr, share)
     assert (reason is not None) == is_mismatch
     assert reason is None or ("min_visible_share" in reason and "Beta AG" in reason)
 
 
-def test_a_text_with_few_values_needs_no_share() -> None:
+def test_few_values_need_no_share() -> None:
     few = {"structured_data": {"vendor_block": {"name": "Acme GmbH"}, "client_info": {"name": "Beta AG"}}}
     assert mismatch(few, ["Acme GmbH"], 1) is None
 
 
-def test_a_build_rejects_a_mismatch_by_name(tmp_path: Path) -> None:
+def test_build_rejects_a_mismatch_by_filter_name(tmp_path: Path) -> None:
     ocr = {"structured_ocr": page(("Gesamt EUR 119.00", "Gesamt EUR 129.00"))}
     log = write_lines(tmp_path / "log.jsonl", [correction(ocr_context=ocr)])
     source = ActiveLearningSource(kind="active_learning", path=log)
@@ -102,7 +102,7 @@ def test_a_build_rejects_a_mismatch_by_name(tmp_path: Path) -> None:
         build([source], tmp_path / "out", BuildSettings(eval_ratio=0, test_ratio=0))
 
 
-def test_a_verdict_that_cannot_be_seen_names_the_rows_that_are_missing(tmp_path: Path) -> None:
+def test_verdict_reason_names_the_missing_rows(tmp_path: Path) -> None:
     value = answer()
     items = value["structured_data"]["line_items"]
     items.append({"description": "Crane hire", "quantity": 3, "unit_price": 41, "total": 123})

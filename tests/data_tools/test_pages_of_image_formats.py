@@ -1,4 +1,4 @@
-"""Pages that go along as images: checked like text, upright, complete, and in a format that toolkits read."""
+"""Page images in requests: checked like text, upright, complete, and in a format that toolkits read."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from data_tools.build_settings import BuildSettings
 from data_tools.pages.images import turned
 from data_tools.pages.orientation import turn_by_text
 from data_tools.pages.tiff import MAX_FRAMES, tiff_pages
-from data_tools.stage.data_manifest import DataManifest
-from data_tools.stage.pipeline import build
+from data_tools.pipeline.build import build
+from data_tools.pipeline.manifest import DataManifest
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.drawing import draw_page
-from data_tools.synthesize.layout import page_blocks
+from data_tools.synthesize.page_layout import page_blocks
 from erniekit_adapter.errors import AdapterError
-from erniekit_adapter.project.schema import GatesSection, ManifestSource
+from erniekit_adapter.project.schema import FiltersSection, ManifestSource
 
-VL = BuildSettings(eval_ratio=0, test_ratio=0, form="erniekit-vl")
-TEXT = replace(VL, form="erniekit")
-UNCHECKED = replace(VL, gates=GatesSection(visible="unchecked"))
+VL = BuildSettings(eval_ratio=0, test_ratio=0, format="erniekit-vl")
+TEXT = replace(VL, format="erniekit")
+UNCHECKED = replace(VL, filters=FiltersSection(visible="unchecked"))
 LINES = [(50, 750 - 20 * place, 10, text) for place, text in enumerate(OCR["tokens"])]
 
 
@@ -46,7 +46,7 @@ def line(folder: Path) -> str:
 
 
 def images(folder: Path) -> list[Image.Image]:
-    """The page images of the only line."""
+    """Return the page images of the only training example."""
     found = json.loads(line(folder))
     return [Image.open(folder / "out" / part["image_url"]) for part in found["image_info"]]
 
@@ -61,13 +61,15 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def test_a_page_without_text_is_rejected_with_what_to_do(tmp_path: Path) -> None:
+def test_rejects_a_page_without_text_with_a_hint(tmp_path: Path) -> None:
     write_page(tmp_path / "page.png")
-    with pytest.raises(AdapterError, match=r"(?s)visible 1.*make setup-ocr.*data\.ocr: rapidocr.*visible: unchecked"):
+    with pytest.raises(
+        AdapterError, match=r"(?s)visible 1.*pip install .*rapidocr.*data\.ocr: rapidocr.*visible: unchecked"
+    ):
         built(tmp_path, VL, entry(tmp_path))
 
 
-def test_an_unchecked_page_is_used_and_counted(tmp_path: Path) -> None:
+def test_unchecked_pages_are_used_and_counted(tmp_path: Path) -> None:
     write_page(tmp_path / "page.png")
     found = built(tmp_path, UNCHECKED, entry(tmp_path))
     assert (found.written, found.warned) == (1, {"visible": 1})
@@ -82,29 +84,29 @@ def test_unchecked_pages_with_text_are_checked(tmp_path: Path) -> None:
     assert (found.warned, found.left_out) == ({}, {"vendor_block.email": 1})
 
 
-def test_unchecked_is_for_pages_and_not_for_text(tmp_path: Path) -> None:
+def test_unchecked_applies_only_to_pages(tmp_path: Path) -> None:
     write_page(tmp_path / "page.png")
-    with pytest.raises(AdapterError, match="nothing to read: no OCR"):
-        built(tmp_path, replace(UNCHECKED, form="erniekit"), entry(tmp_path))
+    with pytest.raises(AdapterError, match="no OCR, so a text model has nothing to read"):
+        built(tmp_path, replace(UNCHECKED, format="erniekit"), entry(tmp_path))
 
 
-@pytest.mark.parametrize("form", ["erniekit", "erniekit-vl", "paddleformers"])
-def test_a_pdf_beside_an_image_supplies_its_text(tmp_path: Path, form: Any) -> None:
+@pytest.mark.parametrize("data_format", ["erniekit", "erniekit-vl", "paddleformers"])
+def test_a_pdf_beside_an_image_supplies_its_text(tmp_path: Path, data_format: Any) -> None:
     write_page(tmp_path / "page.png")
     (tmp_path / "page.pdf").write_bytes(text_pdf(LINES))
-    found = built(tmp_path, replace(VL, form=form), entry(tmp_path, pdf_path="page.pdf"))
+    found = built(tmp_path, replace(VL, format=data_format), entry(tmp_path, pdf_path="page.pdf"))
     assert (found.written, found.left_out) == (1, {"vendor_block.email": 1})
     assert "Preliminary OCR Data" in line(tmp_path)
 
 
-def test_a_pdf_with_more_pages_than_images_names_the_missing_one(tmp_path: Path) -> None:
+def test_names_the_page_missing_beside_a_pdf(tmp_path: Path) -> None:
     write_page(tmp_path / "page.png")
     (tmp_path / "page.pdf").write_bytes(text_pdf(LINES, LINES))
     with pytest.raises(AdapterError, match="page 2 is missing"):
         built(tmp_path, VL, entry(tmp_path, pdf_path="page.pdf"))
 
 
-def test_a_broken_pdf_beside_an_image_is_no_text(tmp_path: Path) -> None:
+def test_a_broken_pdf_beside_an_image_has_no_text(tmp_path: Path) -> None:
     write_page(tmp_path / "page.png")
     (tmp_path / "page.pdf").write_bytes(b"%PDF-1.7 broken")
     assert built(tmp_path, UNCHECKED, entry(tmp_path, pdf_path="page.pdf")).warned == {"visible": 1}
@@ -118,7 +120,7 @@ def test_a_broken_pdf_beside_an_image_is_no_text(tmp_path: Path) -> None:
         ([(0, False), (2, False)], "page 1 of 2 is missing; listed: 0, 2"),
     ],
 )
-def test_an_incomplete_set_of_pages_names_the_missing_one(
+def test_names_the_missing_page_of_an_incomplete_set(
     tmp_path: Path, copies: list[tuple[int, bool]], reason: str
 ) -> None:
     write_page(tmp_path / "page.png")
@@ -130,7 +132,7 @@ def test_an_incomplete_set_of_pages_names_the_missing_one(
     assert reason in found.first_reasons["image"]
 
 
-def test_a_copy_without_page_numbers_that_lacks_a_page_is_rejected(tmp_path: Path) -> None:
+def test_rejects_an_augmented_copy_without_all_pages(tmp_path: Path) -> None:
     write_page(tmp_path / "page.png")
     ocr = write_json(tmp_path / "ocr.json", OCR).name
     pages = [entry(tmp_path, ocr_path=ocr, page_num=None) for _ in range(2)]
@@ -139,7 +141,7 @@ def test_a_copy_without_page_numbers_that_lacks_a_page_is_rejected(tmp_path: Pat
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "P", "CMYK"])
-def test_a_tiff_becomes_png_pages(tmp_path: Path, mode: str) -> None:
+def test_converts_a_tiff_to_png_pages(tmp_path: Path, mode: str) -> None:
     frames = [picture(number).convert(mode) for number in range(2)]
     (tmp_path / "page.tif").write_bytes(encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:]))
     ocr = write_json(tmp_path / "ocr.json", OCR).name
@@ -165,20 +167,20 @@ def small_tiff(frames: int) -> bytes:
     ("content", "reason"),
     [
         (small_tiff(MAX_FRAMES + 1), "51 pages, more than the limit of 50"),
-        (encoded(Image.new("I;16", (100, 100)), "TIFF"), "page 1 of 1: its pixels are of the kind I;16"),
-        (encoded(Image.new("L", (20, 100)), "TIFF"), "a page has at least 28"),
+        (encoded(Image.new("I;16", (100, 100)), "TIFF"), "page 1 of 1: has pixels of mode I;16"),
+        (encoded(Image.new("L", (20, 100)), "TIFF"), "a page needs at least 28"),
         (encoded(Image.new("1", (20_000, 20_000)), "TIFF", compression="group4"), "more than"),
-        (small_tiff(2)[:200], "broken or cut off"),
-        (b"II*\0" + b"\xff" * 100, "broken or cut off"),
+        (small_tiff(2)[:200], "broken or truncated"),
+        (b"II*\0" + b"\xff" * 100, "broken or truncated"),
     ],
     ids=["pages", "16 bits", "patch", "pixels", "cut", "noise"],
 )
-def test_a_tiff_beyond_the_limits_is_refused(content: bytes, reason: str) -> None:
+def test_rejects_tiffs_outside_the_limits(content: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         list(tiff_pages(content))
 
 
-def test_a_page_that_only_exif_turns_goes_along_upright(tmp_path: Path) -> None:
+def test_writes_upright_copies_of_pages_with_exif_rotation(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     page = picture()
@@ -190,7 +192,7 @@ def test_a_page_that_only_exif_turns_goes_along_upright(tmp_path: Path) -> None:
 
 
 def boxes_of_ink() -> list[list[int]]:
-    """Boxes of text lines of a page in thousandths."""
+    """Return boxes of the text lines of a page in thousandths."""
     width, height = picture().size
     found = []
     for top in range(0, height - 8, 8):
@@ -203,16 +205,16 @@ def boxes_of_ink() -> list[list[int]]:
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
-def test_a_page_is_turned_by_the_places_of_its_text(turn: int) -> None:
+def test_turns_a_page_by_the_places_of_its_text(turn: int) -> None:
     lying = turned(picture(), (360 - turn) % 360)
     assert turn_by_text(encoded(lying), boxes_of_ink()) == turn
 
 
-def test_a_page_without_ink_is_not_turned() -> None:
+def test_does_not_turn_a_blank_page() -> None:
     assert turn_by_text(encoded(Image.new("L", (300, 400), 255)), [[1, 1, 900, 100]]) == 0
 
 
-def test_a_turned_page_with_a_pdf_goes_along_upright(tmp_path: Path) -> None:
+def test_turns_a_page_by_the_text_of_its_pdf(tmp_path: Path) -> None:
     texts = text_pdf(LINES)
     from data_tools.pages.pdf import render_pages
 
@@ -226,7 +228,7 @@ def test_a_turned_page_with_a_pdf_goes_along_upright(tmp_path: Path) -> None:
         assert found.tobytes() == page.tobytes()
 
 
-def test_a_page_on_its_side_by_its_ocr_is_rejected_by_name(tmp_path: Path) -> None:
+def test_rejects_a_sideways_page_by_its_ocr(tmp_path: Path) -> None:
     write_page(tmp_path / "page.png")
     tall = {"tokens": OCR["tokens"], "bboxes": [[10 * n, 0, 10 * n + 8, 300] for n in range(len(OCR["tokens"]))]}
     ocr = write_json(tmp_path / "ocr.json", tall).name

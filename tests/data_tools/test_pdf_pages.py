@@ -1,4 +1,4 @@
-"""Pages of PDFs: words in reading order with their boxes, images within limits, and hostile files refused."""
+"""PDF pages: words in reading order with their boxes, page images within limits, and rejected hostile files."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def image(png: bytes) -> Image.Image:
     return Image.open(io.BytesIO(png))
 
 
-def test_words_beside_each_other_are_one_token_and_columns_are_several() -> None:
+def test_adjacent_words_form_one_token() -> None:
     row: list[Line] = [(50, 700, 10, "Stuhl,"), (79, 700, 10, "blau"), (300, 700, 10, "2 x"), (450, 700, 10, "100.00")]
     assert tokens(*row) == ["Stuhl, blau", "2 x", "100.00"]
 
 
-def test_the_page_is_read_from_top_to_bottom_and_from_left_to_right() -> None:
+def test_reads_from_top_to_bottom_and_left_to_right() -> None:
     written: list[Line] = [
         (50, 100, 10, "Fuss"),
         (300, 700, 10, "Datum"),
@@ -44,18 +44,18 @@ def test_the_page_is_read_from_top_to_bottom_and_from_left_to_right() -> None:
     assert tokens(*written) == ["Kopf", "Kunde", "Datum", "Fuss"]
 
 
-def test_large_and_small_letters_of_one_row_stay_together() -> None:
+def test_letters_of_different_size_stay_in_one_row() -> None:
     assert tokens((50, 700, 20, "Rechnung"), (145, 700, 10, "RE-1"), (50, 686, 10, "Seite 1")) == [
         "Rechnung RE-1",
         "Seite 1",
     ]
 
 
-def test_letters_that_were_placed_one_by_one_are_one_word() -> None:
+def test_single_placed_letters_form_one_word() -> None:
     assert tokens((50, 700, 10, "1"), (55.6, 700, 10, "1"), (61.2, 700, 10, "9")) == ["119"]
 
 
-def test_boxes_are_whole_thousandths_of_the_page_from_the_upper_left_corner() -> None:
+def test_boxes_are_thousandths_from_the_top_left() -> None:
     (page,) = text_layer(text_pdf([(60, 720, 10, "x"), (300, 80, 10, "y")])) or []
     (left, top, right, bottom), (middle, low, _, _) = page["bboxes"]
     assert (left, middle) == (100, 500)
@@ -66,7 +66,7 @@ def test_boxes_are_whole_thousandths_of_the_page_from_the_upper_left_corner() ->
 
 
 @pytest.mark.parametrize("turn", ["", "/Rotate 90", "/Rotate 180", "/Rotate 270", "/CropBox [40 600 500 842]"])
-def test_a_box_is_where_the_ink_is_whichever_way_the_page_is_turned_and_cropped(turn: str) -> None:
+def test_boxes_match_the_ink_of_turned_and_cropped_pages(turn: str) -> None:
     raw = text_pdf([(60, 700, 30, "H")], page=f"{A4} {turn}")
     (page,) = text_layer(raw) or []
     ink = np.asarray(image(next(render_pages(raw, 72)))) < 128
@@ -76,13 +76,13 @@ def test_a_box_is_where_the_ink_is_whichever_way_the_page_is_turned_and_cropped(
     assert y0 - 1 <= rows.min() <= rows.max() <= y1 + 1
 
 
-def test_every_page_has_its_tokens_and_an_empty_one_has_none() -> None:
+def test_every_page_has_its_own_tokens() -> None:
     pages = text_layer(text_pdf([TOTAL], [], [TOTAL, (50, 600, 10, "Ende")])) or []
     assert [page["tokens"] for page in pages] == [["Gesamt EUR 119.00"], [], ["Gesamt EUR 119.00", "Ende"]]
     assert [len(page["bboxes"]) for page in pages] == [1, 0, 2]
 
 
-def test_text_off_the_page_is_not_read() -> None:
+def test_ignores_text_outside_the_page() -> None:
     assert tokens(TOTAL, (50, 900, 10, "over the top"), (-200, 700, 10, "left of it")) == ["Gesamt EUR 119.00"]
 
 
@@ -97,28 +97,28 @@ def test_text_off_the_page_is_not_read() -> None:
     ],
     ids=["white", "invisible", "tiny", "covered", "blackened"],
 )
-def test_text_that_is_not_drawn_is_not_read(written: str) -> None:
+def test_ignores_text_that_is_not_rendered(written: str) -> None:
     [page] = text_layer(text_pdf([(50, 700, 9, written)])) or ()
     assert page["tokens"] == ["Seen"]
 
 
-def test_invisible_text_before_the_picture_of_it_is_read() -> None:
+def test_reads_invisible_text_over_its_picture() -> None:
     marks = " ".join(f"{x} 698 2 8 re f" for x in range(50, 100, 5))
     [page] = text_layer(text_pdf([(50, 700, 9, f"x)Tj ET {marks} BT 3 Tr /F 9 Tf 1 0 0 1 50 700 Tm (Scanned")])) or ()
     assert "Scanned" in " ".join(page["tokens"])
 
 
-def test_a_scan_without_text_has_no_text_layer() -> None:
+def test_a_scan_has_no_text_layer() -> None:
     assert text_layer(text_pdf([], [])) is None
 
 
-def test_each_page_is_drawn_in_its_size_at_the_resolution() -> None:
+def test_renders_each_page_at_the_resolution() -> None:
     raw = text_pdf([TOTAL], [], page=A4)
     assert [image(png).size for png in render_pages(raw, 72)] == [(595, 842)] * 2
     assert [(image(png).format, image(png).mode) for png in render_pages(raw)] == [("PNG", "L")] * 2
 
 
-def test_a_pdf_that_carries_an_invoice_is_read_and_drawn_like_any_other() -> None:
+def test_reads_and_renders_an_e_invoice_pdf() -> None:
     raw = with_attachments(text_pdf([TOTAL]), invoice=CII.encode())
     assert [page["tokens"] for page in text_layer(raw) or []] == [["Gesamt EUR 119.00"]]
     assert len(list(render_pages(raw))) == 1
@@ -127,23 +127,23 @@ def test_a_pdf_that_carries_an_invoice_is_read_and_drawn_like_any_other() -> Non
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (b"", "no PDF that can be read"),
-        (b"%PDF-1.7 and nothing else", "no PDF that can be read"),
-        (text_pdf([TOTAL])[:500], "no PDF that can be read"),
+        (b"", "not a readable PDF"),
+        (b"%PDF-1.7 and nothing else", "not a readable PDF"),
+        (text_pdf([TOTAL])[:500], "not a readable PDF"),
         (text_pdf([TOTAL], trailer=LOCKED), "needs a password"),
-        (text_pdf(*[[TOTAL]] * (MAX_PAGES + 1)), "a PDF of 51 pages, expected 1 to 50"),
+        (text_pdf(*[[TOTAL]] * (MAX_PAGES + 1)), "a PDF with 51 pages, expected 1 to 50"),
         (text_pdf([]).replace(b"/Kids [4 0 R]", b"/Kids [9 0 R]"), "broken"),
     ],
     ids=["empty", "no pdf", "cut off", "encrypted", "too many pages", "a page is missing"],
 )
-def test_a_pdf_that_cannot_be_used_is_refused_with_the_reason(raw: bytes, reason: str) -> None:
+def test_rejects_unusable_pdfs_with_a_reason(raw: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         text_layer(raw)
     with pytest.raises(ValueError, match=reason):
         list(render_pages(raw))
 
 
-def test_a_huge_page_is_refused_before_any_page_is_drawn() -> None:
+def test_rejects_a_huge_page_before_rendering() -> None:
     raw = text_pdf([TOTAL], page="/MediaBox [0 0 14400 14400]")
     pages = render_pages(raw)
     with pytest.raises(ValueError, match=r"page 1 has 200\.0 × 200\.0 inches: more than 50,000,000 pixels"):
@@ -151,20 +151,20 @@ def test_a_huge_page_is_refused_before_any_page_is_drawn() -> None:
     assert image(next(render_pages(raw, 30))).size == (6000, 6000)
 
 
-def test_a_page_of_too_many_characters_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_a_page_with_too_many_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_content, "MAX_PAGE_CHARACTERS", 10)
     with pytest.raises(ValueError, match="page 2 has 17 characters, more than the limit of 10"):
         read_text(text_pdf([], [TOTAL]))
 
 
-def test_pages_of_too_many_characters_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_pages_with_too_many_characters_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_content, "MAX_CHARACTERS", 50)
     assert len(read_text(text_pdf([TOTAL], [TOTAL])) or []) == 2
-    with pytest.raises(ValueError, match="a PDF of more than 50 characters"):
+    with pytest.raises(ValueError, match="a PDF with more than 50 characters"):
         read_text(text_pdf([TOTAL], [TOTAL], [TOTAL]))
 
 
-def test_a_reader_that_stops_early_leaves_nothing_open() -> None:
+def test_stopping_early_leaves_nothing_open() -> None:
     pages = render_pages(text_pdf([TOTAL], [TOTAL]))
     next(pages)
     pages.close()
@@ -177,9 +177,7 @@ LINES = st.tuples(PLACES, PLACES, PLACES, st.text("aZ09 .,-€ß", max_size=12))
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(LINES, max_size=8), st.sampled_from(["", "/Rotate 90", "/Rotate 270", "/CropBox [0 0 9 9]"]))
-def test_whatever_is_written_comes_with_boxes_on_the_page_and_words_without_blanks(
-    lines: list[Line], turn: str
-) -> None:
+def test_boxes_are_on_the_page_for_any_text(lines: list[Line], turn: str) -> None:
     for page in text_layer(text_pdf(lines, page=f"{A4} {turn}")) or []:
         assert len(page["tokens"]) == len(page["bboxes"])
         assert all(token.split(" ") == token.split() for token in page["tokens"])
@@ -195,7 +193,7 @@ def test_a_damaged_pdf_gives_pages_or_a_reason(place: int, put: bytes) -> None:
 
 
 def pages_or_reason(raw: bytes) -> str:
-    """How many pages were read and drawn; or why they cannot be."""
+    """Return the number of pages read and rendered, or the error."""
     try:
         found, drawn = text_layer(raw), list(render_pages(raw, 30))
     except ValueError as reason:

@@ -1,4 +1,4 @@
-"""PDFs are read in another process: the same as in this one, within limits, and nothing of it is left behind."""
+"""PDFs are read in another process: equal results, limits, and no remains."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from einvoice_examples import CII, Line, pdf, text_pdf, with_attachments, without_charge
 from hostile_pdf_examples import nested_forms, slow_page, swelling_attachment
+from source_examples import make_source, read_source
 
 from data_tools.pages import pdf_process
 from data_tools.pages.pdf import render_pages, text_layer
 from data_tools.pages.pdf_content import draw_pages, read_text, unpack_attachments
 from data_tools.records import DocumentRecord, Rejection
-from data_tools.sources.einvoice_files import einvoice_files, read_einvoice_file
-from data_tools.sources.pdf_attachments import read_attachments
+from data_tools.sources.einvoices.pdf_attachments import read_attachments
 from erniekit_adapter.errors import AdapterError
 
 HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ TOTAL: Line = (50, 700, 10, "Gesamt EUR 119.00")
 NORMAL = with_attachments(
     text_pdf([TOTAL], [], [(50, 600, 10, "Ende")]), drawing=bytes(LIMIT_BYTES + 1), invoice=without_charge(CII)
 )
-TOO_MUCH_MEMORY = r"a PDF that takes more than \d+ MB of memory to read, or that breaks PDFium"
+TOO_MUCH_MEMORY = r"a PDF that takes more than \d+ MB of memory to read, or that crashes PDFium"
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def children(process: int) -> set[int]:
 
 
 def reader() -> int:
-    """The process that reads PDFs for this one."""
+    """Return the process that reads PDFs for this one."""
     others = children(os.getpid())
     text_layer(NORMAL)
     (found,) = children(os.getpid()) - others
@@ -63,7 +63,7 @@ def reader() -> int:
 
 
 def is_running(process: int) -> bool:
-    """Whether it runs; one that has ended and that nobody has asked after does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -71,7 +71,7 @@ def is_running(process: int) -> bool:
 
 
 def has_ended(process: int) -> bool:
-    """Whether it ends within ten seconds."""
+    """Return whether a process ends within ten seconds."""
     until = time.monotonic() + 10
     while is_running(process) and time.monotonic() < until:
         time.sleep(0.02)
@@ -88,24 +88,24 @@ def has_ended(process: int) -> bool:
     ids=["text", "pages", "attachments"],
 )
 @pytest.mark.parametrize("raw", [NORMAL, text_pdf([])], ids=["normal", "empty"])
-def test_what_is_read_is_the_same_as_in_this_process(
+def test_results_equal_those_in_this_process(
     apart: Callable[[bytes], Any], here: Callable[[bytes], Any], raw: bytes
 ) -> None:
     assert apart(raw) == here(raw)
 
 
 @pytest.mark.parametrize(("read", "raw"), [(text_layer, b"%PDF-1.7"), (draw, NORMAL[:300]), (unpack, b"")])
-def test_a_pdf_that_is_refused_leaves_the_process_for_the_next(read: Callable[[bytes], Any], raw: bytes) -> None:
-    pdf_process.end_idle()  # the one at hand may be due for replacement
+def test_a_rejected_pdf_keeps_the_process(read: Callable[[bytes], Any], raw: bytes) -> None:
+    pdf_process.end_idle()  # the present process may be due for replacement
     process = reader()
-    with pytest.raises(ValueError, match="no PDF that can be read"):
+    with pytest.raises(ValueError, match="not a readable PDF"):
         read(raw)
     assert is_running(process)
     assert text_layer(NORMAL) == read_text(NORMAL)
 
 
 @pytest.mark.slow
-def test_an_attachment_that_swells_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_an_attachment_that_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = swelling_attachment(200)
     assert len(raw) < 3000
     assert unpack(raw) == [("a", None)]
@@ -116,7 +116,7 @@ def test_an_attachment_that_swells_is_refused_before_it_fills_the_memory(monkeyp
 
 
 @pytest.mark.parametrize("read", [text_layer, draw])
-def test_forms_in_forms_are_refused_before_they_fill_the_memory(
+def test_rejects_nested_forms_that_fill_the_memory(
     monkeypatch: pytest.MonkeyPatch, read: Callable[[bytes], Any]
 ) -> None:
     monkeypatch.setattr(pdf_process, "MEMORY_BYTES", 256 * 1024 * 1024)
@@ -125,14 +125,14 @@ def test_forms_in_forms_are_refused_before_they_fill_the_memory(
         read(nested_forms())
 
 
-def test_a_page_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_a_page_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_process, "CPU_S", 1)
     assert len(draw(slow_page(times=1))) == 1
     with pytest.raises(ValueError, match="a PDF that takes more than 1 s to read"):
         draw(slow_page())
 
 
-def test_a_process_that_is_silent_for_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ends_a_process_that_does_not_respond(monkeypatch: pytest.MonkeyPatch) -> None:
     process = reader()
     monkeypatch.setattr(pdf_process, "WAIT_S", 0.5)
     os.kill(process, signal.SIGSTOP)
@@ -142,7 +142,7 @@ def test_a_process_that_is_silent_for_too_long_is_ended(monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_the_time_of_one_pdf_is_not_taken_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_pdf_has_its_own_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_process, "CPU_S", 1)
     process = reader()
     used_s = 0.0
@@ -152,12 +152,12 @@ def test_the_time_of_one_pdf_is_not_taken_from_the_next(monkeypatch: pytest.Monk
     assert is_running(process)
 
 
-def test_a_process_that_has_ended_unseen_is_replaced() -> None:
+def test_replaces_a_process_that_has_ended() -> None:
     os.kill(reader(), signal.SIGKILL)
     assert text_layer(NORMAL) == read_text(NORMAL)
 
 
-def test_what_a_used_process_breaks_on_is_read_on_in_a_new_one() -> None:
+def test_a_crash_of_a_used_process_is_tried_again() -> None:
     process = reader()
     pages = render_pages(NORMAL)
     first = next(pages)
@@ -165,7 +165,7 @@ def test_what_a_used_process_breaks_on_is_read_on_in_a_new_one() -> None:
     assert [first, *pages] == list(draw_pages(NORMAL, 150))
 
 
-def test_many_pdfs_are_read_by_few_processes() -> None:
+def test_few_processes_read_many_pdfs() -> None:
     others = children(os.getpid())
     readers = set()
     for _ in range(1100):
@@ -175,14 +175,14 @@ def test_many_pdfs_are_read_by_few_processes() -> None:
 
 
 @pytest.mark.slow
-def test_a_process_that_has_grown_large_is_replaced() -> None:
+def test_replaces_a_process_that_has_grown() -> None:
     process = reader()
     assert unpack(swelling_attachment(250)) == [("a", None)]
     assert has_ended(process)
     assert text_layer(NORMAL) == read_text(NORMAL)
 
 
-def test_another_pdf_may_be_read_between_two_pages() -> None:
+def test_another_pdf_can_be_read_between_two_pages() -> None:
     pages, others = render_pages(NORMAL), render_pages(NORMAL)
     mixed = [next(pages), next(others), next(pages), next(others)]
     assert text_layer(NORMAL) == read_text(NORMAL)
@@ -190,7 +190,7 @@ def test_another_pdf_may_be_read_between_two_pages() -> None:
     assert [*mixed, *pages, *others] == [drawn[0], drawn[0], drawn[1], drawn[1], drawn[2], drawn[2]]
 
 
-def test_a_reader_that_stops_early_ends_the_process() -> None:
+def test_stopping_early_ends_the_process() -> None:
     before = children(os.getpid())
     pages = render_pages(NORMAL)
     next(pages)
@@ -199,7 +199,7 @@ def test_a_reader_that_stops_early_ends_the_process() -> None:
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_workers_read_pdfs_as_well(method: str) -> None:
+def test_workers_read_pdfs(method: str) -> None:
     text_layer(NORMAL)
     with ProcessPoolExecutor(1, mp_context=get_context(method)) as pool:
         assert pool.submit(text_layer, NORMAL).result() == text_layer(NORMAL)
@@ -208,15 +208,15 @@ def test_workers_read_pdfs_as_well(method: str) -> None:
     assert has_ended(process)
 
 
-def test_the_folder_that_it_is_started_from_does_not_matter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_working_folder_does_not_matter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "pypdfium2.py").write_text("raise SystemExit('a file of the user')")
     monkeypatch.chdir(tmp_path)
     assert text_layer(NORMAL) == read_text(NORMAL)
 
 
-def test_without_another_process_the_run_stops_and_no_pdf_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_start_stops_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(AdapterError, match="no process can be started to read it: it ended with exit code 1"):
+    with pytest.raises(AdapterError, match="no process can be started to read it: exit code 1"):
         text_layer(NORMAL)
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     with pytest.raises(AdapterError, match="No such file or directory"):
@@ -224,57 +224,57 @@ def test_without_another_process_the_run_stops_and_no_pdf_is_blamed(monkeypatch:
 
 
 def script(tmp_path: Path, *lines: str) -> subprocess.Popen[str]:
-    """Start a process of its own that knows the modules that are used here."""
+    """Start a separate process that can import the modules of this test."""
     imports = [
         "import os",
         "from hostile_pdf_examples import *",
         "from einvoice_examples import *",
         "from data_tools.pages.pdf import *",
-        "from data_tools.sources.pdf_attachments import *",
+        "from data_tools.sources.einvoices.pdf_attachments import *",
         "PDF = text_pdf([(50, 700, 10, 'Ende')])",
     ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}
     program = [sys.executable, "-c", "\n".join([*imports, *lines])]
-    # An input of its own that stays open: CI has none, and a script that waits for input would end at once.
+    # A separate input that stays open: CI has none, and a script that waits for input would end at once.
     pipe = subprocess.PIPE
     return subprocess.Popen(program, cwd=tmp_path, env=environment, stdin=pipe, stdout=pipe, text=True)
 
 
 @pytest.mark.slow
-def test_a_bomb_takes_no_memory_of_the_process_that_asks_and_leaves_no_process(tmp_path: Path) -> None:
+def test_a_bomb_takes_no_memory_of_the_parent(tmp_path: Path) -> None:
     bombs = ["swelling_attachment(1024)", "b'%PDF-'", "PDF"]
     lines = [f"try: read_attachments({bomb}, 1_000_000)\nexcept ValueError: pass" for bomb in bombs]
     end = [
-        # Not what getrusage says, which begins with the memory of the process that started it.
+        # Not getrusage, which starts with the memory of the parent process.
         "print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024, flush=True)",
         "import data_tools.pages.pdf_process as pdf_process",
         "pdf_process.end_idle()",
         "try: os.waitpid(-1, 0)\nexcept ChildProcessError: print('no child is left')",
     ]
     with script(tmp_path, *lines, *end) as process:
-        said, _ = process.communicate()
-    peak_mib, children_left = said.splitlines()
+        output, _ = process.communicate()
+    peak_mib, children_left = output.splitlines()
     assert int(peak_mib) < 200
     assert children_left == "no child is left"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bomb", ["text_layer(nested_forms())", "read_attachments(swelling_attachment(1024), 9)"])
-def test_a_bomb_is_ended_below_700_mb(tmp_path: Path, bomb: str) -> None:
+def test_a_bomb_ends_below_700_mb(tmp_path: Path, bomb: str) -> None:
     lines = [
         f"try: {bomb}\nexcept ValueError as error: print('MB of memory' in str(error))",
         "import resource",
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)",
     ]
     with script(tmp_path, *lines) as process:
-        said, _ = process.communicate()
-    is_refused, peak_bytes = said.split()
+        output, _ = process.communicate()
+    is_refused, peak_bytes = output.split()
     assert is_refused == "True"
     assert 500_000_000 < int(peak_bytes) < 700_000_000
 
 
 @pytest.mark.parametrize("doing", ["input()", "list(render_pages(slow_page()))"], ids=["idle", "reading"])
-def test_the_process_ends_when_the_one_that_asks_is_killed(tmp_path: Path, doing: str) -> None:
+def test_the_process_ends_with_a_killed_parent(tmp_path: Path, doing: str) -> None:
     with script(tmp_path, "text_layer(PDF)", "print('ready', flush=True)", doing) as asking:
         assert asking.stdout
         assert asking.stdout.readline() == "ready\n"
@@ -283,13 +283,11 @@ def test_the_process_ends_when_the_one_that_asks_is_killed(tmp_path: Path, doing
     assert has_ended(process)
 
 
-def test_a_hostile_file_of_a_folder_is_rejected_and_the_next_is_read(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_continues_after_a_hostile_file_of_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pdf_process, "MEMORY_BYTES", 256 * 1024 * 1024)
     (tmp_path / "a.pdf").write_bytes(swelling_attachment(200))
     (tmp_path / "b.pdf").write_bytes(NORMAL)
-    hostile, normal = (read_einvoice_file(path, tmp_path, 1) for path in einvoice_files(tmp_path))
+    hostile, normal = read_source(make_source("einvoice", tmp_path))
     assert isinstance(hostile, Rejection)
-    assert (hostile.document_id, hostile.gate) == ("a.pdf", "source")
+    assert (hostile.document_id, hostile.filter) == ("a.pdf", "source")
     assert isinstance(normal, DocumentRecord)

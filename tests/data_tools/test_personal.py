@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from stdnum import luhn
 from stdnum.iban import calc_check_digits
 
-from data_tools.pairs.personal import KINDS, PERSONAL_KINDS, find_personal, mask, mask_value
+from data_tools.examples.personal import KINDS, PERSONAL_KINDS, find_personal, mask, mask_value
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer, ocr_tokens
-from erniekit_adapter.invoice import jsontext
-from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.documents import json_text
+from erniekit_adapter.documents.invoice.prompts import analysis_request
 
 IBAN = "DE89 3704 0044 0532 0130 00"
 MASKED_IBAN = "DEXX XXXX XXXX XXXX XXXX XX"
@@ -38,14 +38,14 @@ def kinds(text: str) -> list[str]:
         ("IBAN DE89 3704 0O44 0532 O13O 00", "IBAN DEXX XXXX XXXX XXXX XXXX XX"),
     ],
 )
-def test_an_iban_is_masked_but_for_its_country_blanks_and_marks(text: str, masked: str) -> None:
+def test_masks_an_iban_except_its_country(text: str, masked: str) -> None:
     assert mask(text) == (masked, ("iban",))
 
 
 @pytest.mark.parametrize(
     "text", ["DE89 3704 0044 0532 0130 01", "RE89370400440532013000", "DE89 3704 0044", "XDE89370400440532013000"]
 )
-def test_what_has_no_right_checksum_or_length_is_no_iban(text: str) -> None:
+def test_an_iban_needs_a_valid_checksum_and_length(text: str) -> None:
     assert mask(text) == (text, ())
 
 
@@ -56,7 +56,7 @@ def test_what_has_no_right_checksum_or_length_is_no_iban(text: str) -> None:
         "2223 0031 2200 3222", "3782 822463 10005", "3056 930902 5904", "6011111111111117", "3530111333300000",
     ],
 )  # fmt: skip
-def test_a_card_number_is_masked(number: str) -> None:
+def test_masks_a_card_number(number: str) -> None:
     assert mask(f"Karte {number}, gültig 12/27") == (f"Karte {re.sub('[0-9]', 'X', number)}, gültig 12/27", ("card",))
 
 
@@ -73,7 +73,7 @@ def test_a_card_number_is_masked(number: str) -> None:
         "Rechnung 2024-00123 vom 2025-01-15, 1 234 567,89 EUR",
     ],
 )
-def test_invoice_numbers_article_numbers_and_amounts_are_no_cards(text: str) -> None:
+def test_invoice_and_article_numbers_are_not_cards(text: str) -> None:
     assert mask(text) == (text, ())
 
 
@@ -93,7 +93,7 @@ def test_invoice_numbers_article_numbers_and_amounts_are_no_cards(text: str) -> 
         "UTR: 1955839661",
     ],
 )
-def test_a_tax_number_of_a_person_is_found_by_its_form_or_behind_its_name(text: str) -> None:
+def test_finds_tax_numbers_by_form_or_label(text: str) -> None:
     assert kinds(text) == ["tax_number"]
 
 
@@ -101,22 +101,22 @@ def test_a_tax_number_of_a_person_is_found_by_its_form_or_behind_its_name(text: 
     "text",
     ["Nummer 12/345/67890", "36 574 261 809", "111222333", "Bestellung 44051401359", "000-12-3456", "1536-90-4399"],
 )
-def test_numbers_without_their_name_or_their_form_are_no_tax_numbers(text: str) -> None:
+def test_unlabelled_numbers_are_not_tax_numbers(text: str) -> None:
     assert kinds(text) == []
 
 
-def test_a_vat_id_belongs_to_a_business_and_is_masked_on_demand_alone() -> None:
+def test_vat_ids_are_masked_only_on_demand() -> None:
     text = "USt-IdNr. DE136695976 UST"
     assert mask(text) == (text, ())
     assert mask(text, KINDS) == ("USt-IdNr. DEXXXXXXXXX UST", ("vat_id",))
 
 
-def test_a_kind_that_is_not_asked_for_stays() -> None:
+def test_masks_only_the_requested_kinds() -> None:
     text = f"{IBAN} 4111 1111 1111 1111"
     assert mask(text, {"card"}) == (f"{IBAN} XXXX XXXX XXXX XXXX", ("card",))
 
 
-def test_findings_say_where_and_not_what() -> None:
+def test_findings_do_not_contain_the_data() -> None:
     text = f"a {IBAN} b 536-90-4399"
     found = find_personal(text)
     assert [(finding.kind, text[finding.start : finding.end]) for finding in found] == [
@@ -126,7 +126,7 @@ def test_findings_say_where_and_not_what() -> None:
     assert "3704" not in repr(found)
 
 
-def test_synthetic_invoices_hold_nothing_personal() -> None:
+def test_synthetic_invoices_contain_no_personal_data() -> None:
     for index in range(1000):
         invoice = make_invoice(3, index, fault_share=0.1)
         assert find_personal(analysis_request(ocr_tokens(invoice), with_image=False)) == ()
@@ -144,16 +144,16 @@ def test_synthetic_invoices_hold_nothing_personal() -> None:
         [f'"{IBAN}"', "\\4111111111111111\\"],
     ],
 )
-def test_masked_json_text_is_json_of_the_same_length(value: Any) -> None:
-    text = jsontext.compose(value)
+def test_masked_json_keeps_its_length(value: Any) -> None:
+    text = json_text.compose(value)
     masked, found = mask(text)
     assert found
     assert len(masked) == len(text)
     assert not re.search("3704|1111|345/", masked)
-    assert type(jsontext.parse(masked)) is type(value)
+    assert type(json_text.parse(masked)) is type(value)
 
 
-def test_a_request_and_its_answer_are_masked_alike() -> None:
+def test_masks_a_request_and_its_answer_alike() -> None:
     value = {
         "ocr": {"tokens": ["Steuernummer", "12/345/67890", f"IBAN {IBAN}"], "page": 1},
         "answer": {"notes": "12/345/67890", "method": IBAN, "total": Decimal("5.00"), "paid": True},
@@ -168,18 +168,18 @@ def test_a_request_and_its_answer_are_masked_alike() -> None:
     assert value == before
 
 
-def test_a_number_split_over_tokens_is_masked_in_each() -> None:
+def test_masks_a_number_split_over_tokens() -> None:
     tokens = [{"text": "DE89 3704 0044", "bbox": [1, 2, 3, 4]}, {"text": "0532 0130 00"}, {"text": "12"}]
     masked, found = mask_value(tokens)
     assert [token["text"] for token in masked] == ["DEXX XXXX XXXX", "XXXX XXXX XX", "12"]
     assert found == ("iban",)
 
 
-def test_a_card_that_is_a_json_number_becomes_masked_text() -> None:
+def test_a_masked_json_number_becomes_text() -> None:
     assert mask_value({"card": 4111111111111111}) == ({"card": "X" * 16}, ("card",))
 
 
-def test_depth_is_no_problem() -> None:
+def test_masks_deeply_nested_values() -> None:
     value: Any = IBAN
     for _ in range(20_000):
         value = [value]
@@ -190,9 +190,7 @@ def test_depth_is_no_problem() -> None:
 
 
 @given(account=st.integers(min_value=0, max_value=10**18 - 1), blanks=st.booleans(), before=st.text(), after=st.text())
-def test_every_german_iban_is_found_whatever_stands_around_it(
-    account: int, blanks: bool, before: str, after: str
-) -> None:
+def test_finds_every_german_iban(account: int, blanks: bool, before: str, after: str) -> None:
     compact = f"DE00{account:018d}"
     number = f"DE{calc_check_digits(compact)}{account:018d}"
     printed = " ".join(re.findall(".{1,4}", number)) if blanks else number
@@ -202,18 +200,18 @@ def test_every_german_iban_is_found_whatever_stands_around_it(
 
 
 @given(digits=st.integers(min_value=0, max_value=10**14 - 1))
-def test_every_visa_card_is_found(digits: int) -> None:
+def test_finds_every_visa_card(digits: int) -> None:
     number = f"4{digits:014d}"
     assert kinds(f"Visa {number}{luhn.calc_check_digit(number)}") == ["card"]
 
 
 @given(st.text(st.sampled_from('DE0123456789 -/.\n\\n",:[]IBANsteuer'), max_size=200))
-def test_masking_keeps_length_and_marks_and_finds_nothing_more_the_second_time(text: str) -> None:
+def test_masking_is_idempotent_and_keeps_length(text: str) -> None:
     masked, _ = mask(text, KINDS)
     assert [c for c in masked if not c.isalnum()] == [c for c in text if not c.isalnum()]
     assert len(masked) == len(text)
     assert mask(masked)[0] == masked
 
 
-def test_what_is_personal_by_default_leaves_out_the_numbers_of_businesses() -> None:
+def test_default_kinds_exclude_vat_ids() -> None:
     assert set(KINDS) - PERSONAL_KINDS == {"vat_id"}

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_tools.lines.preference_lines import Preference, preference_line, read_preference_line
+from data_tools.examples.preferences import Preference
+from data_tools.formats.preferences import format_preference, parse_preference
 
 FOLDER = Path("/data/lines")
 TEXT = st.lists(
@@ -24,20 +25,20 @@ LINE = {"src": ["a"], "tgt": [], "response": [["b"], ["c"]], "sort": [1, 0]}
 
 
 @given(PREFERENCES)
-def test_a_line_gives_back_its_preference(preference: Preference) -> None:
-    line = preference_line(preference, FOLDER)
+def test_preference_format_round_trip(preference: Preference) -> None:
+    line = format_preference(preference, FOLDER)
     assert line.count(b"\n") == 1
-    said = (preference.request, preference.chosen, preference.rejected, preference.images)
-    assert read_preference_line(line, FOLDER) == Preference("", "", *said)
+    content = (preference.request, preference.chosen, preference.rejected, preference.images)
+    assert parse_preference(line, FOLDER) == Preference("", "", *content)
 
 
 def test_the_chosen_answer_has_the_higher_sort() -> None:
-    line = preference_line(Preference("d", "g", "Total?", "7", "8"), FOLDER)
+    line = format_preference(Preference("d", "g", "Total?", "7", "8"), FOLDER)
     assert json.loads(line) == {"src": ["Total?"], "tgt": [], "response": [["7"], ["8"]], "sort": [1, 0]}
 
 
-def test_pages_stand_in_front_of_the_request() -> None:
-    line = json.loads(preference_line(Preference("d", "g", "Total?", "7", "8", (Path("/data/1.png"),)), FOLDER))
+def test_pages_precede_the_request() -> None:
+    line = json.loads(format_preference(Preference("d", "g", "Total?", "7", "8", (Path("/data/1.png"),)), FOLDER))
     assert (line["src"], line["images"]) == (["<image>Total?"], ["../1.png"])
 
 
@@ -51,9 +52,9 @@ def test_pages_stand_in_front_of_the_request() -> None:
         ({"response": [["b", "x", "y"], ["c"]]}, "response: expected a list of 1"),
         ({"src": "a"}, "src: expected a list of 1"),
         ({"system": "x"}, "expected the keys"),
-        ({"images": ["1.png"]}, "src: expected <image> 1 times in front"),
+        ({"images": ["1.png"]}, "src: expected 1 × <image> at the start"),
     ],
 )
-def test_a_line_of_another_kind_is_refused(change: dict[str, Any], message: str) -> None:
+def test_rejects_lines_of_other_formats(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read_preference_line(orjson.dumps(LINE | change))
+        parse_preference(orjson.dumps(LINE | change))

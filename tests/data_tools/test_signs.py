@@ -1,4 +1,4 @@
-"""Amounts of credit notes, which accounts enter with a minus, as their pages print them."""
+"""Signs of amounts in credit notes: accounts use a minus, answers follow the printed page."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_tools.build_settings import BuildSettings
-from data_tools.pairs.signs import as_printed
-from data_tools.stage.pipeline import build
+from data_tools.examples.signs import as_printed
+from data_tools.pipeline.build import build
 from data_tools.visibility import page_text
-from erniekit_adapter.invoice.answer import Answer, read_answer
-from erniekit_adapter.invoice.rules import check, failures
+from erniekit_adapter.documents.invoice.answer import Answer, read_answer
+from erniekit_adapter.documents.invoice.rules import check, failures
 from erniekit_adapter.project.schema import ManifestSource
 
 
 def credit_note(**summary: Any) -> Answer:
-    """A credit note as accounts enter it: every amount below zero."""
+    """Return a credit note with negative amounts, as in accounting."""
     lines = [{"description": "Wallbox", "quantity": -1, "unit_price": "1249.00", "total": "-1249.00"}]
     money = {
         "subtotal": "-1249.00",
@@ -42,7 +42,7 @@ def credit_note(**summary: Any) -> Answer:
         "No. A-1486.31 1486.31",
     ],
 )
-def test_amounts_that_a_page_prints_without_a_minus_have_none(text: str) -> None:
+def test_amounts_printed_without_a_minus_become_positive(text: str) -> None:
     found = as_printed(credit_note(), page_text(text))
     assert found.structured_data.document_type == "credit_note"
     assert (found.summary.subtotal, found.summary.grand_total) == (Decimal("1249.00"), Decimal("1486.31"))
@@ -68,11 +68,11 @@ def test_amounts_that_a_page_prints_without_a_minus_have_none(text: str) -> None
         "another page",
     ],
 )
-def test_amounts_that_a_page_prints_with_a_minus_keep_it(text: str) -> None:
+def test_amounts_printed_with_a_minus_stay_negative(text: str) -> None:
     assert as_printed(credit_note(), page_text(text)) == credit_note()
 
 
-def test_a_negative_price_becomes_positive_with_its_line() -> None:
+def test_negative_price_becomes_positive_with_its_line() -> None:
     value = credit_note().model_dump(exclude_none=True)
     value["structured_data"]["line_items"] = [{"quantity": 2, "unit_price": -5, "total": -10}]
     (line,) = as_printed(read_answer(value), page_text("1486.31")).lines
@@ -80,12 +80,12 @@ def test_a_negative_price_becomes_positive_with_its_line() -> None:
 
 
 @given(st.decimals(Decimal("0.01"), Decimal("9999.99"), places=2))
-def test_an_invoice_keeps_its_amounts(total: Decimal) -> None:
+def test_invoice_keeps_its_amounts(total: Decimal) -> None:
     answer = read_answer({"structured_data": {"financial_summary": {"grand_total": total}}})
     assert as_printed(answer, page_text(f"total {total}")) is answer
 
 
-def test_a_build_teaches_a_credit_note_as_its_page_prints_it(tmp_path: Any) -> None:
+def test_build_teaches_a_credit_note_as_printed(tmp_path: Any) -> None:
     pages = [
         (50, 700, 10, "Gutschrift GS-9"),
         (50, 680, 10, "Netto 1.249,00 EUR"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 from io import BytesIO
@@ -13,14 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from data_tools.synthesize.content import SyntheticInvoice, ground_truth, make_invoice
+from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer
 from data_tools.synthesize.drawing import PAGE_HEIGHT_PX, PAGE_WIDTH_PX, draw_page, page_png
-from data_tools.synthesize.layout import Row, page_blocks, percent, text_lines
+from data_tools.synthesize.invoice import SyntheticInvoice, ground_truth
+from data_tools.synthesize.page_layout import (
+    FIRST_PAGE_LAYOUTS,
+    PAGE_LAYOUTS,
+    TextRow,
+    page_blocks,
+    percent,
+    text_lines,
+)
 from data_tools.synthesize.writing import write_corpus
+from erniekit_adapter.documents.invoice import rules
+from erniekit_adapter.documents.invoice.answer import read_answer
 from erniekit_adapter.errors import UsageError
-from erniekit_adapter.invoice import rules
-from erniekit_adapter.invoice.answer import read_answer
 
 ANY_INVOICE = st.builds(
     lambda seed, index, share: make_invoice(seed, index, fault_share=share),
@@ -28,7 +37,7 @@ ANY_INVOICE = st.builds(
     st.integers(0, 10**6),
     st.sampled_from((0.0, 1.0)),
 )
-# What describes the invoice rather than stands on it.
+# Keys that describe the invoice and are not printed on it.
 ABOUT = {"language", "layout_type", "invoice_type", "challenge_category", "fault"}
 
 
@@ -57,7 +66,7 @@ def expected_totals(invoice: SyntheticInvoice) -> tuple[Decimal, Decimal, Decima
     return subtotal, tax, base + tax
 
 
-def test_the_same_seed_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
     write_corpus(tmp_path / "again", count=24, seed=11, fault_share=0.3, correction_share=0.5)
     assert contents(tmp_path / "again") == contents(corpus)
 
@@ -66,12 +75,44 @@ def test_another_seed_gives_another_corpus() -> None:
     assert make_invoice(1, 0, fault_share=0) != make_invoice(2, 0, fault_share=0)
 
 
-def test_an_invoice_does_not_depend_on_how_many_are_made(corpus: Path, tmp_path: Path) -> None:
+def test_invoice_does_not_depend_on_the_count(corpus: Path, tmp_path: Path) -> None:
     write_corpus(tmp_path / "fewer", count=8, seed=11, fault_share=0.3, correction_share=0.5)
     fewer, more = contents(tmp_path / "fewer"), contents(corpus)
     pages = [name for name in fewer if "/" in name]
     assert pages
     assert all(fewer[name] == more[name] for name in pages)
+
+
+def test_new_page_layout_changes_only_the_invoices_that_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [make_invoice(11, index, fault_share=0.3) for index in range(400)]
+    monkeypatch.setitem(PAGE_LAYOUTS, "compact", PAGE_LAYOUTS["ledger"])
+    after = [make_invoice(11, index, fault_share=0.3) for index in range(400)]
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert all(new == replace(old, layout_type="compact") for old, new in changed)
+    assert 60 <= len(changed) <= 100  # one in five
+
+
+def test_new_page_layout_keeps_all_other_files_of_a_corpus(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PAGE_LAYOUTS, "compact", PAGE_LAYOUTS["receipt"])
+    write_corpus(tmp_path / "more", count=24, seed=11, fault_share=0.3, correction_share=0.5)
+    invoices = [make_invoice(11, index, fault_share=0.3) for index in range(24)]
+    compact = {invoice.invoice_id for invoice in invoices if invoice.layout_type == "compact"}
+    before, after = contents(corpus), contents(tmp_path / "more")
+    changed = {Path(name).stem for name in before if "/" in name and before[name] != after[name]}
+    assert before.keys() == after.keys()
+    assert 0 < len(compact) < 12
+    assert changed <= compact
+
+
+def test_page_layouts_are_equally_likely(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tuple(PAGE_LAYOUTS)[: len(FIRST_PAGE_LAYOUTS)] == FIRST_PAGE_LAYOUTS
+    monkeypatch.setitem(PAGE_LAYOUTS, "compact", PAGE_LAYOUTS["ledger"])
+    monkeypatch.setitem(PAGE_LAYOUTS, "two-columns", PAGE_LAYOUTS["letter"])
+    drawn = Counter(make_invoice(5, index, fault_share=0).layout_type for index in range(1200))
+    assert set(drawn) == set(PAGE_LAYOUTS)
+    assert all(150 <= count <= 250 for count in drawn.values())
 
 
 def test_invoice_numbers_never_repeat_within_a_series() -> None:
@@ -81,7 +122,7 @@ def test_invoice_numbers_never_repeat_within_a_series() -> None:
 
 @settings(deadline=None, max_examples=150)
 @given(seed=st.integers(-1000, 10**6), index=st.integers(0, 10**6))
-def test_the_totals_of_an_invoice_without_fault_add_up(seed: int, index: int) -> None:
+def test_totals_without_fault_add_up(seed: int, index: int) -> None:
     invoice = make_invoice(seed, index, fault_share=0)
     assert (invoice.subtotal, invoice.tax_total, invoice.grand_total) == expected_totals(invoice)
     assert not rules.failures(rules.check(read_answer(canonical_answer(invoice))))
@@ -90,7 +131,7 @@ def test_the_totals_of_an_invoice_without_fault_add_up(seed: int, index: int) ->
 
 @settings(deadline=None, max_examples=150)
 @given(seed=st.integers(-1000, 10**6), index=st.integers(0, 10**6))
-def test_a_faulty_invoice_says_so_and_only_that_amount_is_wrong(seed: int, index: int) -> None:
+def test_faulty_invoice_has_one_wrong_amount_and_names_it(seed: int, index: int) -> None:
     right, faulty = make_invoice(seed, index, fault_share=0), make_invoice(seed, index, fault_share=1)
     fault = ground_truth(faulty)["fault"]
     assert getattr(faulty, fault) != getattr(right, fault)
@@ -110,7 +151,7 @@ def test_amounts_have_the_decimals_of_their_currency(invoice: SyntheticInvoice) 
 
 @settings(deadline=None, max_examples=150)
 @given(invoice=ANY_INVOICE)
-def test_every_value_of_the_ground_truth_stands_on_the_page(invoice: SyntheticInvoice) -> None:
+def test_page_prints_every_value_of_the_ground_truth(invoice: SyntheticInvoice) -> None:
     truth = simplejson.loads(simplejson.dumps(ground_truth(invoice), use_decimal=True), use_decimal=True)
     words = set(" ".join(text_lines(invoice)).replace(",", "").replace(" -", " ").split())
     for name, value in leaves({key: value for key, value in truth.items() if key not in ABOUT}):
@@ -132,13 +173,13 @@ def leaves(value: Any, name: str = "") -> list[tuple[str, Any]]:
 
 @settings(deadline=None, max_examples=150)
 @given(invoice=ANY_INVOICE)
-def test_a_page_is_short_and_written_in_ascii(invoice: SyntheticInvoice) -> None:
+def test_page_is_short_ascii_text(invoice: SyntheticInvoice) -> None:
     text = "\n".join(text_lines(invoice))
     assert text.isascii()
     assert 200 <= len(text) <= 560
 
 
-def test_a_page_is_a_small_grey_image_that_shows_its_text() -> None:
+def test_page_is_a_small_grey_image_with_text() -> None:
     blocks = page_blocks(make_invoice(5, 1, fault_share=0))
     png = page_png(blocks)
     page = Image.open(BytesIO(png))
@@ -147,9 +188,9 @@ def test_a_page_is_a_small_grey_image_that_shows_its_text() -> None:
     assert sum(page.histogram()[:64]) > 0
 
 
-def test_the_font_can_draw_every_character_of_the_pages() -> None:
+def test_font_has_every_character_of_the_pages() -> None:
     def drawn(text: str) -> Image.Image:
-        return draw_page([(Row((text,), "left"),)])
+        return draw_page([(TextRow((text,), "left"),)])
 
     letters = sorted(
         {
@@ -163,8 +204,8 @@ def test_the_font_can_draw_every_character_of_the_pages() -> None:
     assert all(ImageChops.difference(drawn(letter), missing).getbbox() for letter in letters)
 
 
-@pytest.mark.parametrize("layout_type", ["classic", "letter", "ledger", "receipt"])
-def test_the_longest_page_stays_within_its_margins(layout_type: str) -> None:
+@pytest.mark.parametrize("layout_type", PAGE_LAYOUTS)
+def test_longest_page_stays_within_its_margins(layout_type: str) -> None:
     invoices = [make_invoice(9, index, fault_share=0) for index in range(150)]
     longest = max(invoices, key=lambda invoice: sum(map(len, text_lines(replace(invoice, layout_type=layout_type)))))
     page = draw_page(page_blocks(replace(longest, layout_type=layout_type)))
@@ -175,7 +216,7 @@ def test_the_longest_page_stays_within_its_margins(layout_type: str) -> None:
     assert box[3] <= PAGE_HEIGHT_PX - 40
 
 
-def test_the_manifest_names_files_that_exist_by_paths_relative_to_it(corpus: Path) -> None:
+def test_manifest_names_existing_files_by_relative_paths(corpus: Path) -> None:
     rows = json.loads((corpus / "training_manifest.json").read_text())
     assert len(rows) == 12
     for row in rows:
@@ -185,13 +226,13 @@ def test_the_manifest_names_files_that_exist_by_paths_relative_to_it(corpus: Pat
         assert all((corpus / path).is_file() for path in paths)
 
 
-def test_the_ground_truth_keeps_the_digits_of_amounts(corpus: Path) -> None:
+def test_ground_truth_keeps_the_digits_of_amounts(corpus: Path) -> None:
     invoice = make_invoice(11, 0, fault_share=0.3)
     text = (corpus / f"ground_truth/{invoice.invoice_id}.json").read_text()
     assert f'"grand_total": {invoice.grand_total}' in text
 
 
-def test_every_invoice_is_counted_once(corpus: Path) -> None:
+def test_counts_every_invoice_once(corpus: Path) -> None:
     counts = json.loads((corpus / "corpus.json").read_text())["counts"]
     assert (
         counts["documents"]
@@ -202,7 +243,7 @@ def test_every_invoice_is_counted_once(corpus: Path) -> None:
     assert len(lines) == 12 + counts["lines_to_refuse"]
 
 
-def test_a_flat_correction_has_the_keys_of_shape_1(corpus: Path) -> None:
+def test_flat_correction_has_the_keys_of_shape_1(corpus: Path) -> None:
     record = log_records(corpus, "extracted_data")[0]
     assert set(record) == {"document_id", "source_file", "extracted_data", "correction", "timestamp"}
     assert set(record["extracted_data"][0]) == {"field_name", "value", "confidence"}
@@ -215,7 +256,7 @@ def test_a_flat_correction_has_the_keys_of_shape_1(corpus: Path) -> None:
     assert sum(extracted[name] != record["correction"][name] for name in extracted) == 1
 
 
-def test_an_automatic_log_has_the_keys_of_shape_2_and_calls_a_wrong_total_valid(corpus: Path) -> None:
+def test_automatic_log_has_shape_2_and_accepts_a_wrong_total(corpus: Path) -> None:
     truths = {make_invoice(11, i, fault_share=0.3).invoice_id: make_invoice(11, i, fault_share=0.3) for i in range(24)}
     for record in log_records(corpus, "validation"):
         assert set(record) == {
@@ -230,7 +271,7 @@ def test_an_automatic_log_has_the_keys_of_shape_2_and_calls_a_wrong_total_valid(
         assert record["validation"]["is_valid"] is True
 
 
-def test_a_reviewed_correction_has_the_keys_of_shape_3_and_repairs_the_original(corpus: Path) -> None:
+def test_reviewed_correction_has_shape_3_and_corrects_the_answer(corpus: Path) -> None:
     record = log_records(corpus, "completion")[0]
     assert set(record) == {
         *("document_id", "timestamp", "type", "prompt", "completion", "metadata"),
@@ -244,7 +285,7 @@ def test_a_reviewed_correction_has_the_keys_of_shape_3_and_repairs_the_original(
     assert (corpus / record["metadata"]["image_path"]).is_file()
 
 
-def test_the_log_ends_with_a_cut_line_and_documents_logged_again(corpus: Path) -> None:
+def test_log_ends_with_an_incomplete_line_and_duplicates(corpus: Path) -> None:
     *_, cut, again, _ = (corpus / "active_learning.jsonl").read_text().splitlines()
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
         json.loads(cut)
@@ -254,13 +295,13 @@ def test_the_log_ends_with_a_cut_line_and_documents_logged_again(corpus: Path) -
     assert repeated["completion"] == first["completion"]
 
 
-def test_a_folder_that_is_no_corpus_is_left_alone(tmp_path: Path) -> None:
+def test_rejects_a_folder_that_is_not_a_corpus(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(UsageError, match="no earlier corpus"):
+    with pytest.raises(UsageError, match="not an earlier corpus"):
         write_corpus(tmp_path, count=1, seed=1, fault_share=0, correction_share=0)
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
-def test_every_argument_out_of_range_is_named(tmp_path: Path) -> None:
+def test_names_every_argument_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"(?s)fault_share.*correction_share.*count"):
         write_corpus(tmp_path / "new", count=0, seed=1, fault_share=2, correction_share=-1)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from table_examples import HEADER, ROW, source, write_csv, write_xlsx
 
-from data_tools.look.columns import Mapping, find_mapping
-from data_tools.sources.flat_fields import answer_of
-from data_tools.sources.table_names import ambiguous_names, column_key, strong_names, weak_names
+from data_tools.inspect.columns import Mapping, find_mapping
+from data_tools.sources.answers.flat_fields import answer_of
+from data_tools.sources.tables.names import ambiguous_names, column_key, strong_names, weak_names
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.project.table_source import LineItemColumns, TableColumns, TableSource
 
@@ -64,7 +64,7 @@ def test_tax_is_an_amount_or_a_rate(tmp_path: Path, column: str, values: list[st
 
 
 @pytest.mark.parametrize(
-    ("header", "finding", "remedy"),
+    ("header", "finding", "hint"),
     [
         (["file", "Betrag"], "subtotal or grand_total", '{subtotal: "Betrag"} or columns: {grand_total: "Betrag"}'),
         (["file", "Amount"], "subtotal or grand_total", 'ignore: ["Amount"]'),
@@ -73,10 +73,10 @@ def test_tax_is_an_amount_or_a_rate(tmp_path: Path, column: str, values: list[st
         (["file", "Brutto", "Total TTC"], "Brutto and Total TTC", 'columns: {grand_total: "Brutto"}'),
     ],
 )  # fmt: skip
-def test_what_could_be_two_fields_is_asked(tmp_path: Path, header: list[str], finding: str, remedy: str) -> None:
+def test_asks_about_ambiguous_names(tmp_path: Path, header: list[str], finding: str, hint: str) -> None:
     (question,) = mapping(tmp_path, header, ["a.png", *("1,00" for _ in header[1:])]).questions
     assert finding in question.finding
-    assert remedy in question.remedy
+    assert hint in question.hint
 
 
 @pytest.mark.parametrize(
@@ -88,32 +88,32 @@ def test_what_could_be_two_fields_is_asked(tmp_path: Path, header: list[str], fi
         (["file", "Total", "Paid", "Open"], ["Paid", "Open"]),
     ],
 )
-def test_what_is_not_certain_is_left_alone(tmp_path: Path, header: list[str], unmatched: list[str]) -> None:
+def test_leaves_uncertain_columns_out(tmp_path: Path, header: list[str], unmatched: list[str]) -> None:
     found = mapping(tmp_path, header, ["a.png", *("1.1.2025" for _ in header[1:])])
     assert [use.column for use in found.unmatched] == unmatched
     assert not found.questions
 
 
 @pytest.mark.parametrize("column", ["Betrag", "betrag", "column 2", "column B", " Betrag "])
-def test_the_project_file_s_mapping_decides(tmp_path: Path, column: str) -> None:
+def test_mapping_of_the_project_file_has_priority(tmp_path: Path, column: str) -> None:
     found = mapping(tmp_path, ["file", "Betrag"], ["a.png", "1,00"], columns={"grand_total": column})
     assert fields(found) == {"file": "file", "grand_total": "Betrag"}
     assert not found.questions
 
 
-def test_an_ignored_column_is_not_asked_about(tmp_path: Path) -> None:
+def test_does_not_ask_about_ignored_columns(tmp_path: Path) -> None:
     found = mapping(tmp_path, ["file", "Betrag", "Total"], ["a.png", "1,00", "2,00"], ignore=["Betrag", "Total"])
     assert (fields(found), found.unmatched, found.questions) == ({"file": "file"}, (), ())
 
 
-def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"columns\.grand_total: there is no column 'Summe'\n.*'file', 'Betrag'"):
+def test_names_a_missing_column(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match=r"columns\.grand_total: no column 'Summe'\n.*'file', 'Betrag'"):
         mapping(tmp_path, ["file", "Betrag"], columns={"grand_total": "Summe"})
     with pytest.raises(AdapterError, match="'Betrag' names 2 columns: write column 2 or column 3"):
         mapping(tmp_path, ["file", "Betrag", "Betrag"], columns={"grand_total": "Betrag"})
 
 
-def test_the_printed_mapping_gives_the_same(tmp_path: Path) -> None:
+def test_printed_mapping_gives_the_same_result(tmp_path: Path) -> None:
     header = ["file", "Total", "Total", 'Say "hello": #1', "Menge", "Beschreibung"]
     path = write_csv(tmp_path / "book.csv", [header, ["a.png", "1", "2", "x", "3", "y"]])
     first = find_mapping(source(path, columns={"grand_total": "column 3", "vendor_name": 'Say "hello": #1'}))
@@ -123,7 +123,7 @@ def test_the_printed_mapping_gives_the_same(tmp_path: Path) -> None:
 
 
 @given(st.permutations(range(len(HEADER))))
-def test_the_order_of_columns_changes_nothing(tmp_path_factory: pytest.TempPathFactory, order: list[int]) -> None:
+def test_column_order_does_not_matter(tmp_path_factory: pytest.TempPathFactory, order: list[int]) -> None:
     rows = [[cells[place] for place in order] for cells in (HEADER, ROW)]
     found = find_mapping(source(write_csv(tmp_path_factory.getbasetemp() / "order.csv", rows)))
     assert fields(found)["tax_amount"] == "vat"
@@ -131,7 +131,7 @@ def test_the_order_of_columns_changes_nothing(tmp_path_factory: pytest.TempPathF
     assert len(found.matched) == len(HEADER)
 
 
-def test_line_items_are_recognised(tmp_path: Path) -> None:
+def test_recognises_line_items(tmp_path: Path) -> None:
     header = ["Invoice no", "Description", "Qty", "Unit price", "Line total", "Total"]
     found = mapping(tmp_path, header, ["1", "a", "2", "1", "2", "5"], ["1", "b", "1", "3", "3", "5"])
     assert found.row_is == "a line item"
@@ -139,22 +139,22 @@ def test_line_items_are_recognised(tmp_path: Path) -> None:
     assert fields(found)["grand_total"] == "Total"
 
 
-def test_a_description_alone_is_no_line_item(tmp_path: Path) -> None:
+def test_description_without_amounts_is_not_a_line_item(tmp_path: Path) -> None:
     found = mapping(tmp_path, ["file", "Description", "Total"], ["a.png", "chairs", "5"])
     assert found.row_is == "a document"
     assert [use.column for use in found.unmatched] == ["Description"]
 
 
-def test_a_total_that_differs_within_a_document_is_asked(tmp_path: Path) -> None:
+def test_asks_about_a_total_that_differs_in_a_document(tmp_path: Path) -> None:
     header = ["Numéro facture", "Désignation", "Quantité", "Total HT", "Total TTC"]
     found = mapping(tmp_path, header, ["1", "a", "2", "10,00", "12,00"], ["1", "b", "1", "20,00", "24,00"])
     net, gross = found.questions
     assert "10,00 in line 2, 20,00 in line 3" in net.finding
-    assert 'line_items: {total: "Total HT"}' in net.remedy
-    assert gross.remedy.startswith('ignore: ["Total TTC"]')
+    assert 'line_items: {total: "Total HT"}' in net.hint
+    assert gross.hint.startswith('ignore: ["Total TTC"]')
 
 
-def test_names_belong_to_one_tier_and_to_real_fields() -> None:
+def test_names_are_unique_and_have_known_fields() -> None:
     known = {*TableColumns.model_fields} - {"line_items"} | {
         f"line_items.{name}" for name in LineItemColumns.model_fields
     }
@@ -164,13 +164,13 @@ def test_names_belong_to_one_tier_and_to_real_fields() -> None:
     assert all(column_key(name) == name for name, _ in tiers)
 
 
-def test_every_field_of_a_mapping_has_a_place_in_the_answer() -> None:
+def test_every_field_of_a_mapping_is_in_the_answer() -> None:
     for name in TableColumns.model_fields.keys() - {"file", "line_items"}:
         special = {"invoice_date": "2025-01-01", "due_date": "2025-01-01", "currency": "EUR", "document_type": "avoir"}
         value = special.get(name, "1")
         assert answer_of({name: value}).structured_data != answer_of({}).structured_data, name
 
 
-def test_a_workbook_is_mapped_like_a_csv(tmp_path: Path) -> None:
+def test_maps_a_workbook_like_a_csv(tmp_path: Path) -> None:
     book = find_mapping(source(write_xlsx(tmp_path / "book.xlsx", [HEADER, ROW])))
     assert book.matched == mapping(tmp_path, HEADER, ROW).matched

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_tools.sources.table import CellFault
-from data_tools.sources.table_values import Conventions, find_conventions, read_amount, read_cell, read_date
+from data_tools.sources.tables.cells import CellFault
+from data_tools.sources.tables.values import Conventions, find_conventions, read_amount, read_cell, read_date
 
 
 def read_all(name: str, cells: list[Any], **settings: Any) -> list[str]:
-    """A column's cells as they are read; what is refused by the first word of the setting that would help."""
+    """Return the cells of a column as they are read; a rejected one as the first word of the setting in its hint."""
     conventions = find_conventions({name: cells}, **settings)
     found = []
     for cell in cells:
@@ -49,7 +49,7 @@ def test_amounts_of_a_column(cells: list[Any], read: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("mark", "read"), [("comma", "1234"), ("point", "1.234")])
-def test_the_project_file_decides_on_the_mark(mark: Any, read: str) -> None:
+def test_project_file_decides_the_decimal_mark(mark: Any, read: str) -> None:
     assert read_all("subtotal", ["1.234"], decimal_mark=mark) == [read]
 
 
@@ -72,18 +72,18 @@ def test_dates_of_a_column(cells: list[Any], read: list[str]) -> None:
     assert read_all("invoice_date", cells) == read
 
 
-def test_another_date_column_proves_the_order() -> None:
+def test_date_order_from_another_column() -> None:
     found = find_conventions({"invoice_date": ["01/02/2025"], "due_date": ["28/02/2025"]})
     assert read_cell("invoice_date", "01/02/2025", found) == date(2025, 2, 1)
 
 
-def test_columns_that_prove_two_orders_keep_their_own() -> None:
+def test_columns_with_different_orders() -> None:
     found = find_conventions({"invoice_date": ["2/28/2025"], "due_date": ["28/02/2025"]})
     assert read_cell("invoice_date", "01/02/2025", found) == date(2025, 1, 2)
     assert read_cell("due_date", "01/02/2025", found) == date(2025, 2, 1)
 
 
-def test_the_project_s_order_is_used_if_nothing_is_proven() -> None:
+def test_date_order_of_the_project_without_proof() -> None:
     assert read_all("due_date", ["01/02/2025"], date_order="day_first") == ["2025-02-01"]
     assert read_all("due_date", ["1/25/2025", "01/02/2025"], date_order="day_first")[1] == "2025-01-02"
 
@@ -102,8 +102,8 @@ def test_rates_of_a_column(cells: list[Any], read: list[str]) -> None:
     assert all(one.startswith(other) for one, other in zip(found, read, strict=True)), found
 
 
-def test_a_spoilt_cell_is_named() -> None:
-    with pytest.raises(ValueError, match="cell C2 holds the error"):
+def test_names_a_faulty_cell() -> None:
+    with pytest.raises(ValueError, match="cell C2 has the error"):
         read_cell("subtotal", CellFault("C2", "the error #REF!"), Conventions())
 
 
@@ -118,7 +118,7 @@ amounts = st.decimals(min_value=0, max_value=10**9, places=2, allow_nan=False, a
 
 
 @given(st.lists(amounts, min_size=1), st.sampled_from([("comma", ",", "."), ("point", ".", ",")]))
-def test_a_written_amount_is_read_back(values: list[Decimal], style: tuple[Any, str, str]) -> None:
+def test_reads_back_any_amount(values: list[Decimal], style: tuple[Any, str, str]) -> None:
     mark, decimal, group = style
     written = [f"{value:,.2f}".replace(",", "_").replace(".", decimal).replace("_", group) for value in values]
     found = find_conventions({"grand_total": written})
@@ -131,8 +131,8 @@ def test_a_written_amount_is_read_back(values: list[Decimal], style: tuple[Any, 
 
 
 @given(st.lists(st.dates(date(2001, 1, 1), date(2099, 12, 31)), min_size=1), st.sampled_from(["%d/%m/%Y", "%m-%d-%Y"]))
-def test_a_written_date_is_read_back_or_refused(values: list[date], form: str) -> None:
-    written = [value.strftime(form) for value in values]
+def test_reads_back_or_rejects_any_date(values: list[date], date_format: str) -> None:
+    written = [value.strftime(date_format) for value in values]
     found = find_conventions({"invoice_date": written})
     proven = any(value.day > 12 for value in values)
     for value, text in zip(values, written, strict=True):
@@ -144,7 +144,7 @@ def test_a_written_date_is_read_back_or_refused(values: list[date], form: str) -
 
 
 @given(st.text(max_size=70))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_rejected(text: str) -> None:
     for read in (read_amount, read_date):
         for setting in (None, "comma", "point") if read is read_amount else (None, "day_first", "month_first"):
             try:

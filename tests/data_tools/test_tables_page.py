@@ -1,4 +1,4 @@
-"""What docs/tables.md says: its commands end well, and its examples are read as it says."""
+"""docs/tables.md: its commands succeed, and its examples are read as documented."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_tools.cli import main
+from erniekit_adapter.cli import data_main as main
 from erniekit_adapter.project.table_source import TableColumns
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,14 +27,14 @@ def _in_a_folder_with_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["data-tools", *arguments])
+    monkeypatch.setattr(sys, "argv", ["erniekit-adapter data", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
     return int(ended.value.code or 0)
 
 
-def test_every_command_ends_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    commands = re.findall(r"^\$ \.venv/bin/python -m data_tools (.+)$", PAGE, re.MULTILINE)
+def test_commands_succeed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    commands = re.findall(r"^\$ \.venv/bin/erniekit-adapter data (.+)$", PAGE, re.MULTILINE)
     assert len(commands) == len(re.findall(r"^\$ ", PAGE, re.MULTILINE)) == 4
     for command in commands:
         assert run(monkeypatch, *shlex.split(command)) == 0, command
@@ -43,22 +43,22 @@ def test_every_command_ends_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert manifest["unused_keys"] == {"column Kostenstelle": 2}
 
 
-def test_columns_prints_what_would_be_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_columns_prints_the_mapping(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "columns", f"{EXAMPLES}/book.csv") == 0
     out = capsys.readouterr().out
-    assert "CSV, UTF-8, delimiter ;" in out
+    assert "CSV, UTF-8, delimiter ';'" in out
     assert "2 rows, each a document" in out
     assert re.search(r"Betrag brutto .*grand_total .*238,00 .*238\.00", out)
     assert re.search(r"Kostenstelle .*not used .*4711", out)
     assert 'grand_total: "Betrag brutto"' in out
 
 
-def test_line_items_are_read_as_the_page_says(
+def test_line_item_example_is_read_as_documented(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     source = f"{{kind: table, path: {EXAMPLES}/lines.csv, documents: {EXAMPLES}/scans}}"
     project = f"{EXAMPLES}/project.yaml"
-    assert run(monkeypatch, "build", "--project", project, "--set", f"data.sources=[{source}]") == 0
+    assert run(monkeypatch, "build", project, "--set", f"data.sources=[{source}]") == 0
     answers = [
         json.loads(json.loads(line)["tgt"][0])["structured_data"]
         for line in (tmp_path / "runs/table/data/train.jsonl").read_text().splitlines()
@@ -66,7 +66,7 @@ def test_line_items_are_read_as_the_page_says(
     assert [[item["total"] for item in answer["line_items"]] for answer in answers] == [[50, 150], [168, 32]]
 
 
-def test_the_yaml_of_the_page_is_the_example_s() -> None:
+def test_yaml_equals_the_example() -> None:
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
     project = yaml.safe_load((ROOT / EXAMPLES / "project.yaml").read_text())
     assert blocks[0]["data"]["sources"] == project["data"]["sources"]
@@ -78,10 +78,10 @@ def test_the_yaml_of_the_page_is_the_example_s() -> None:
     [
         ("file;Betrag\na.png;1,00\n", 2, "columns: {grand_total: \"Betrag\"}"),
         ("apples;pears\n1;2\n", 2, "no column has a usual name"),
-        ("vendor;total\nNord;1,00\n", 2, "no column names the document"),
+        ("vendor;total\nNord;1,00\n", 2, "no column with the file or the invoice number of the document"),
     ],
 )  # fmt: skip
-def test_columns_asks_what_it_cannot_know(
+def test_columns_asks_about_ambiguous_names(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -95,7 +95,7 @@ def test_columns_asks_what_it_cannot_know(
     assert message in capsys.readouterr().err
 
 
-def test_columns_takes_a_mapping(
+def test_columns_accepts_a_mapping(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "book.csv"
@@ -111,10 +111,10 @@ def test_columns_takes_a_mapping(
         (["--map", "total"], "is not field=column"),
         (["--map", "sum=Wert"], "the fields are file, invoice_number"),
         (["--decimal-mark", "dot"], "comma"),
-        (["--map", "subtotal=Nett"], "there is no column 'Nett'"),
+        (["--map", "subtotal=Nett"], "no column 'Nett'"),
     ],
 )
-def test_a_wrong_mapping_is_explained(
+def test_columns_explains_a_wrong_mapping(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert run(monkeypatch, "columns", f"{EXAMPLES}/book.csv", *arguments) != 0

@@ -1,4 +1,4 @@
-"""Verdicts in written training examples, recomputed from the sources and from the answers by other code than ours."""
+"""Verdicts in written training examples, recomputed from sources and answers by independent code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from data_tools.build_settings import BuildSettings
-from data_tools.stage.pipeline import build
+from data_tools.pipeline.build import build
 from data_tools.synthesize.writing import write_corpus
 from erniekit_adapter.project.schema import ManifestSource, TasksSection
 
@@ -26,13 +26,13 @@ def parsed(text: str) -> Any:
 
 
 def added(parts: list[dict[str, Any]] | None, key: str) -> Decimal | None:
-    """The sum over some rows; None if one of them lacks the value."""
+    """Return the sum over some rows; None if one of them lacks the value."""
     amounts = [part.get(key) for part in parts or []]
     return None if None in amounts else sum(amounts, Decimal(0))
 
 
 def sums(data: dict[str, Any]) -> dict[str, bool | None]:
-    """Each sum of an invoice: right, wrong, or None if a value for it is missing."""
+    """Return for each sum of an invoice whether it is correct; None if a value is missing."""
     money = data.get("financial_summary", {})
     subtotal, total = money.get("subtotal"), money.get("grand_total")
     off, charged = added(money.get("discounts"), "amount"), added(money.get("charges"), "amount")
@@ -48,7 +48,7 @@ def sums(data: dict[str, Any]) -> dict[str, bool | None]:
 
 
 def impossible_tax(data: dict[str, Any]) -> bool:
-    """Whether a single tax is more than its rate makes of the whole invoice, with the official tolerance of a unit."""
+    """Return whether a single tax exceeds its rate × the net amount by more than the official tolerance of one unit."""
     money = data.get("financial_summary", {})
     if len(money.get("taxes", [])) != 1 or "subtotal" not in money:
         return False
@@ -67,7 +67,7 @@ def math_verified(data: dict[str, Any]) -> bool | None:
 
 
 def is_valid(data: dict[str, Any]) -> bool | None:
-    """Of data that is judged as it is given."""
+    """Return the verdict on given data, which is checked without a document."""
     money = data.get("financial_summary", {})
     currency = money.get("currency")
     if currency is not None and currency not in CURRENCIES:
@@ -109,7 +109,7 @@ def test_answers_agree_with_their_ground_truth(corpus: Path) -> None:
 
 
 def write_copy(corpus: Path) -> Path:
-    """A second corpus, because a build needs something to train on."""
+    """Write a second corpus, because a build needs training data."""
     write_corpus(corpus / "others", 20, 6, fault_share=0, correction_share=0)
     return corpus / "others" / "training_manifest.json"
 

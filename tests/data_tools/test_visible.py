@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer, ocr_tokens
 from data_tools.visibility import drop_unseen, nothing_to_read, page_text
-from erniekit_adapter.invoice.answer import as_json, read_answer
+from erniekit_adapter.documents.invoice.answer import as_json, read_answer
 
 SEED = 7
 SEVERAL = 2000
@@ -24,7 +24,7 @@ def answer(**blocks: Any) -> dict[str, Any]:
 
 
 def synthetic(index: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The OCR of an invoice and its answer."""
+    """Return the OCR of an invoice and its answer."""
     invoice = make_invoice(SEED, index, fault_share=0.1)
     return ocr_tokens(invoice), as_json(read_answer(canonical_answer(invoice)))
 
@@ -61,7 +61,7 @@ def shows_currency(ocr: Any, code: str) -> bool:
     return not unseen(ocr, financial_summary={"currency": code})
 
 
-def test_nothing_is_dropped_of_a_page_that_shows_everything() -> None:
+def test_keeps_all_values_of_a_complete_page() -> None:
     for index in range(SEVERAL):
         ocr, value = synthetic(index)
         before = copy.deepcopy(value)
@@ -70,7 +70,7 @@ def test_nothing_is_dropped_of_a_page_that_shows_everything() -> None:
 
 
 def values_of(part: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
-    """The name of every value with the object and the key that hold it."""
+    """Yield the name of every value with the object and key that contain it."""
     for key, value in part.items():
         if isinstance(value, dict):
             yield from values_of(value, f"{prefix}{key}.")
@@ -83,7 +83,7 @@ def values_of(part: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dic
 
 @st.composite
 def not_on_page(draw: st.DrawFn, name: str, ocr: Any) -> Any:
-    """A value for a field that nothing on the page is like."""
+    """Return a value for a field that is unlike anything on the page."""
     page = " ".join(ocr["tokens"])
     digits = re.sub(r"\D", "", page)
     if name.endswith("date"):
@@ -91,21 +91,19 @@ def not_on_page(draw: st.DrawFn, name: str, ocr: Any) -> Any:
     if name.endswith("currency"):
         return draw(st.sampled_from(["SEK", "PLN", "CAD", "CNY"]))
     if name.endswith("rate"):
-        # 0.190 is printed 19, which a quantity may be.
+        # 0.190 is printed as 19, which can be a quantity.
         per_mille = st.integers(min_value=101, max_value=999).filter(lambda n: str(n).rstrip("0") not in digits)
         return Decimal(draw(per_mille)) / 1000
     if re.search(r"quantity|price|total|amount", name):
         units = draw(st.integers(min_value=1001, max_value=10**7).filter(lambda n: n % 10 and str(n) not in digits))
         return Decimal(units) / 100
-    # Letters that none of the words of synthetic invoices is made of.
+    # A word that shares no parts with the words of synthetic invoices.
     return draw(st.text("jqxyzJQXYZ", min_size=4, max_size=30)) + draw(st.text("0123456789 ", max_size=8)).rstrip()
 
 
 @given(data=st.data(), index=st.integers(min_value=0, max_value=400))
 @settings(max_examples=300, deadline=None)
-def test_a_value_that_the_page_does_not_show_is_dropped_and_named_and_nothing_else(
-    data: st.DataObject, index: int
-) -> None:
+def test_drops_and_names_only_values_not_on_the_page(data: st.DataObject, index: int) -> None:
     ocr, value = synthetic(index)
     name, part, key = data.draw(st.sampled_from(list(values_of(value["structured_data"]))), label="field")
     replacement = data.draw(not_on_page(name, ocr), label="value")
@@ -116,7 +114,7 @@ def test_a_value_that_the_page_does_not_show_is_dropped_and_named_and_nothing_el
     assert key not in part
 
 
-def test_what_is_left_empty_goes_and_what_is_dropped_is_named_once_in_the_order_of_the_answer() -> None:
+def test_drops_empty_parts_and_names_fields_once_in_order() -> None:
     value = answer(
         vendor_block={"name": "Acme GmbH", "phone": "+49 30 1234"},
         client_info={"name": "Beta AG"},
@@ -131,14 +129,14 @@ def test_what_is_left_empty_goes_and_what_is_dropped_is_named_once_in_the_order_
         "financial_summary.taxes[].rate",
         "financial_summary.grand_total",
     )
-    # One number is too little of a row without its description.
+    # A row without its description needs more than one number.
     assert value["structured_data"] == {
         "vendor_block": {"name": "Acme GmbH"},
         "line_items": [{"description": "Stuhl"}],
     }
 
 
-def test_confidences_logos_and_the_verdict_are_left_alone() -> None:
+def test_keeps_confidences_logos_and_the_verdict() -> None:
     value = answer(vendor_block={"confidence": Decimal("0.9"), "logo_detected": True, "logo_brand": "Acme"})
     value["validation_summary"] = {"is_valid": True, "math_verified": True, "issues": ["?"]}
     before = copy.deepcopy(value)
@@ -146,7 +144,7 @@ def test_confidences_logos_and_the_verdict_are_left_alone() -> None:
     assert value == before
 
 
-def test_a_due_date_in_two_blocks_stays_or_goes_as_one() -> None:
+def test_due_date_in_two_blocks_stays_or_goes_together() -> None:
     value = answer(client_info={"due_date": "2025-02-14"}, payment_terms={"due_date": "2025-03-01"})
     assert drop_unseen(value, page_text("due 2025-02-14")) == ("client_info.due_date", "payment_terms.due_date")
     assert value["structured_data"] == {}
@@ -174,7 +172,7 @@ def test_a_due_date_in_two_blocks_stays_or_goes_as_one() -> None:
         ),
     ],
 )
-def test_a_text_is_shown_with_other_cases_marks_and_blanks_and_a_few_letters_misread(page: str, name: str) -> None:
+def test_finds_text_with_other_case_punctuation_and_misreadings(page: str, name: str) -> None:
     assert shows_name([page], name)
 
 
@@ -193,7 +191,7 @@ def test_a_text_is_shown_with_other_cases_marks_and_blanks_and_a_few_letters_mis
         ("Acme", ""),
     ],
 )
-def test_another_text_is_not_shown(page: str, name: str) -> None:
+def test_does_not_find_another_text(page: str, name: str) -> None:
     assert not shows_name([page], name)
 
 
@@ -207,12 +205,12 @@ def test_another_text_is_not_shown(page: str, name: str) -> None:
         ["DE-10115 Berlin", "Weg12"],
     ],
 )
-def test_an_address_may_be_split_over_lines_and_need_not_name_its_country(page: list[str]) -> None:
+def test_finds_an_address_over_lines_without_its_country(page: list[str]) -> None:
     assert shows_address(page, "Weg 12, 10115 Berlin, DE")
 
 
 @pytest.mark.parametrize("page", ["Weg 13, 10115 Berlin", "Weg 12, 10117 Berlin", "Weg 12, 10115 Bremen", "DE", "12"])
-def test_an_address_with_another_number_or_place_is_not_shown(page: str) -> None:
+def test_does_not_find_an_address_with_another_number_or_city(page: str) -> None:
     assert not shows_address([page], "Weg 12, 10115 Berlin, DE")
 
 
@@ -225,7 +223,7 @@ def test_an_address_with_another_number_or_place_is_not_shown(page: str) -> None
         ("+49 (0)69...", "+49 (0)69…"),
     ],
 )
-def test_an_invoice_number_may_have_digits_misread_in_the_usual_way(page: str, number: str) -> None:
+def test_finds_an_invoice_number_with_usual_misreadings(page: str, number: str) -> None:
     assert shows_number([page], number)
 
 
@@ -233,7 +231,7 @@ def test_an_invoice_number_may_have_digits_misread_in_the_usual_way(page: str, n
     ("page", "number"),
     [("RE-10", "RE-1"), ("RE-2024-00128", "RE-2024-00123"), ("B-12345", "A-12345"), ("110.00", "110"), ("2110", "110")],
 )
-def test_another_invoice_number_is_not_shown(page: str, number: str) -> None:
+def test_does_not_find_another_invoice_number(page: str, number: str) -> None:
     assert not shows_number([page], number)
 
 
@@ -245,7 +243,7 @@ def test_another_invoice_number_is_not_shown(page: str, number: str) -> None:
         "l234.5O", "I,234.SO", "1.234.50", "Summe....1.234,50.",
     ],
 )  # fmt: skip
-def test_an_amount_is_shown_in_any_usual_spelling(page: str) -> None:
+def test_finds_an_amount_in_any_usual_spelling(page: str) -> None:
     assert shows_amount(["Total " + page], "1234.50")
 
 
@@ -253,11 +251,11 @@ def test_an_amount_is_shown_in_any_usual_spelling(page: str) -> None:
     ("page", "amount"),
     [("¥1,235", "1235"), ("2 x 50.00", "2"), ("2Stk", "2.00"), ("2,00", "2"), ("12,-", "12.00"), (".50", "0.5")],
 )
-def test_whole_amounts_and_quantities_are_shown(page: str, amount: str) -> None:
+def test_finds_whole_amounts_and_quantities(page: str, amount: str) -> None:
     assert shows_amount([page], amount)
 
 
-def test_an_amount_may_be_a_number_of_the_ocr_s_json() -> None:
+def test_finds_an_amount_that_is_a_json_number() -> None:
     assert shows_amount({"fields": {"total": Decimal("119.00")}}, "119")
 
 
@@ -274,16 +272,16 @@ def test_an_amount_may_be_a_number_of_the_ocr_s_json() -> None:
         ("1.5", "15"),
     ],
 )
-def test_an_amount_is_not_seen_in_other_numbers(page: str, amount: str) -> None:
+def test_does_not_find_an_amount_in_other_numbers(page: str, amount: str) -> None:
     assert not shows_amount([page], amount)
 
 
 @pytest.mark.parametrize("page", ["19%", "19 %", "19,0", "19.00%", "0.19", "MwSt l9%"])
-def test_a_rate_is_a_fraction_in_the_answer_and_a_percentage_on_the_page(page: str) -> None:
+def test_finds_a_rate_as_a_percentage(page: str) -> None:
     assert shows_rate([page], "0.19")
 
 
-def test_another_rate_is_not_shown() -> None:
+def test_does_not_find_another_rate() -> None:
     assert not shows_rate(["MwSt 119%, 1.9%"], "0.19")
 
 
@@ -296,12 +294,12 @@ def test_another_rate_is_not_shown() -> None:
         "2025年1月15日", "令和7年1月15日", "２０２５年１月１５日",
     ],
 )  # fmt: skip
-def test_a_date_is_shown_in_any_usual_spelling(page: str) -> None:
+def test_finds_a_date_in_any_usual_spelling(page: str) -> None:
     assert shows_date(["Datum: " + page + ", Seite 1"])
 
 
 @pytest.mark.parametrize("page", ["2025-01-16", "15.02.2025", "115.01.2025", "Mai 15, 2025", "15 Tage, 2025"])
-def test_another_date_is_not_shown(page: str) -> None:
+def test_does_not_find_another_date(page: str) -> None:
     assert not shows_date([page])
 
 
@@ -312,14 +310,14 @@ def test_another_date_is_not_shown(page: str) -> None:
         ("US$ 5", "USD"), ("CA$5", "CAD"), ("￥500", "JPY"), ("500円", "JPY"), ("5 Fr.", "CHF"), ("5 zł", "PLN"),
     ],
 )  # fmt: skip
-def test_a_currency_is_shown_by_code_symbol_or_name(page: str, code: str) -> None:
+def test_finds_a_currency_by_code_symbol_or_name(page: str, code: str) -> None:
     assert shows_currency([page], code)
 
 
 @pytest.mark.parametrize(
     ("page", "code"), [("5.00", "EUR"), ("EUROPA 5", "EUR"), ("CA$5", "USD"), ("5 $", "EUR"), ("5 €", "XYZ")]
 )
-def test_a_currency_without_its_sign_is_not_shown(page: str, code: str) -> None:
+def test_does_not_find_a_currency_without_its_sign(page: str, code: str) -> None:
     assert not shows_currency([page], code)
 
 
@@ -333,28 +331,28 @@ def test_a_currency_without_its_sign_is_not_shown(page: str, code: str) -> None:
         [[[[1, 2], [3, 2], [3, 4], [1, 4]], ["Acme GmbH", 0.99]], [[[1, 2]], ["119.00", 0.98]]],
     ],
 )
-def test_any_shape_of_ocr_is_read(ocr: Any) -> None:
+def test_reads_any_ocr_format(ocr: Any) -> None:
     assert unseen(ocr, vendor_block={"name": "Acme GmbH"}, financial_summary={"grand_total": 119}) == ()
 
 
 @pytest.mark.parametrize("place", [{"bbox": [44, 300, 576, 324]}, {"confidence": 300}, {"page": 300}, {"x": 300}])
-def test_coordinates_and_confidences_are_not_on_the_page(place: dict[str, Any]) -> None:
+def test_ignores_coordinates_and_confidences(place: dict[str, Any]) -> None:
     assert not shows_amount([{"text": "Acme", **place}], "300")
 
 
 @pytest.mark.parametrize(
     "ocr", [None, "", " \n", [], {"tokens": []}, [{"text": "", "bbox": [1, 2, 3, 4], "confidence": 0.9}], "--- …"]
 )
-def test_there_is_nothing_to_read_without_a_letter_or_a_digit(ocr: Any) -> None:
+def test_nothing_to_read_without_letters_and_digits(ocr: Any) -> None:
     assert nothing_to_read(ocr)
 
 
 @pytest.mark.parametrize("ocr", ["a", ["", "5"], {"pages": [{"text": "総"}]}, [{"total": 5}]])
-def test_there_is_something_to_read_with_one(ocr: Any) -> None:
+def test_something_to_read_with_a_letter_or_digit(ocr: Any) -> None:
     assert not nothing_to_read(ocr)
 
 
-def test_depth_is_no_problem() -> None:
+def test_reads_deeply_nested_ocr() -> None:
     ocr: Any = "Acme GmbH"
     for _ in range(50_000):
         ocr = [ocr]

@@ -1,4 +1,4 @@
-"""Texts that wrap, are hyphenated or are named in the page's language."""
+"""Texts that wrap or are hyphenated, and names in the language of the page."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from data_tools.pages.pdf import text_layer
-from data_tools.sources.einvoice import read_einvoice
-from data_tools.sources.einvoice_answer import einvoice_answer
+from data_tools.sources.einvoices.answer import einvoice_answer
+from data_tools.sources.einvoices.parse import read_einvoice
 from data_tools.visibility import drop_unseen, page_mismatch, page_text
-from erniekit_adapter.invoice.answer import as_json, read_answer
+from erniekit_adapter.documents.invoice.answer import as_json, read_answer
 
 PAGES = Path(__file__).parent / "cases" / "pages"
 
@@ -23,7 +23,7 @@ def shows(ocr: Any, name: str) -> bool:
 
 
 def printed(page: Any, **blocks: Any) -> Any:
-    """What a page makes of an answer."""
+    """Return the answer after removal of values not on the page."""
     value = as_json(read_answer({"structured_data": blocks}))
     drop_unseen(value, page_text(page))
     return value["structured_data"]
@@ -37,20 +37,20 @@ def cell(*rows: tuple[int, int, str]) -> dict[str, Any]:
 
 
 def case(name: str) -> tuple[dict[str, Any], Any]:
-    """The answer of an e-invoice and the text of its page."""
+    """Return the answer of an e-invoice and the text of its page."""
     found = read_einvoice((PAGES / f"{name}.xml").read_bytes())
     answer, _ = einvoice_answer(found.invoice)
     return as_json(answer), text_layer((PAGES / f"{name}.pdf").read_bytes())
 
 
-def test_a_description_is_found_across_the_line_break_of_its_cell() -> None:
+def test_finds_a_description_that_wraps_in_its_cell() -> None:
     value, ocr = case("wrapped")
     before = copy.deepcopy(value)
     assert drop_unseen(value, page_text(ocr)) == ()
     assert value == before
 
 
-def test_a_page_of_another_invoice_is_a_mismatch() -> None:
+def test_page_of_another_invoice_is_a_mismatch() -> None:
     value, ocr = case("mismatch")
     before = copy.deepcopy(value)
     page = page_text(ocr)
@@ -70,7 +70,7 @@ def test_a_page_of_another_invoice_is_a_mismatch() -> None:
         ["Index dividers", "20", "9,90", "198,00", "coloured A4"],
     ],
 )
-def test_a_wrapped_text_is_found(ocr: Any) -> None:
+def test_finds_wrapped_text(ocr: Any) -> None:
     assert shows(ocr, "Index dividers coloured A4")
 
 
@@ -84,7 +84,7 @@ def test_a_wrapped_text_is_found(ocr: Any) -> None:
         "Schlag\u00adbohr\u00admaschine blau",
     ],
 )
-def test_a_hyphenated_word_is_found(ocr: Any) -> None:
+def test_finds_a_hyphenated_word(ocr: Any) -> None:
     assert shows(ocr, "Schlagbohrmaschine blau")
 
 
@@ -98,9 +98,9 @@ def test_a_hyphenated_word_is_found(ocr: Any) -> None:
         "Index 20\nA4 5 coloured 6 dividers",
     ],
 )
-def test_parts_that_do_not_follow_each_other_are_no_text(ocr: Any) -> None:
+def test_does_not_join_parts_that_do_not_follow_each_other(ocr: Any) -> None:
     found = shows(ocr, "Index dividers coloured A4")
-    # Side by side in one row they do follow each other.
+    # Side by side in one row they follow each other.
     assert found == ("coloured A4" in str(ocr) and "made" not in str(ocr))
 
 
@@ -122,7 +122,7 @@ TAXES = [
 
 
 @pytest.mark.parametrize(("page", "name"), TAXES)
-def test_a_tax_is_kept_as_the_page_prints_it(page: str, name: str | None) -> None:
+def test_keeps_a_tax_name_as_printed(page: str, name: str | None) -> None:
     found = printed(page, financial_summary={"taxes": [{"type": "VAT"}]}).get("financial_summary", {})
     assert found.get("taxes", [{}])[0].get("type") == name
 
@@ -143,18 +143,18 @@ METHODS = [
 
 
 @pytest.mark.parametrize(("method", "page", "name"), METHODS)
-def test_a_payment_method_is_kept_as_the_page_prints_it(method: str, page: str, name: str | None) -> None:
+def test_keeps_a_payment_method_as_printed(method: str, page: str, name: str | None) -> None:
     terms = printed(page, payment_terms={"payment_method": method}).get("payment_terms", {})
     assert terms.get("payment_method") == name
 
 
 @pytest.mark.parametrize("page", ["Credit note 7", "GUTSCHRIFT 7", "Avoir n° 7", "Nota di credito 7", "贷记 7"])
-def test_a_credit_note_needs_its_word_on_the_page(page: str) -> None:
+def test_credit_note_needs_its_word_on_the_page(page: str) -> None:
     assert printed(page, document_type="credit_note") == {"document_type": "credit_note"}
     assert printed("Invoice 7", document_type="credit_note") == {}
 
 
-def test_new_amounts_are_looked_for() -> None:
+def test_searches_for_new_amounts() -> None:
     summary = {"charges": [{"description": "Freight", "amount": 9}], "amount_paid": 5, "rounding": 1, "amount_due": 4}
     assert printed("Freight 9.00 paid 5.00 rounding 1.00 due 4.00", financial_summary=summary) == {
         "financial_summary": summary

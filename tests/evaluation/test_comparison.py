@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 
@@ -8,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from erniekit_adapter.documents.invoice.answer import as_text, read_answer
 from erniekit_adapter.errors import AdapterError
-from erniekit_adapter.evaluation.comparison import Comparison, Difference, compare
-from erniekit_adapter.evaluation.scoring import SampleScore, score_sample
-from erniekit_adapter.invoice.answer import as_text, read_answer
+from erniekit_adapter.evaluation.comparison import Difference, SystemComparison, compare
+from erniekit_adapter.evaluation.scoring import score_answer
+from erniekit_adapter.metrics import AnswerScore
 
 EXPECTED = read_answer(
     {
@@ -31,16 +31,15 @@ TEXTS = {
 }
 
 
-def scores(*texts: str) -> list[SampleScore]:
-    return [score_sample(EXPECTED, TEXTS[text], sample=str(number)) for number, text in enumerate(texts)]
+def scores(*texts: str) -> list[AnswerScore]:
+    return [score_answer(EXPECTED, TEXTS[text], sample=str(number)) for number, text in enumerate(texts)]
 
 
-def differences(comparison: Comparison) -> dict[str, Difference]:
-    found = {field.name: getattr(comparison, field.name) for field in dataclasses.fields(comparison)}
-    return {name: value for name, value in found.items() if isinstance(value, Difference)}
+def differences(comparison: SystemComparison) -> dict[str, Difference]:
+    return dict(comparison.differences)
 
 
-def test_a_system_compared_with_itself_shows_no_difference() -> None:
+def test_identical_systems_show_no_difference() -> None:
     same = scores("right", "misread", "unreadable", "fenced")
     comparison = compare(same, same)
     for difference in differences(comparison).values():
@@ -67,14 +66,14 @@ def test_a_system_compared_with_itself_shows_no_difference() -> None:
         ),
     ],
 )
-def test_the_verdict_follows_the_interval(base: list[str], tuned: list[str], verdicts: dict[str, str]) -> None:
+def test_verdict_follows_the_interval(base: list[str], tuned: list[str], verdicts: dict[str, str]) -> None:
     found = differences(compare(scores(*base), scores(*tuned)))
     assert {name: found[name].verdict for name in verdicts} == verdicts
 
 
-def test_the_difference_is_tuned_less_base_and_lies_in_its_interval() -> None:
+def test_difference_is_tuned_minus_base_and_in_its_interval() -> None:
     comparison = compare(scores(*["unreadable"] * 10, *["right"] * 10), scores(*["right"] * 20))
-    found = comparison.strict_json
+    found = comparison.differences["strict_json"]
     assert (found.base, found.tuned, found.difference, found.differing_samples) == (0.5, 1.0, 0.5, 10)
     assert found.low is not None
     assert found.high is not None
@@ -82,38 +81,38 @@ def test_the_difference_is_tuned_less_base_and_lies_in_its_interval() -> None:
     assert comparison.samples == 20
 
 
-def test_pairing_tells_apart_what_two_single_intervals_would_not() -> None:
+def test_pairing_detects_small_differences() -> None:
     hard = ["unreadable"] * 40 + ["right"] * 40
     tuned = ["right"] * 8 + hard[8:]
-    found = compare(scores(*hard), scores(*tuned)).strict_json
-    # Each rate alone is known to ± 0.11, the gap of 0.1 between them to ± 0.07.
+    found = compare(scores(*hard), scores(*tuned)).differences["strict_json"]
+    # The interval of each rate is ± 0.11, that of their difference of 0.1 is ± 0.07.
     assert found.verdict == "better"
 
 
 @pytest.mark.parametrize(
     ("differing", "verdict"), [(1, "no difference shown"), (5, "no difference shown"), (6, "better")]
 )
-def test_fewer_than_six_differing_samples_show_no_difference(differing: int, verdict: str) -> None:
-    found = compare(scores(*["unreadable"] * differing), scores(*["right"] * differing)).strict_json
+def test_fewer_than_six_differing_examples_show_no_difference(differing: int, verdict: str) -> None:
+    found = compare(scores(*["unreadable"] * differing), scores(*["right"] * differing)).differences["strict_json"]
     assert (found.difference, found.verdict) == (1, verdict)
 
 
-def test_an_interval_that_ends_at_0_shows_no_difference() -> None:
+def test_interval_that_ends_at_0_shows_no_difference() -> None:
     base, tuned = ["unreadable"] * 8 + ["right"] * 2, ["right"] * 8 + ["unreadable"] * 2
-    found = compare(scores(*base), scores(*tuned)).strict_json
+    found = compare(scores(*base), scores(*tuned)).differences["strict_json"]
     assert (found.low, found.high, found.verdict) == (0, 1, "no difference shown")
 
 
-def test_a_figure_without_support_has_no_difference() -> None:
-    empty = [score_sample(read_answer({"structured_data": {}}), "no", sample="a")]
-    found = compare(empty, empty).field_f1
+def test_figure_without_support_has_no_difference() -> None:
+    empty = [score_answer(read_answer({"structured_data": {}}), "no", sample="a")]
+    found = compare(empty, empty).differences["field_f1"]
     assert found == Difference(None, None, None, None, None, 0, "no difference shown")
 
 
 @pytest.mark.parametrize(
     ("only_base", "only_tuned", "p_value"), [(0, 0, 1.0), (0, 1, 1.0), (0, 6, 0.03125), (1, 7, 0.0703125), (5, 5, 1.0)]
 )
-def test_mcnemar_is_exact(only_base: int, only_tuned: int, p_value: float) -> None:
+def test_mcnemar_test_is_exact(only_base: int, only_tuned: int, p_value: float) -> None:
     base = scores("right", *["right"] * only_base, *["unreadable"] * only_tuned)
     tuned = scores("right", *["unreadable"] * only_base, *["right"] * only_tuned)
     found = compare(base, tuned).schema_validity
@@ -124,27 +123,29 @@ def test_mcnemar_is_exact(only_base: int, only_tuned: int, p_value: float) -> No
 @pytest.mark.parametrize(
     ("base", "tuned", "message"),
     [
-        (scores("right"), scores("right", "right"), "1 samples of the base, 2 of the tuned model"),
-        (scores("right", "right"), scores("right", "right")[::-1], "sample 1 is '0' and '1'"),
-        ([], [], "no sample to score"),
+        (scores("right"), scores("right", "right"), "1 examples of the base, 2 of the tuned model"),
+        (scores("right", "right"), scores("right", "right")[::-1], "example 1 is '0' and '1'"),
+        ([], [], "no test examples to score"),
     ],
 )
-def test_other_samples_are_an_error(base: Sequence[SampleScore], tuned: Sequence[SampleScore], message: str) -> None:
+def test_rejects_different_test_examples(
+    base: Sequence[AnswerScore], tuned: Sequence[AnswerScore], message: str
+) -> None:
     with pytest.raises(AdapterError, match=message):
         compare(base, tuned)
 
 
-def test_a_comparison_is_json_able_and_repeats_with_its_seed() -> None:
+def test_comparison_repeats_with_its_seed_and_writes_json() -> None:
     base, tuned = scores(*["misread", "fenced"] * 8), scores(*["right", "unreadable"] * 8)
     comparison = compare(base, tuned, seed=3)
     assert comparison == compare(base, tuned, seed=3)
     assert compare(base, tuned, seed=3, resamples=5) != compare(base, tuned, seed=4, resamples=5)
-    assert json.loads(json.dumps(dataclasses.asdict(comparison)))["schema_valid"]["verdict"] == "worse"
+    assert json.loads(json.dumps(comparison.as_json()))["schema_valid"]["verdict"] == "worse"
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(TEXTS)), st.sampled_from(sorted(TEXTS))), min_size=1, max_size=12))
 @settings(max_examples=30, deadline=None)
-def test_exchanging_the_systems_turns_every_difference_round(pairs: list[tuple[str, str]]) -> None:
+def test_exchanging_the_systems_negates_every_difference(pairs: list[tuple[str, str]]) -> None:
     base, tuned = scores(*(pair[0] for pair in pairs)), scores(*(pair[1] for pair in pairs))
     there, back = (differences(compare(*systems, resamples=40)) for systems in ((base, tuned), (tuned, base)))
     turned = {"better": "worse", "worse": "better"}

@@ -1,4 +1,4 @@
-"""Which bundles can be evaluated; what cannot is told before any answer is generated."""
+"""Checks of a bundle before answers are generated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from erniekit_adapter.adapters.measured import adapter_fingerprint
+from erniekit_adapter.bundle.metrics import adapter_fingerprint
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.evaluation.stage import native_adapter
 from erniekit_adapter.files import write_json
@@ -28,7 +28,7 @@ MANIFEST = {
 
 
 def project_with(folder: Path, **changed: Any) -> Project:
-    """A project with a bundle, whose manifest is changed."""
+    """Return a project with a bundle and a changed manifest."""
     write_json(folder / "model" / "config.json", {"hidden_size": 8})
     manifest = {
         "adapter": "a" * 64,
@@ -42,33 +42,35 @@ def project_with(folder: Path, **changed: Any) -> Project:
     return Project.model_validate(given)
 
 
-def test_the_native_adapter_of_a_bundle_is_evaluated(tmp_path: Path) -> None:
+def test_returns_the_native_adapter_of_a_bundle(tmp_path: Path) -> None:
     project = project_with(tmp_path)
     assert native_adapter(project) == project.bundle_dir / "native"
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
-        ({"adapter": None}, r"was exported by an earlier version\n.*run make export again"),
+        ({"adapter": None}, r"was exported by an earlier version\n.*run erniekit-adapter export PROJECT again"),
+        ({"base_model": {"name": "x"}}, r"is damaged: .*\n.*run erniekit-adapter export PROJECT again"),
+        ({"training": ["x"]}, "is damaged"),
         ({"training": {"toolkit": {"name": "paddleformers"}}}, "is PaddleFormers' adapter"),
         ({"base_model": {"fingerprint": "b" * 64}}, "is not the base model of this bundle"),
     ],
 )
-def test_other_bundles_are_refused_with_the_remedy(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_rejects_other_bundles_with_a_hint(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         native_adapter(project_with(tmp_path, **changed))
 
 
-def test_without_a_native_form_there_is_nothing_to_evaluate(tmp_path: Path) -> None:
+def test_rejects_a_bundle_without_native_format(tmp_path: Path) -> None:
     project = project_with(tmp_path)
     (project.bundle_dir / "native" / "lora_config.json").unlink()
-    with pytest.raises(UsageError, match=r"add native to export\.forms"):
+    with pytest.raises(UsageError, match=r"add native to export\.formats"):
         native_adapter(project)
 
 
 @pytest.mark.parametrize("is_same", [True, False])
-def test_a_bundle_of_an_earlier_adapter_is_refused(tmp_path: Path, is_same: bool) -> None:
+def test_rejects_a_bundle_of_an_earlier_adapter(tmp_path: Path, is_same: bool) -> None:
     project = project_with(tmp_path)
     weights = project.training_dir / "output" / "peft_model-00001-of-00001.safetensors"
     weights.parent.mkdir(parents=True)
@@ -78,5 +80,5 @@ def test_a_bundle_of_an_earlier_adapter_is_refused(tmp_path: Path, is_same: bool
         project = project_with(tmp_path, adapter=adapter_fingerprint(weights.parent))
         assert native_adapter(project)
         return
-    with pytest.raises(UsageError, match=r"holds another adapter than .*\n.*run make export again"):
+    with pytest.raises(UsageError, match=r"contains another adapter than .*\n.*run erniekit-adapter export PROJECT"):
         native_adapter(project)

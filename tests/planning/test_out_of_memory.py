@@ -1,4 +1,4 @@
-"""What to do when memory runs out, cheapest first, and only what applies."""
+"""Settings that save memory: their order, and when they apply."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 from plan_examples import LARGE, MIDDLE, OCR, PAGES, SMALL, project, shape
 
+from erniekit_adapter.architectures.models import find_model
 from erniekit_adapter.planning.memory import memory_use
 from erniekit_adapter.planning.out_of_memory import reliefs
 from erniekit_adapter.planning.recommend import changed
-from erniekit_adapter.project.catalogue import find_model
 
 EVERY = {"enabled": False}
 
 
 def keys(name: str = SMALL, longest: int | None = None, **sections: Any) -> list[str]:
-    asked = project(name, **sections)
-    return [relief.keys for relief in reliefs(asked, shape(name), longest=longest, model=find_model(name))]
+    example = project(name, **sections)
+    return [relief.keys for relief in reliefs(example, shape(name), longest=longest, model=find_model(name))]
 
 
-def test_everything_that_applies_comes_in_the_order_that_costs_least() -> None:
+def test_reliefs_are_ordered_by_cost() -> None:
     training = {"recompute": False, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
     assert keys(MIDDLE, longest=1024, training=training) == [
         "erniekit.extra.use_sparse_head_and_loss_fn: true",
@@ -53,12 +53,12 @@ def test_everything_that_applies_comes_in_the_order_that_costs_least() -> None:
         (SMALL, {"parallel": {"tensor": 2}}, "parallel.tensor"),
         (SMALL, {"parallel": {"tensor": 2}}, "lora.target_modules"),
         (SMALL, {"parallel": {"gpus": 4}}, "erniekit.extra.offload_optim"),
-        (SMALL, {"training": {"stage": "DPO"}}, "erniekit.extra.use_sparse"),
+        (SMALL, {"training": {"method": "DPO"}}, "erniekit.extra.use_sparse"),
         (PAGES, {}, "lora.target_modules"),
         (OCR, {}, "model.model_name_or_path"),
     ],
 )
-def test_what_does_not_apply_is_not_offered(name: str, sections: dict[str, Any], not_offered: str) -> None:
+def test_omits_reliefs_that_do_not_apply(name: str, sections: dict[str, Any], not_offered: str) -> None:
     assert not [key for key in keys(name, **sections) if key.startswith(not_offered)]
 
 
@@ -74,14 +74,14 @@ def test_what_does_not_apply_is_not_offered(name: str, sections: dict[str, Any],
         (PAGES, {}, "model.model_name_or_path: PaddlePaddle/PaddleOCR-VL"),
     ],
 )
-def test_what_applies_to_few_is_offered_to_them(name: str, sections: dict[str, Any], offered: str) -> None:
+def test_offers_special_reliefs(name: str, sections: dict[str, Any], offered: str) -> None:
     assert offered in keys(name, **sections)
 
 
-def test_each_step_says_what_it_saves_by_itself() -> None:
-    asked = project(MIDDLE, training={"recompute": False})
-    found = {relief.keys: relief.saved_bytes for relief in reliefs(asked, shape(MIDDLE))}
-    after = changed(asked, training={"recompute": True})
-    saved = memory_use(asked, shape(MIDDLE)).total - memory_use(after, shape(MIDDLE)).total
+def test_saved_bytes_of_each_relief() -> None:
+    example = project(MIDDLE, training={"recompute": False})
+    found = {relief.keys: relief.saved_bytes for relief in reliefs(example, shape(MIDDLE))}
+    after = changed(example, training={"recompute": True})
+    saved = memory_use(example, shape(MIDDLE)).total - memory_use(after, shape(MIDDLE)).total
     assert found["training.recompute: true"] == saved > 0
     assert all(size > 0 for size in found.values())

@@ -1,4 +1,4 @@
-"""How many weights training changes."""
+"""Number of trained weights."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
         (["down_proj"], 18 * 16 * (3072 + 1024)),
     ],
 )
-def test_lora_parameters_are_counted_as_erniekit_fuses_them(targets: Any, count: int) -> None:
+def test_lora_parameters_of_fused_layers(targets: Any, count: int) -> None:
     assert trainable_parameters(project(lora={"target_modules": targets}), shape()) == count
 
 
-def test_the_issue_s_lora_trains_1_916_928_parameters() -> None:
+def test_lora_parameters_of_an_example() -> None:
     assert trainable_parameters(project(lora={"r": 16, "target_modules": ATTENTION}), shape()) == 1_916_928
 
 
 @pytest.mark.parametrize(("targets", "million"), [("all-linear", 562), (ATTENTION, 10)])
-def test_lora_of_rank_32_on_21b_trains_what_is_published(targets: Any, million: int) -> None:
+def test_lora_parameters_equal_the_published(targets: Any, million: int) -> None:
     found = trainable_parameters(project(MIDDLE, lora={"r": 32, "target_modules": targets}), shape(MIDDLE))
     assert found / 1e6 == pytest.approx(million, rel=0.01)
 
 
-def test_paddleformers_keeps_the_projections_of_a_model_with_images_apart() -> None:
+def test_lora_parameters_of_separate_layers() -> None:
     fused = trainable_parameters(project(OCR), shape(OCR))
     apart = trainable_parameters(project(OCR, backend="paddleformers"), shape(OCR))
     # Two more A of (1024, 16) for k and v, one more for up, in 18 layers.
     assert apart - fused == 18 * 3 * 1024 * 16
 
 
-def test_the_resampler_of_ernie_vl_gets_lora_where_targets_are_left_to_erniekit() -> None:
+def test_lora_parameters_of_the_resampler() -> None:
     every, some = (project(PAGES, lora={"target_modules": targets}) for targets in ("all-linear", ATTENTION))
     joint = sum(16 * (rows + columns) for rows, columns in shape(PAGES).projector_sizes())
     layers = trainable_parameters(every, shape(PAGES)) - joint
     assert layers > trainable_parameters(some, shape(PAGES))
 
 
-def test_without_lora_every_weight_is_trained() -> None:
+def test_trains_every_weight_without_lora() -> None:
     assert trainable_parameters(project(lora={"enabled": False}), shape()) == 360_748_032
 
 
-def test_a_frozen_vision_tower_leaves_what_joins_it_to_the_text() -> None:
+def test_frozen_vision_tower_leaves_the_projector() -> None:
     frozen = trainable_parameters(project(OCR, lora={"enabled": False}), shape(OCR))
     all_of_it = project(OCR, lora={"enabled": False}, training={"freeze_vision": False})
     assert trainable_parameters(all_of_it, shape(OCR)) == shape(OCR).parameters

@@ -1,6 +1,6 @@
-"""Every key of a project file does something: a second value changes what a stage is given, or is refused.
+"""Every key of a project file has an effect: a second value changes the input of a stage, or is refused.
 
-The list of keys is the JSON schema's, so that a new key needs an entry here. Keys of sources have a test of their own,
+The list of keys is the JSON schema's, so that a new key needs an entry here. Keys of sources have their own test,
 tests/data_tools/test_every_source_key.py.
 """
 
@@ -15,20 +15,20 @@ from typing import Any
 import pytest
 import yaml
 
-from data_tools.build_settings import BuildSettings, engine_of
+from data_tools.build_settings import BuildSettings, runner_of
 from data_tools.build_settings import settings_of as build_settings_of
 from erniekit_adapter.backends.settings import values
-from erniekit_adapter.backends.translation import facts_before_training, settings_of
+from erniekit_adapter.backends.translation import context_before_training, settings_of
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.project.json_schema import project_schema
 from erniekit_adapter.project.loading import load_project
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.training.lines import _MADE_BY
+from erniekit_adapter.training.examples import _MADE_BY
 
 ROOT = Path(__file__).resolve().parents[2]
 DENSE, MOE, VL = "baidu/ERNIE-4.5-0.3B-Paddle", "baidu/ERNIE-4.5-21B-A3B-Paddle", "baidu/ERNIE-4.5-VL-28B-A3B-Paddle"
 LEAST: dict[str, Any] = {"model": {"model_name_or_path": DENSE}, "output_dir": "./o", "erniekit": {"version": "1.4"}}
-DPO: dict[str, Any] = {"training": {"stage": "DPO"}, "data": {"preference": True}}
+DPO: dict[str, Any] = {"training": {"method": "DPO"}, "data": {"preference": True}}
 PADDLEFORMERS: dict[str, Any] = {
     "backend": "paddleformers",
     "model": {"model_name_or_path": "baidu/ERNIE-4.5-0.3B-PT"},
@@ -52,7 +52,7 @@ CHANGES: Mapping[str, tuple[Any, dict[str, Any]]] = {
     "lora.lora_dropout": (0.1, {}),
     "lora.rslora": (True, {}),
     "lora.lora_plus_scale": (4.0, {}),
-    "training.stage": ("DPO", {"data": {"preference": True}}),
+    "training.method": ("DPO", {"data": {"preference": True}}),
     "training.num_train_epochs": (1.5, {}),
     "training.max_steps": (7, {}),
     "training.max_seq_length": (512, {}),
@@ -99,61 +99,61 @@ CHANGES: Mapping[str, tuple[Any, dict[str, Any]]] = {
     "erniekit.extra": ({"adam_beta2": 0.5}, {}),
     "paddleformers.version": ("1.0.0", PADDLEFORMERS),
     "paddleformers.extra": ({"adam_beta2": 0.5}, PADDLEFORMERS),
-    "data.sources": ([{"kind": "lines", "path": "a.jsonl"}], {}),
-    "data.test_sources": ([{"kind": "lines", "path": "a.jsonl"}], {}),
+    "data.sources": ([{"kind": "training_examples", "path": "a.jsonl"}], {}),
+    "data.test_sources": ([{"kind": "training_examples", "path": "a.jsonl"}], {}),
     "data.test_split_ratio": (0.3, {}),
     "data.group_by": ("vendor", {}),
     "data.seed": (7, {}),
-    "data.gates.arithmetic": ("warn", {}),
-    "data.gates.dates": ("error", {}),
-    "data.gates.image": ("warn", {}),
-    "data.gates.visible": ("unchecked", {}),
-    "data.gates.duplicate": ("warn", {}),
-    "data.gates.personal": ("mask", {}),
+    "data.filters.arithmetic": ("warn", {}),
+    "data.filters.dates": ("error", {}),
+    "data.filters.image": ("warn", {}),
+    "data.filters.visible": ("unchecked", {}),
+    "data.filters.duplicate": ("warn", {}),
+    "data.filters.personal": ("mask", {}),
     "data.min_visible_share": (0.25, {}),
     "data.tasks.analysis": (2.0, {}),
     "data.tasks.extraction": (1.0, {}),
     "data.tasks.validation": (1.0, {}),
-    "data.wordings": (2, {}),
+    "data.prompt_templates": (2, {}),
     "data.fault_share": (0.25, {}),
     "data.preference": (True, {}),
     "data.format": ("erniekit-vl", {}),
     "data.ocr": ("rapidocr", {}),
     "data.date_order": ("day_first", {}),
-    "data.engine": ("ray", {}),
+    "data.runner": ("ray", {}),
     "data.workers": (3, {}),
-    "data.ray_address": ("first:6379", {"data": {"engine": "ray"}}),
+    "data.ray_address": ("first:6379", {"data": {"runner": "ray"}}),
 }
 # Keys whose effect is on files, on processes or on other stages, and the test that shows it.
 ELSEWHERE: Mapping[str, tuple[str, str]] = {
-    "preset": ("project/test_preset.py", "test_what_the_project_says_wins_and_what_it_leaves_out_is_the_preset_s"),
-    "output_dir": ("training/test_train_stage.py", "test_a_run_leaves_settings_log_metrics_and_a_manifest"),
-    "parallel.gpus": ("training/test_cards.py", "test_it_takes_as_many_as_the_project_asks"),
-    "training.max_hours": ("training/test_train_stage.py", "test_a_run_ends_after_its_hours_and_continues_with_others"),
+    "preset": ("project/test_preset.py", "test_project_overrides_its_preset"),
+    "output_dir": ("training/test_train_stage.py", "test_writes_settings_log_metrics_and_manifest"),
+    "parallel.gpus": ("training/test_run_gpus.py", "test_run_takes_the_gpus_of_its_project"),
+    "training.max_hours": ("training/test_resumed_runs.py", "test_max_hours_ends_a_run_that_can_be_resumed"),
     "erniekit.erniekit_config_path": (
         "backends/test_raw_keys.py",
-        "test_a_right_key_reaches_the_toolkit_with_its_place_as_its_origin",
+        "test_raw_key_is_passed_on_with_its_origin",
     ),
-    "export.forms": ("adapters/test_bundle.py", "test_the_bundle_holds_the_forms_that_were_asked_for"),
+    "export.formats": ("bundle/test_export.py", "test_bundle_has_the_requested_formats"),
     "export.tensor_parallel_degree": (
-        "adapters/test_tensor_parallel.py",
-        "test_every_form_of_such_an_adapter_is_in_the_order_of_a_whole_model",
+        "bundle/test_export_after_tensor_parallel.py",
+        "test_all_formats_have_the_order_of_a_whole_model",
     ),
     "evaluate.max_samples": (
         "data_tools/test_held_out.py",
-        "test_evaluate_takes_the_first_test_lines_in_the_files_order",
+        "test_evaluate_takes_test_examples_in_file_order",
     ),
     "evaluate.max_new_tokens": (
-        "answering/test_answering_toolkit.py",
-        "test_the_worker_is_told_model_limits_and_adapter",
+        "predictors/test_toolkit_predictor.py",
+        "test_options_of_the_worker",
     ),
-    "evaluate.batch_size": ("answering/test_answering_toolkit.py", "test_the_worker_is_told_model_limits_and_adapter"),
+    "evaluate.batch_size": ("predictors/test_toolkit_predictor.py", "test_options_of_the_worker"),
 }
 
 
 NOT_ERNIEKIT = frozenset({"erniekit.use_erniekit"})
 PAGES: dict[str, Any] = {"data": {"format": "erniekit-vl"}}
-# Other kinds of runs, each with the keys whose second value says there what holds without it.
+# Other kinds of runs, each with the keys whose second value equals the default there.
 KINDS: Mapping[str, tuple[dict[str, Any], frozenset[str]]] = {
     "every weight": ({"lora": {"enabled": False}}, frozenset()),
     "on a CPU": ({"training": {"device": "cpu"}}, frozenset({"training.bf16", "training.recompute"})),
@@ -213,15 +213,17 @@ def loaded(folder: Path, content: Mapping[str, Any]) -> Project:
 
 
 def effects(project: Project) -> dict[str, Any]:
-    """All that a project gives to the stages: the toolkit's settings, the data stage's, its sources and its engine."""
-    facts = replace(facts_before_training(project), train_lines=1_000, eval_lines=100 if project.eval_ratio else 0)
+    """Return what the stages read of a project: settings of the toolkit and of the data stage, sources and runner."""
+    context = replace(
+        context_before_training(project), train_examples=1_000, eval_examples=100 if project.eval_ratio else 0
+    )
     return {
-        "toolkit": values(settings_of(project, facts)),
-        "version": facts.version,
-        "initial adapter": (facts.initial_adapter_dir, sorted(project.lora.modules), project.lora.lora_dropout),
+        "toolkit": values(settings_of(project, context)),
+        "version": context.version,
+        "initial adapter": (context.initial_adapter_dir, sorted(project.lora.modules), project.lora.lora_dropout),
         "data": build_settings_of(project).as_json(),
         "sources": (project.sources, project.data.test_sources),
-        "engine": engine_of(project),
+        "engine": runner_of(project),
     }
 
 
@@ -234,20 +236,20 @@ def test_every_key_has_one_entry() -> None:
 
 
 @pytest.mark.parametrize("key", CHANGES)
-def test_a_second_value_has_an_effect_or_is_refused(tmp_path: Path, key: str) -> None:
+def test_second_value_has_an_effect_or_is_refused(tmp_path: Path, key: str) -> None:
     second, rest = CHANGES[key]
     before = effects(loaded(tmp_path, with_key(rest, "", None)))
     try:
         after = effects(loaded(tmp_path, with_key(rest, key, second)))
     except UsageError as error:
-        named = [problem.where + problem.what for problem in error.problems]
+        named = [problem.location + problem.finding for problem in error.problems]
         assert any(key.rpartition(".")[2] in text for text in named), named
     else:
         assert before != after, f"{key}: {second!r} is accepted and changes nothing"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_in_other_kinds_of_runs_as_well(tmp_path: Path, kind: str) -> None:
+def test_keys_in_other_kinds_of_runs(tmp_path: Path, kind: str) -> None:
     rest, said_already = KINDS[kind]
     project = loaded(tmp_path, with_key(rest, "", None))
     before = effects(project)
@@ -264,13 +266,13 @@ def test_in_other_kinds_of_runs_as_well(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("key", ELSEWHERE)
-def test_what_acts_elsewhere_has_its_test(key: str) -> None:
+def test_keys_with_effects_elsewhere_have_tests(key: str) -> None:
     path, name = ELSEWHERE[key]
     assert re.search(rf"^def {name}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE), ELSEWHERE[key]
 
 
-def test_train_compares_every_setting_of_the_data_stage() -> None:
-    """So that a key that is changed after make data is no key without effect."""
+def test_train_compares_every_data_setting() -> None:
+    """A key that changes after make data has to be noticed."""
     own_rules = {"form", "max_seq_length", "tokenizer"}
-    assert vars(BuildSettings()).keys() == _MADE_BY.keys() | own_rules
-    assert {key for key, _ in _MADE_BY.values()} <= {*keys(project_schema()), "data.gates", "data.tasks"}
+    assert BuildSettings().as_json().keys() == _MADE_BY.keys() | own_rules
+    assert {key for key, _ in _MADE_BY.values()} <= {*keys(project_schema()), "data.filters", "data.tasks"}

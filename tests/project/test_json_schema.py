@@ -1,4 +1,4 @@
-"""The schema that editors read: it accepts what loading accepts, and says something about every key."""
+"""The JSON schema accepts the same files as loading, and describes every key."""
 
 from __future__ import annotations
 
@@ -30,43 +30,45 @@ TYPES: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "null": (type(None),),
 }
-# Words that say something to a reader and nothing about a value.
+# Keywords for readers, without rules for values.
 SPOKEN = {"title", "description", "default", "examples", "$schema"}
 
 
 def accepts(schema: dict[str, Any], value: Any) -> bool:
-    """Whether a value fits: a validator of just those words that our schema uses, for none is among our packages."""
-    return all(fits(word, said, value, schema) for word, said in schema.items() if word not in SPOKEN)
+    """Return whether a value is valid, by the keywords that the schema uses; no validator is among our packages."""
+    return all(fits(word, expected, value, schema) for word, expected in schema.items() if word not in SPOKEN)
 
 
-def fits(word: str, said: Any, value: Any, schema: dict[str, Any]) -> bool:
+def fits(word: str, expected: Any, value: Any, schema: dict[str, Any]) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     mapping, text, array = isinstance(value, dict), isinstance(value, str), isinstance(value, list)
     rules = {
-        "type": lambda: isinstance(value, TYPES[said]) and (said == "boolean" or not isinstance(value, bool)),
-        "const": lambda: value == said,
-        "enum": lambda: any(value == one and type(value) is type(one) for one in said),
-        "properties": lambda: not mapping or all(accepts(said[key], value[key]) for key in said.keys() & value.keys()),
-        "required": lambda: not mapping or set(said) <= value.keys(),
-        "additionalProperties": lambda: said is True or not mapping or value.keys() <= schema["properties"].keys(),
-        "items": lambda: not array or all(accepts(said, part) for part in value),
-        "minItems": lambda: not array or len(value) >= said,
-        "minLength": lambda: not text or len(value) >= said,
-        "maxLength": lambda: not text or len(value) <= said,
-        "minimum": lambda: not number or value >= said,
-        "maximum": lambda: not number or value <= said,
-        "exclusiveMinimum": lambda: not number or value > said,
-        "exclusiveMaximum": lambda: not number or value < said,
-        "anyOf": lambda: any(accepts(one, value) for one in said),
-        "oneOf": lambda: sum(accepts(one, value) for one in said) == 1,
-        "if": lambda: accepts(said, value) or accepts(schema["else"], value),
+        "type": lambda: isinstance(value, TYPES[expected]) and (expected == "boolean" or not isinstance(value, bool)),
+        "const": lambda: value == expected,
+        "enum": lambda: any(value == one and type(value) is type(one) for one in expected),
+        "properties": lambda: (
+            not mapping or all(accepts(expected[key], value[key]) for key in expected.keys() & value.keys())
+        ),
+        "required": lambda: not mapping or set(expected) <= value.keys(),
+        "additionalProperties": lambda: expected is True or not mapping or value.keys() <= schema["properties"].keys(),
+        "items": lambda: not array or all(accepts(expected, part) for part in value),
+        "minItems": lambda: not array or len(value) >= expected,
+        "minLength": lambda: not text or len(value) >= expected,
+        "maxLength": lambda: not text or len(value) <= expected,
+        "minimum": lambda: not number or value >= expected,
+        "maximum": lambda: not number or value <= expected,
+        "exclusiveMinimum": lambda: not number or value > expected,
+        "exclusiveMaximum": lambda: not number or value < expected,
+        "anyOf": lambda: any(accepts(one, value) for one in expected),
+        "oneOf": lambda: sum(accepts(one, value) for one in expected) == 1,
+        "if": lambda: accepts(expected, value) or accepts(schema["else"], value),
         "else": lambda: True,
     }
     return bool(rules[word]())
 
 
 def keys(section: dict[str, Any], name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every key below a section, with its own part of the schema; those of sources too."""
+    """Return every key below a section with its part of the schema, including keys of sources."""
     for key, part in section["properties"].items():
         yield f"{name}{key}", part
         for inner in (part, *part.get("items", {}).get("oneOf", ())):
@@ -84,14 +86,14 @@ def loads(folder: Path, project: dict[str, Any]) -> bool:
     return True
 
 
-def test_the_file_is_up_to_date() -> None:
+def test_schema_file_is_up_to_date() -> None:
     text = (ROOT / SCHEMA_PATH).read_text()
     assert json.loads(text) == SCHEMA, f"write it: python -m {project_schema.__module__}"
     assert text.endswith("}\n")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_the_schema_accepts_a_project_file_of_ours_and_no_unknown_key_in_it(path: Path) -> None:
+def test_schema_accepts_shipped_projects(path: Path) -> None:
     project = read_yaml(path).data
     assert accepts(SCHEMA, project)
     assert not accepts(SCHEMA, project | {"trainig": {}})
@@ -101,27 +103,27 @@ def test_the_schema_accepts_a_project_file_of_ours_and_no_unknown_key_in_it(path
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_a_project_file_of_ours_names_the_schema_in_its_first_line(path: Path) -> None:
+def test_shipped_projects_name_the_schema(path: Path) -> None:
     first = path.read_text().partition("\n")[0]
     named = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", first)
     assert named, first
     assert (path.parent / named[1]).resolve() == ROOT / SCHEMA_PATH
 
 
-def test_the_schema_has_every_key_of_the_project_file_and_no_other() -> None:
+def test_schema_has_the_keys_of_the_project_file() -> None:
     sources = ("data.sources.", "data.test_sources.")
     assert {name for name, _ in keys(SCHEMA) if not name.startswith(sources)} == set(keys_of())
 
 
-def test_every_key_says_what_it_means() -> None:
+def test_every_key_has_a_description() -> None:
     assert [name for name, part in keys(SCHEMA) if not part.get("description") or not part["title"]] == []
 
 
-def test_no_meaning_is_left_of_a_key_that_is_gone() -> None:
+def test_descriptions_are_of_existing_keys() -> None:
     assert set(_MEANINGS) <= {part["title"] for _, part in keys(SCHEMA)}
 
 
-def test_no_reference_is_left_and_no_word_that_editors_do_not_know() -> None:
+def test_schema_has_no_references_or_unknown_keywords() -> None:
     text = json.dumps(SCHEMA)
     for word in ('"$ref"', '"$defs"', '"discriminator"', '"format": "path"'):
         assert word not in text
@@ -136,7 +138,7 @@ def test_no_reference_is_left_and_no_word_that_editors_do_not_know() -> None:
         {"lora": {"target_modules": "all-linear", "r": 8}},
         {"training": {"learning_rate": 0.5, "quantization": None}},
         {"training": {"learning_rate": 2e-4, "quantization": "wint4/8", "num_train_epochs": 1}},
-        {"data": {"gates": {"visible": False, "personal": False, "dates": "warn"}}},
+        {"data": {"filters": {"visible": False, "personal": False, "dates": "warn"}}},
         {"data": {"sources": [{"kind": "manifest", "path": "./m.json", "images_dir": None}]}},
         {"erniekit": {"extra": {"adam_beta2": 0.95}}},
         {"unknown": 1},
@@ -149,17 +151,17 @@ def test_no_reference_is_left_and_no_word_that_editors_do_not_know() -> None:
         {"lora": {"r": True}},
         {"training": {"quantization": "int4"}},
         {"training": {"learning_rate": 0}},
-        {"data": {"gates": {"visible": True}}},
-        {"data": {"gates": {"length": "error"}}},
+        {"data": {"filters": {"visible": True}}},
+        {"data": {"filters": {"length": "error"}}},
         {"data": {"sources": [{"kind": "csv", "path": "./m.csv"}]}},
-        {"data": {"sources": [{"kind": "lines"}]}},
-        {"data": {"sources": [{"kind": "lines", "path": "./l.jsonl", "images_dir": "./i"}]}},
-        {"export": {"forms": []}},
+        {"data": {"sources": [{"kind": "training_examples"}]}},
+        {"data": {"sources": [{"kind": "training_examples", "path": "./l.jsonl", "images_dir": "./i"}]}},
+        {"export": {"formats": []}},
         {"run_name": ""},
     ],
     ids=str,
 )
-def test_the_schema_and_loading_are_of_one_mind(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_schema_and_loading_agree(tmp_path: Path, change: dict[str, Any]) -> None:
     project = LEAST | change
     assert accepts(SCHEMA, project) == loads(tmp_path, project)
 
@@ -168,7 +170,7 @@ def test_the_schema_and_loading_are_of_one_mind(tmp_path: Path, change: dict[str
     st.sampled_from(["lora.r", "training.warmup_steps", "training.bf16", "dpo.loss_type", "evaluate.batch_size"]),
     st.none() | st.booleans() | st.integers(-2, 40_000) | st.sampled_from(["sigmoid", "all", ""]),
 )
-def test_they_are_of_one_mind_about_any_value(
+def test_schema_and_loading_agree_on_any_value(
     tmp_path_factory: pytest.TempPathFactory, key: str, value: object
 ) -> None:
     section, name = key.split(".")
@@ -180,14 +182,14 @@ def test_they_are_of_one_mind_about_any_value(
 
 
 @pytest.mark.parametrize("missing", ["model", "output_dir"])
-def test_only_a_file_with_a_preset_may_leave_out_what_is_required(missing: str) -> None:
+def test_only_presets_replace_required_keys(missing: str) -> None:
     project = {key: value for key, value in LEAST.items() if key != missing}
     assert not accepts(SCHEMA, project)
     assert not accepts(SCHEMA, project | {"preset": None})
     assert accepts(SCHEMA, project | {"preset": "./other.yaml"})
 
 
-def test_a_real_validator_agrees_where_there_is_one() -> None:
+def test_jsonschema_package_agrees() -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="comes with make setup-ray")
     jsonschema.Draft7Validator.check_schema(SCHEMA)
     validator = jsonschema.Draft7Validator(SCHEMA)

@@ -1,4 +1,4 @@
-"""Base models in folders: what kind they are, and which toolkit can train from them."""
+"""Model folders: their kind, and the toolkits that can load them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from erniekit_adapter.architectures.families import Kind
+from erniekit_adapter.architectures.toolkits import Backend
 from erniekit_adapter.errors import UsageError
-from erniekit_adapter.project.catalogue import Kind
 from erniekit_adapter.project.model_folder import check_model_dir, model_kind, usable_model_dir
-from erniekit_adapter.project.toolkit_sections import Backend
 
 
 def write_model(folder: Path, first: str = "ernie.norm.weight", **config: Any) -> Path:
@@ -34,17 +34,17 @@ def write_model(folder: Path, first: str = "ernie.norm.weight", **config: Any) -
         ({"model_type": "paddleocr_vl", "vision_config": {}}, "ocr-vl"),
     ],
 )
-def test_a_folder_is_recognised_by_its_config(tmp_path: Path, config: dict[str, Any], kind: Kind) -> None:
+def test_kind_of_a_model_folder(tmp_path: Path, config: dict[str, Any], kind: Kind) -> None:
     assert model_kind(str(write_model(tmp_path / "mine", **config))) == kind
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"model_type": "qwen3"}'])
-def test_a_folder_of_something_else_is_no_kind(tmp_path: Path, text: str) -> None:
+def test_other_folders_have_no_kind(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     assert model_kind(str(tmp_path)) is None
 
 
-def test_a_published_id_is_its_kind_without_a_folder() -> None:
+def test_kind_of_a_published_id() -> None:
     assert model_kind("baidu/ERNIE-4.5-VL-28B-A3B-Paddle") == "vl-moe"
     assert model_kind("./nothing/there") is None
 
@@ -55,23 +55,23 @@ def refusal(folder: Path, backend: Backend, kind: Kind = "dense") -> str:
     return str(error.value)
 
 
-def test_each_toolkit_refuses_the_other_s_layout_by_the_names_of_the_weights(tmp_path: Path) -> None:
+def test_toolkits_refuse_the_other_layout_of_weights(tmp_path: Path) -> None:
     paddle = write_model(tmp_path / "paddle", "ernie.norm.weight")
     torch = write_model(tmp_path / "torch", "model.norm.weight")
     check_model_dir(paddle, "mine", "erniekit", "dense")
     check_model_dir(torch, "mine", "paddleformers", "dense")
-    assert "holds torch weights\n    → use the repository that ends in -Paddle" in refusal(torch, "erniekit")
+    assert "contains torch weights\n    → use the repository that ends in -Paddle" in refusal(torch, "erniekit")
     assert "in ERNIEKit's layout" in refusal(paddle, "paddleformers")
 
 
-def test_paddleocr_vl_has_one_layout_for_both(tmp_path: Path) -> None:
+def test_both_toolkits_accept_paddleocr_vl(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "ocr", "model.norm.weight", torch_dtype="bfloat16")
     (folder / "preprocessor_config.json").write_text("{}")
     for backend in ("erniekit", "paddleformers"):
         check_model_dir(folder, "mine", backend, "ocr-vl")
 
 
-def test_a_model_that_takes_images_needs_its_processor(tmp_path: Path) -> None:
+def test_multimodal_model_needs_its_processor(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "ocr", "model.norm.weight")
     assert "lacks preprocessor_config.json" in refusal(folder, "paddleformers", "ocr-vl")
 
@@ -85,7 +85,7 @@ def test_a_model_that_takes_images_needs_its_processor(tmp_path: Path) -> None:
         ("paddleformers", {}, {"fuse_rms_norm": False}),
     ],
 )
-def test_on_a_cpu_the_config_is_completed_in_a_folder_of_links(
+def test_cpu_gets_a_completed_config_in_a_linked_folder(
     tmp_path: Path, backend: Backend, config: dict[str, Any], expected: dict[str, Any] | None
 ) -> None:
     folder = write_model(tmp_path / "mine", **config)
@@ -99,7 +99,7 @@ def test_on_a_cpu_the_config_is_completed_in_a_folder_of_links(
         assert usable_model_dir(folder, tmp_path / "copy", "gpu", backend) == folder
 
 
-def test_paddleformers_never_gets_the_user_s_own_folder_since_it_writes_into_what_it_reads(tmp_path: Path) -> None:
+def test_paddleformers_gets_a_linked_folder(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "mine", fuse_rms_norm=False)
     for device in ("cpu", "gpu"):
         assert usable_model_dir(folder, tmp_path / "copy", device, "paddleformers") == tmp_path / "copy"

@@ -1,4 +1,4 @@
-"""The records of a training run, read with suspicion."""
+"""Reading of the records of a training run, including damaged ones."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ MANIFEST: dict[str, Any] = {
 GARBAGE = [b"", b"{x", b"[]", b"null", b'"x"', b"\xff\x00", b"[" * 100_000]
 
 
-def test_without_files_there_is_no_run(tmp_path: Path) -> None:
+def test_empty_folder_has_no_run(tmp_path: Path) -> None:
     assert (read_run(tmp_path), read_training_manifest(tmp_path)) == (None, None)
 
 
-def test_a_whole_manifest_is_read(tmp_path: Path) -> None:
+def test_reads_a_complete_manifest(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
     assert read_training_manifest(tmp_path) == MANIFEST
 
 
 @pytest.mark.parametrize("content", GARBAGE)
-def test_garbage_is_damage_with_a_remedy(tmp_path: Path, content: bytes) -> None:
+def test_garbage_is_reported_as_damage(tmp_path: Path, content: bytes) -> None:
     for name, read in (("run.json", read_run), ("manifest.json", read_training_manifest)):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(AdapterError, match=rf"{name}: is damaged: .*\n.*--restart"):
@@ -52,27 +52,27 @@ def test_garbage_is_damage_with_a_remedy(tmp_path: Path, content: bytes) -> None
         ("toolkit", {"name": 1, "version": "1"}),
     ],
 )
-def test_a_field_of_another_type_is_damage(tmp_path: Path, name: str, value: object) -> None:
+def test_field_of_another_type_is_damage(tmp_path: Path, name: str, value: object) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({**MANIFEST, name: value}))
     with pytest.raises(AdapterError, match=f"is damaged: {name} "):
         read_training_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("name", MANIFEST)
-def test_a_missing_field_is_damage(tmp_path: Path, name: str) -> None:
+def test_missing_field_is_damage(tmp_path: Path, name: str) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({key: MANIFEST[key] for key in MANIFEST if key != name}))
     with pytest.raises(AdapterError, match=f"is damaged: {name} "):
         read_training_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("run", [{"settings": []}, {"length": 3}, {"length": {"max_steps": "8"}}, {"settings": None}])
-def test_a_run_of_another_form_is_damage(tmp_path: Path, run: dict[str, Any]) -> None:
+def test_malformed_run_is_damage(tmp_path: Path, run: dict[str, Any]) -> None:
     (tmp_path / "run.json").write_text(json.dumps(run))
     with pytest.raises(AdapterError, match=r"run\.json: is damaged"):
         read_run(tmp_path)
 
 
-def test_a_folder_in_the_place_of_a_file_is_damage(tmp_path: Path) -> None:
+def test_folder_instead_of_a_file_is_damage(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").mkdir()
     with pytest.raises(AdapterError, match="not a regular file"):
         read_training_manifest(tmp_path)

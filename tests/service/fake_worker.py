@@ -1,7 +1,7 @@
-"""Stands for `python -m erniekit_adapter.workers.transformers_generate`: the same lines over the same pipes, no model.
+"""A stand-in for `python …/workers/start.py transformers_generate` with the same protocol and no model.
 
-Words in a request say what it does with it, files in the model's folder what it does when it starts. It notes there who
-it is and which adapter it was given.
+Words in a request, and files in the model's folder, choose its behaviour. It writes its process id and its adapter to
+the file `started` in that folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small bundle, a good answer, and servers that answer as they are told."""
+"""A small bundle, a good answer, and servers with prepared replies, for the tests of the service."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 def write_bundle(folder: Path, *, value: float = 1.0, run_name: str = "demo", **more: Any) -> Path:
-    """A bundle with a native and a peft form, as export writes it; another value makes another one."""
+    """Write a bundle with native and peft formats as export does; another `value` gives another bundle."""
     base = {"name": "./base", **more.pop("base_model", {})}
     shared = {"r": 3, "lora_alpha": 6, "lora_dropout": 0.0, "base_model_name_or_path": base["name"]}
     a, b = np.full((3, 4), value, np.float32), np.full((5, 3), value, np.float32)
@@ -45,7 +45,7 @@ def write_bundle(folder: Path, *, value: float = 1.0, run_name: str = "demo", **
 
 
 def write_manifest(folder: Path, **more: Any) -> None:
-    """The manifest of whatever lies in the folder."""
+    """Write the manifest of all files in a folder."""
     files = {
         path.relative_to(folder).as_posix(): {"size_bytes": path.stat().st_size, "sha256": sha256(path)}
         for path in sorted(folder.rglob("*"))
@@ -57,13 +57,13 @@ def write_manifest(folder: Path, **more: Any) -> None:
 
 
 def completion(text: str | None, finish: str | None = "stop", **message: Any) -> httpx.Response:
-    """What an OpenAI-compatible server answers."""
+    """Return a reply of an OpenAI-compatible server."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text, **message}, "finish_reason": finish}
     return httpx.Response(200, json={"choices": [choice], "usage": {"prompt_tokens": 300, "completion_tokens": 90}})
 
 
 def in_turn(*replies: httpx.Response | Exception) -> Handler:
-    """A server that gives one reply after the other, and the last one for ever."""
+    """Return a server that gives one reply after the other, and then the last one forever."""
     left = list(replies)
 
     def handler(_: httpx.Request) -> httpx.Response:
@@ -76,7 +76,7 @@ def in_turn(*replies: httpx.Response | Exception) -> Handler:
 
 
 def service(handler: Any, **settings: Any) -> ErnieVLMService:
-    """A service whose server is `handler`, with waits too short to notice."""
+    """Return a service whose server is `handler`, with very short waits."""
     given = {"vllm_server_url": URL, "model_name": "base", "first_wait": 0.001, "timeout": 5, **settings}
     if "public_key" not in settings:
         given = {"trust": "unsigned", **given}
@@ -84,5 +84,5 @@ def service(handler: Any, **settings: Any) -> ErnieVLMService:
 
 
 def body(request: httpx.Request) -> dict[str, Any]:
-    """What a request carries."""
+    """Return the JSON body of a request."""
     return dict(json.loads(request.content))

@@ -1,4 +1,4 @@
-"""Addresses of servers: checked at start, and asked through a proxy only where that was configured."""
+"""URLs of servers: validated at the start, and reached through a proxy only if that is configured."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_prox
         *("http://h:1/v1", "http://h:65535/v1", "http://[fe80::1%25eth0]/v1", "http://10.0.0.7"),
     ],
 )
-def test_an_address_that_can_be_is_taken(url: str) -> None:
+def test_accepts_valid_urls(url: str) -> None:
     assert checked_url(f"{url}/") == url
 
 
@@ -50,13 +50,13 @@ def test_an_address_that_can_be_is_taken(url: str) -> None:
         ),
     ],
 )
-def test_an_address_that_cannot_be_is_refused_at_start(url: str) -> None:
+def test_rejects_invalid_urls(url: str) -> None:
     with pytest.raises(UsageError, match=r"ernie_vl\.vllm_server_url"):
         ServiceSettings.read({"ernie_vl": {"vllm_server_url": url, "model_name": "m"}}, {})
 
 
 @given(st.text(max_size=30) | st.text(alphabet="htp:/[]@.%0123:ab", max_size=20).map(lambda text: f"http://{text}"))
-def test_any_text_is_taken_or_refused(url: str) -> None:
+def test_checks_any_text(url: str) -> None:
     try:
         taken = checked_url(url)
     except ValueError:
@@ -76,17 +76,17 @@ def test_any_text_is_taken_or_refused(url: str) -> None:
         ),
     ],
 )
-def test_this_machine_is_known(url: str, *, expected: bool) -> None:
+def test_detects_loopback_addresses(url: str, *, expected: bool) -> None:
     assert is_loopback(url) is expected
 
 
 class Recorder(BaseHTTPRequestHandler):
-    """A server, or a proxy, that notes what it was asked for."""
+    """A server or a proxy that records the requested paths."""
 
-    asked: list[str]
+    paths: list[str]
 
     def do_POST(self) -> None:
-        self.asked.append(self.path)
+        self.paths.append(self.path)
         self.rfile.read(int(self.headers["Content-Length"]))
         choice = {"message": {"content": ANSWER}, "finish_reason": "stop"}
         content = json.dumps({"choices": [choice]}).encode()
@@ -101,39 +101,39 @@ class Recorder(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
-    """A server that all of the environment's proxies name."""
-    asked: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Recorder,), {"asked": asked}))
+    """A server that all proxy variables of the environment name."""
+    paths: list[str] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Recorder,), {"paths": paths}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
     for name in VARIABLES:
         monkeypatch.setenv(name, url)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    yield url, asked
+    yield url, paths
     server.shutdown()
     server.server_close()
 
 
 @pytest.mark.parametrize("proxy", ["no", "environment"])
-def test_this_machine_is_asked_without_a_proxy(proxy: str, recorder: tuple[str, list[str]]) -> None:
-    url, asked = recorder
+def test_uses_no_proxy_for_this_machine(proxy: str, recorder: tuple[str, list[str]]) -> None:
+    url, paths = recorder
     given = {"vllm_server_url": f"{url}/v1", "model_name": "m", "max_attempts": 1, "proxy": proxy}
     with ErnieVLMService({"ernie_vl": given}) as vlm:
         assert vlm.parse("Total 119.00").status == "success"
-    assert asked == ["/v1/chat/completions"], "a proxy is asked for a whole URL"
+    assert paths == ["/v1/chat/completions"], "a request to a proxy has a whole URL"
 
 
 @pytest.mark.parametrize("proxy", ["no", "environment"])
-def test_a_proxy_is_used_only_if_configured(proxy: str, recorder: tuple[str, list[str]]) -> None:
-    _, asked = recorder
+def test_uses_a_proxy_only_if_configured(proxy: str, recorder: tuple[str, list[str]]) -> None:
+    _, paths = recorder
     given = {"vllm_server_url": "http://model.invalid/v1", "model_name": "m", "max_attempts": 1, "proxy": proxy}
     with ErnieVLMService({"ernie_vl": given}) as vlm:
         result = vlm.parse("Total 119.00")
     if proxy == "no":
-        assert (result.reason, asked) == ("unreachable", [])
+        assert (result.reason, paths) == ("unreachable", [])
     else:
-        assert (result.status, asked) == ("success", ["http://model.invalid/v1/chat/completions"])
+        assert (result.status, paths) == ("success", ["http://model.invalid/v1/chat/completions"])
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_proxy_is_used_only_if_configured(proxy: str, recorder: tuple[str, lis
         ("NO_PROXY", "[::1", "environment"),
     ],
 )
-def test_an_environment_that_cannot_be_is_refused_at_start(
+def test_rejects_unusable_certificates_and_proxies(
     variable: str, value: str, proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
@@ -158,17 +158,17 @@ def test_an_environment_that_cannot_be_is_refused_at_start(
     assert threading.active_count() == before
 
 
-def test_a_password_of_a_proxy_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    with echoing() as url:
+def test_hides_the_password_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with echoing_proxy() as url:
         monkeypatch.setenv("HTTP_PROXY", url.replace("http://", "http://me:hunter2-hunter2@"))
         given = {"vllm_server_url": "http://h.example/v1", "model_name": "m", "proxy": "environment", "timeout": 5}
         with ErnieVLMService({"ernie_vl": given | {"max_attempts": 1}}) as vlm:
             result = vlm.parse({"lines": ["Total 119.00"]})
-    assert result.detail.endswith("status 407: (left out: it contained the service's key)")
+    assert result.detail.endswith("status 407: (hidden: the text contained the service's key)")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "br"])
-def test_a_compressed_reply_is_refused_unread(encoding: str) -> None:
+def test_rejects_a_compressed_reply(encoding: str) -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         assert request.headers["Accept-Encoding"] == "identity"
         return httpx.Response(200, headers={"Content-Encoding": encoding}, stream=httpx.ByteStream(b"\0" * 99))
@@ -176,12 +176,12 @@ def test_a_compressed_reply_is_refused_unread(encoding: str) -> None:
     with service(handler) as vlm:
         result = vlm.parse({"lines": ["Total 119.00"]})
     assert (result.reason, result.attempts) == ("bad_answer", 1)
-    assert "switch compression off" in result.detail
+    assert "switch off compression" in result.detail
 
 
 @contextmanager
-def echoing() -> Iterator[str]:
-    """A proxy that refuses its user and sends the request's headers back."""
+def echoing_proxy() -> Iterator[str]:
+    """A proxy that rejects the user and sends the request's headers back."""
 
     class Echo(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

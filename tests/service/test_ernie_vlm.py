@@ -1,4 +1,4 @@
-"""What the service makes of whatever a server may answer: a typed result each time, and nothing lost."""
+"""Results of the service for every kind of reply of a server: always typed, and none is lost."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from service_examples import ANSWER, PNG, completion, in_turn, service
 
-from erniekit_adapter.invoice import jsontext
-from erniekit_adapter.invoice.prompts import analysis_request
+from erniekit_adapter.documents import json_text
+from erniekit_adapter.documents.invoice.prompts import analysis_request
 from erniekit_adapter.service import secrecy
 from erniekit_adapter.service.request import is_small
 from erniekit_adapter.service.result import result_of_text
@@ -32,7 +32,7 @@ from erniekit_adapter.service.result import result_of_text
 OCR = {"lines": ["Desk 2 x 50.00", "Total 119.00"]}
 
 
-def test_a_good_answer_is_a_success_with_everything_known() -> None:
+def test_good_answer_is_a_success() -> None:
     with service(in_turn(completion(ANSWER))) as vlm:
         result = vlm.parse(OCR, PNG)
     assert (result.status, result.reason, result.form, result.attempts) == ("success", None, "strict", 1)
@@ -45,7 +45,7 @@ def test_a_good_answer_is_a_success_with_everything_known() -> None:
     assert 0 < result.latency_s < 5
 
 
-def test_a_wrong_claim_is_kept_beside_what_the_rules_say() -> None:
+def test_keeps_a_wrong_claim_beside_the_rules() -> None:
     with service(in_turn(completion(ANSWER.replace("119.00", "1119.00")))) as vlm:
         result = vlm.parse(OCR)
     assert result.claimed is not None
@@ -53,14 +53,14 @@ def test_a_wrong_claim_is_kept_beside_what_the_rules_say() -> None:
     assert result.validation is not None
     assert not result.validation.is_valid
     assert result.validation.issues == ["BR-CO-15: grand_total 1119.00 ≠ subtotal - discounts + taxes 119.00"]
-    shown = jsontext.parse(result.as_json())
+    shown = json_text.parse(result.as_json())
     assert shown["answer"]["validation_summary"]["is_valid"] is False
     assert shown["claimed_validation_summary"]["is_valid"] is True
     assert '"grand_total":1119.00' in result.as_json()
 
 
 @pytest.mark.parametrize("image", [None, PNG, b"\xff\xd8\xff\xe0" + b"0" * 9, b"RIFF0000WEBPVP8 "])
-def test_the_request_is_the_one_of_training(image: bytes | None) -> None:
+def test_request_has_the_prompt_of_training(image: bytes | None) -> None:
     seen: list[dict[str, Any]] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -110,14 +110,14 @@ def test_the_request_is_the_one_of_training(image: bytes | None) -> None:
         (httpx.ReadTimeout("slow"), "failed", "timeout"),
     ],
 )
-def test_every_reply_has_its_kind(reply: httpx.Response | Exception, status: str, reason: str | None) -> None:
+def test_status_and_reason_of_each_reply(reply: httpx.Response | Exception, status: str, reason: str | None) -> None:
     with service(in_turn(reply), max_attempts=2) as vlm:
         result = vlm.parse(OCR)
     assert (result.status, result.reason) == (status, reason)
     assert result.detail or status == "success"
 
 
-def test_text_in_parts_is_joined() -> None:
+def test_joins_text_parts() -> None:
     parts = [{"type": "text", "text": ANSWER[:50]}, {"type": "text", "text": ANSWER[50:]}]
     with service(
         in_turn(httpx.Response(200, json={"choices": [{"message": {"content": parts}, "finish_reason": "stop"}]}))
@@ -128,32 +128,32 @@ def test_text_in_parts_is_joined() -> None:
 @pytest.mark.parametrize(
     "first", [*map(httpx.Response, (408, 425, 429, 500, 503)), httpx.ConnectError("refused"), completion("", "abort")]
 )
-def test_what_passes_is_tried_again(first: httpx.Response | Exception) -> None:
+def test_retries_temporary_failures(first: httpx.Response | Exception) -> None:
     with service(in_turn(first, first, completion(ANSWER))) as vlm:
         result = vlm.parse(OCR)
     assert (result.status, result.attempts) == ("success", 3)
 
 
-def test_what_does_not_pass_is_not_tried_again() -> None:
+def test_does_not_retry_permanent_failures() -> None:
     with service(in_turn(httpx.Response(400), completion(ANSWER))) as vlm:
         assert vlm.parse(OCR).attempts == 1
 
 
-def test_a_server_that_asks_to_wait_is_obeyed() -> None:
+def test_obeys_retry_after() -> None:
     with service(in_turn(httpx.Response(429, headers={"Retry-After": "1"}), completion(ANSWER))) as vlm:
         result = vlm.parse(OCR)
     assert result.status == "success"
     assert 1 <= result.latency_s < 3
 
 
-def test_a_server_that_asks_for_a_long_wait_is_given_up_at_once() -> None:
+def test_long_retry_after_ends_the_attempts() -> None:
     with service(in_turn(httpx.Response(429, headers={"Retry-After": "3600"}), completion(ANSWER))) as vlm:
         result = vlm.parse(OCR)
     assert (result.reason, result.attempts) == ("overloaded", 1)
     assert result.latency_s < 1
 
 
-def test_a_slow_server_ends_at_the_time_limit() -> None:
+def test_slow_server_times_out() -> None:
     async def slow(_: httpx.Request) -> httpx.Response:
         await asyncio.sleep(30)
         return completion(ANSWER)
@@ -162,7 +162,7 @@ def test_a_slow_server_ends_at_the_time_limit() -> None:
         results = list(threads.map(vlm.parse, [OCR, OCR]))
     assert [result.reason for result in results] == ["timeout", "timeout"]
     assert all(0.3 <= result.latency_s < 2 for result in results)
-    # The second one has its turn in the last moment at most.
+    # The second request gets a slot at the last moment, or not at all.
     assert sorted(result.attempts for result in results) in ([0, 1], [1, 1])
 
 
@@ -171,22 +171,22 @@ def test_a_slow_server_ends_at_the_time_limit() -> None:
     [
         (None, None, "neither"),
         (OCR, b"", "empty"),
-        (OCR, b"GIF89a" + b"0" * 20, "no JPEG, PNG or WebP"),
+        (OCR, b"GIF89a" + b"0" * 20, "not a JPEG, PNG or WebP"),
         (OCR, PNG + b"0" * 100, "more than 50"),
         ("x" * 300, None, "more than 200 characters"),
-        ({"a": object()}, None, "no JSON value"),
-        ({"a": float("nan")}, None, "no JSON value"),
-        ({"a": "\ud800"}, None, "no JSON value"),
+        ({"a": object()}, None, "not a JSON value"),
+        ({"a": float("nan")}, None, "not a JSON value"),
+        ({"a": "\ud800"}, None, "not a JSON value"),
     ],
 )
-def test_what_cannot_be_sent_is_not_sent(ocr: object, image: bytes | None, detail: str) -> None:
+def test_bad_input_is_not_sent(ocr: object, image: bytes | None, detail: str) -> None:
     with service(in_turn(completion(ANSWER)), max_image_bytes=50, max_ocr_characters=200) as vlm:
         result = vlm.parse(ocr, image)
     assert (result.status, result.reason, result.attempts) == ("failed", "bad_input", 0)
     assert detail in result.detail
 
 
-def test_no_more_requests_are_under_way_than_allowed() -> None:
+def test_limits_concurrent_requests() -> None:
     under_way, most = 0, 0
 
     async def handler(_: httpx.Request) -> httpx.Response:
@@ -201,14 +201,14 @@ def test_no_more_requests_are_under_way_than_allowed() -> None:
         return await asyncio.gather(*(vlm.parse_async(OCR) for _ in range(20)))
 
     with service(handler, max_concurrency=3) as vlm, ThreadPoolExecutor(20) as threads:
-        # From threads and from an event loop at once: the bound holds for all together.
+        # From threads and from an event loop at once: the limit applies to all of them together.
         waiting = threads.submit(lambda: asyncio.run(many(vlm)))
         results = [*threads.map(vlm.parse, [OCR] * 19), *waiting.result()]
     assert {result.status for result in results} == {"success"}
     assert most == 3
 
 
-def test_a_caller_that_is_cancelled_frees_its_place() -> None:
+def test_cancelled_caller_frees_its_slot() -> None:
     async def handler(request: httpx.Request) -> httpx.Response:
         if b"slow" in request.content:
             await asyncio.sleep(30)
@@ -226,7 +226,7 @@ def test_a_caller_that_is_cancelled_frees_its_place() -> None:
         assert asyncio.run(cancel_one(vlm)).status == "success"
 
 
-def test_closing_ends_what_is_under_way_with_a_typed_failure() -> None:
+def test_close_ends_running_requests() -> None:
     async def slow(_: httpx.Request) -> httpx.Response:
         await asyncio.sleep(30)
         return completion(ANSWER)
@@ -242,12 +242,12 @@ def test_closing_ends_what_is_under_way_with_a_typed_failure() -> None:
     assert vlm.parse(OCR).reason == "closed"
 
 
-@pytest.mark.parametrize("where", ["service", "log"])
-def test_a_process_forked_while_another_thread_starts_is_served(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("location", ["service", "log"])
+def test_fork_during_a_start_does_not_deadlock(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERNIE_API_KEY", "sk-some-long-key")
     with service(in_turn(completion(ANSWER))) as vlm:
         assert vlm.parse(OCR).status == "success"
-        lock = vlm._starting if where == "service" else secrecy._lock
+        lock = vlm._starting if location == "service" else secrecy._lock
         lock.acquire()
         if not (child := os.fork()):
             os._exit(vlm.parse(OCR).status != "success")
@@ -262,9 +262,7 @@ def test_a_process_forked_while_another_thread_starts_is_served(where: str, monk
         assert ended == (child, 0)
 
 
-def test_the_key_goes_to_the_server_and_nowhere_else(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_sends_the_key_only_to_the_server(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("ERNIE_API_KEY", "k-123")
     caplog.set_level(logging.DEBUG)
     keys: list[str] = []
@@ -281,7 +279,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
     assert "secret page" not in caplog.text
 
 
-def test_importing_the_service_imports_nothing_heavy() -> None:
+def test_import_loads_no_heavy_packages() -> None:
     code = "import sys, erniekit_adapter.service; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"numpy", "scipy", "torch", "paddle", "transformers", "cryptography", "safetensors", "PIL"}
@@ -300,7 +298,7 @@ def test_importing_the_service_imports_nothing_heavy() -> None:
     status=st.sampled_from([200, 200, 200, 204, 404, 418]),
 )
 @settings(max_examples=100, deadline=None)
-def test_no_reply_makes_the_service_raise(content: bytes, status: int) -> None:
+def test_no_reply_raises(content: bytes, status: int) -> None:
     with service(in_turn(httpx.Response(status, content=content))) as vlm:
         result = vlm.parse(OCR)
     assert result.status in ("failed", "partial")
@@ -318,21 +316,21 @@ def test_no_reply_makes_the_service_raise(content: bytes, status: int) -> None:
     st.sampled_from([None, "cut", "other_finish_reason"]),
 )
 @settings(max_examples=300, deadline=None)
-def test_every_result_can_be_written(parts: list[str], place: int, stopped: Any) -> None:
+def test_every_result_can_be_encoded(parts: list[str], place: int, stopped: Any) -> None:
     text = ANSWER[:place] + "".join(parts) + ANSWER[place:]
     result = result_of_text(text, stopped=stopped, max_raw_text=1000, reasoning="\ud800", finish_reason="\ud800")
     for written in (result.as_json(), result.raw_text, result.reasoning, result.detail):
         written.encode()
-    assert jsontext.parse(result.as_json())["status"] == result.status
+    assert json_text.parse(result.as_json())["status"] == result.status
 
 
-def test_half_a_surrogate_pair_is_shown_as_unknown() -> None:
+def test_replaces_half_a_surrogate_pair() -> None:
     result = result_of_text(ANSWER.replace("Desk", "Desk \\ud83d"), stopped=None, max_raw_text=0)
     assert (result.status, result.reason) == ("partial", "bad_shape")
     assert '"Desk \ufffd"' in result.as_json()
 
 
-def test_a_value_as_deep_as_can_be_read_can_be_written() -> None:
+def test_writes_deeply_nested_values() -> None:
     for depth in (100, 500, 900, 2000, 100_000):
         result = result_of_text('{"a":' * depth + "1" + "}" * depth, stopped=None, max_raw_text=0)
         assert result.as_json()
@@ -351,5 +349,5 @@ def test_a_value_as_deep_as_can_be_read_can_be_written() -> None:
         ([{}] * 10_000_000, False),
     ],
 )
-def test_only_small_data_is_written_without_a_thread(ocr: object, *, expected: bool) -> None:
+def test_is_small_limits_values_and_characters(ocr: object, *, expected: bool) -> None:
     assert is_small(ocr) is expected

@@ -1,4 +1,4 @@
-"""Why a model stopped, and what it thought before: only an answer that it ended itself is a success."""
+"""Finish reasons and reasoning: only an answer that the model ended itself is a success."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DRAFT = ANSWER.replace("119.00", "9999.99")
         (None, ("partial", "no_finish_reason"), ("failed", "no_finish_reason")),
     ],
 )
-def test_every_finish_reason_has_its_kind(finish: str | None, with_answer: Any, without: Any) -> None:
+def test_status_of_each_finish_reason(finish: str | None, with_answer: Any, without: Any) -> None:
     for text, expected in ((ANSWER, with_answer), ("", without)):
         with service(in_turn(completion(text, finish)), max_attempts=2) as vlm:
             result = vlm.parse(OCR)
@@ -40,7 +40,7 @@ def test_every_finish_reason_has_its_kind(finish: str | None, with_answer: Any, 
         assert result.attempts == (2 if result.reason in ("aborted", "generation_error") else 1)
 
 
-def test_a_server_that_never_says_why_can_be_trusted() -> None:
+def test_finish_reason_may_be_optional() -> None:
     reply = httpx.Response(200, json={"choices": [{"message": {"content": ANSWER}}]})
     with service(in_turn(reply)) as vlm:
         assert "require_finish_reason: false" in vlm.parse(OCR).detail
@@ -48,7 +48,7 @@ def test_a_server_that_never_says_why_can_be_trusted() -> None:
         assert vlm.parse(OCR).status == "success"
 
 
-def test_a_called_tool_without_a_text_is_named() -> None:
+def test_names_a_tool_call_without_text() -> None:
     with service(in_turn(completion(None, "tool_calls", tool_calls=[{"id": "1"}]))) as vlm:
         result = vlm.parse(OCR)
     assert (result.reason, "without tools" in result.detail) == ("tool_calls", True)
@@ -57,7 +57,7 @@ def test_a_called_tool_without_a_text_is_named() -> None:
 @pytest.mark.parametrize(
     "text", [f"<think>{DRAFT}</think>{ANSWER}", f"{DRAFT}\n</think>\n\n<response>\n{ANSWER}\n</response>"]
 )
-def test_an_answer_behind_reasoning_is_a_success(text: str) -> None:
+def test_answer_after_reasoning_is_a_success(text: str) -> None:
     with service(in_turn(completion(text))) as vlm:
         result = vlm.parse(OCR)
     assert result.status == "success"
@@ -68,7 +68,7 @@ def test_an_answer_behind_reasoning_is_a_success(text: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-def test_reasoning_in_its_own_field_is_kept_apart(field: str) -> None:
+def test_keeps_separate_reasoning(field: str) -> None:
     with service(in_turn(completion(ANSWER, **{field: DRAFT}))) as vlm:
         result = vlm.parse(OCR)
     assert (result.status, result.form, result.reasoning) == ("success", "strict", DRAFT)
@@ -76,14 +76,14 @@ def test_reasoning_in_its_own_field_is_kept_apart(field: str) -> None:
 
 @pytest.mark.parametrize(("finish", "reason"), [("stop", "bad_answer"), ("length", "cut")])
 @pytest.mark.parametrize("content", [None, "", "\n"])
-def test_reasoning_without_an_answer_is_no_answer(content: str | None, finish: str, reason: str) -> None:
+def test_reasoning_without_an_answer_fails(content: str | None, finish: str, reason: str) -> None:
     with service(in_turn(completion(content, finish, reasoning_content=DRAFT))) as vlm:
         result = vlm.parse(OCR)
     assert (result.status, result.reason, result.value) == ("failed", reason, None)
     assert "enable_thinking" in result.detail
 
 
-def test_values_for_the_chat_template_are_sent() -> None:
+def test_sends_chat_template_values() -> None:
     seen: list[dict[str, Any]] = []
 
     def handler(request: httpx.Request) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""A key is in no result, log or error, whatever a server does with it."""
+"""The key is in no result, log or error, for any reply of a server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OCR = {"lines": ["Total 119.00"]}
 GIVEN = {"vllm_server_url": examples.URL, "model_name": "base"}
 
 ENCODINGS: dict[str, Callable[[str], str]] = {
-    "as it is": str,
+    "plain": str,
     "with its scheme": lambda key: f"Bearer {key}",
     "upper case": str.upper,
     "a URL": lambda key: urllib.parse.quote(key, safe=""),
@@ -54,12 +54,12 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 
 
 def shown(result: ParseResult) -> str:
-    """All that an application may see of a result."""
+    """Everything that an application can see of a result."""
     return f"{result!r} {result.as_json()} {result.detail} {result.raw_text} {result.reasoning}"
 
 
 def text_of(error: BaseException) -> str:
-    """An error with all that led to it, whether Python prints that or not."""
+    """An error with all its causes, even those that Python does not print."""
     parts: list[str] = ["".join(traceback.format_exception(error))]
     left: BaseException | None = error
     while left:
@@ -68,27 +68,27 @@ def text_of(error: BaseException) -> str:
     return "\n".join(parts)
 
 
-def holds(text: str, key: str) -> bool:
+def contains(text: str, key: str) -> bool:
     return key.casefold() in text.casefold() or Keys([SecretStr(key)]).are_in(text)
 
 
-@pytest.mark.parametrize("how", ENCODINGS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("key", [KEY, WITHOUT_QUOTE, "token-abc123"])
-def test_a_key_is_found_however_it_is_written(how: str, key: str) -> None:
-    text = f"before {ENCODINGS[how](key)} after"
+def test_finds_a_key_in_each_encoding(encoding: str, key: str) -> None:
+    text = f"before {ENCODINGS[encoding](key)} after"
     keys = Keys([SecretStr(key)])
     assert keys.are_in(text)
-    assert keys.hidden(text) == "(left out: it contained the service's key)"
+    assert keys.hidden(text) == "(hidden: the text contained the service's key)"
 
 
 @pytest.mark.parametrize(
     "text", ["", "Total 119.00", ANSWER, "sk-T0p", "EMPTYING", base64.b64encode(b"x" * 99).decode()]
 )
-def test_a_text_without_a_key_stays_as_it_is(text: str) -> None:
+def test_keeps_text_without_a_key(text: str) -> None:
     assert Keys([SecretStr(KEY), SecretStr("EMPTY"), None]).hidden(text) == text
 
 
-def test_a_short_key_is_found_as_a_word() -> None:
+def test_finds_a_short_key_as_a_word() -> None:
     keys = Keys([SecretStr("k-123")])
     assert keys.are_in("'Bearer k-123'")
     assert not keys.are_in("k-1234")
@@ -96,14 +96,14 @@ def test_a_short_key_is_found_as_a_word() -> None:
 
 
 @pytest.mark.parametrize("key", ["1", "x", "Desk", "EUR", "EMPTY", "total", "issues"])
-def test_a_key_that_is_a_common_word_leaves_answers_alone(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_common_word_as_key_keeps_answers(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERNIE_API_KEY", key)
     with service(lambda _: completion(ANSWER)) as vlm:
         assert vlm.parse(OCR).status == "success"
 
 
 @pytest.mark.parametrize("place", ["answer", "finish", "no completion", "error"])
-def test_a_short_key_that_is_echoed_is_not_shown(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hides_an_echoed_short_key(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERNIE_API_KEY", "k-123")
     replies = {
         "answer": completion(ANSWER.replace("Desk", "Bearer k-123")),
@@ -118,13 +118,13 @@ def test_a_short_key_that_is_echoed_is_not_shown(place: str, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("digits", [5000, 8_000_000])
-def test_a_character_of_a_thousand_digits_is_read(digits: int) -> None:
+def test_reads_character_numbers_with_many_digits(digits: int) -> None:
     assert not Keys([SecretStr(KEY)]).are_in(f"&#{'9' * digits};")
     assert Keys([SecretStr(KEY)]).are_in(f"&#{'9' * digits};" + KEY.replace("s", f"&#{'0' * digits}115;", 1))
 
 
 @pytest.mark.parametrize("around", ["\n", "\r\n", " \t"])
-def test_white_space_around_a_key_is_left_out(around: str) -> None:
+def test_strips_white_space_around_a_key(around: str) -> None:
     read = ServiceSettings.read({"ernie_vl": GIVEN}, {"ERNIE_API_KEY": f"{KEY}{around}"})
     assert read.api_key is not None
     assert read.api_key.get_secret_value() == KEY
@@ -134,7 +134,7 @@ def test_white_space_around_a_key_is_left_out(around: str) -> None:
     "key", ["sk-sécret-7x", "sk-sec\nret-7x", "sk-sec ret-7x", "sk-sec\u200bret-7x", "sk-sec\0ret-7x"]
 )
 @pytest.mark.parametrize("variable", ["ERNIE_API_KEY", "ERNIE_FALLBACK_API_KEY"])
-def test_a_key_that_no_header_carries_is_refused(key: str, variable: str) -> None:
+def test_rejects_a_key_that_headers_cannot_hold(key: str, variable: str) -> None:
     with pytest.raises(UsageError) as raised:
         ServiceSettings.read({"ernie_vl": GIVEN}, {variable: key})
     assert "visible ASCII" in str(raised.value)
@@ -146,16 +146,16 @@ def test_a_key_that_no_header_carries_is_refused(key: str, variable: str) -> Non
     assert "ret-7x" not in str(refused.value)
 
 
-def test_a_blank_key_counts_as_not_set() -> None:
+def test_blank_key_counts_as_not_set() -> None:
     assert ServiceSettings.read({"ernie_vl": GIVEN}, {"ERNIE_API_KEY": " \n"}).api_key is None
 
 
-# --- whatever a server does ---
+# --- replies of a server ---
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    how=st.sampled_from(sorted(ENCODINGS)),
+    encoding=st.sampled_from(sorted(ENCODINGS)),
     place=st.sampled_from(
         ["body", "body in JSON", "answer", "reasoning", "finish", "header", "location", "status text"]
     ),
@@ -163,10 +163,10 @@ def test_a_blank_key_counts_as_not_set() -> None:
     before=st.text(alphabet="ab {}\"'<>&%\\\n", max_size=600),
     error=st.sampled_from([None, httpx.RemoteProtocolError, httpx.ConnectError, httpx.ReadError, httpx.DecodingError]),
 )
-def test_an_echoed_key_is_never_shown(
+def test_hides_an_echoed_key(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-    how: str,
+    encoding: str,
     place: str,
     status: int,
     before: str,
@@ -178,7 +178,7 @@ def test_an_echoed_key_is_never_shown(
 
     def handler(request: httpx.Request) -> httpx.Response:
         assert request.headers["Authorization"] == f"Bearer {KEY}"
-        echo = before + ENCODINGS[how](KEY)
+        echo = before + ENCODINGS[encoding](KEY)
         if error:
             raise error(f"illegal header {echo.encode()!r}")
         if place == "body":
@@ -200,14 +200,14 @@ def test_an_echoed_key_is_never_shown(
 
     with service(handler, max_attempts=2) as vlm:
         result = vlm.parse(OCR)
-        assert not holds(f"{vlm.settings!r} {vlm.target!r} {vlm!r} {vars(vlm)!r}", KEY)
-    assert not holds(shown(result), KEY)
-    assert not holds(caplog.text, KEY)
+        assert not contains(f"{vlm.settings!r} {vlm.target!r} {vlm!r} {vars(vlm)!r}", KEY)
+    assert not contains(shown(result), KEY)
+    assert not contains(caplog.text, KEY)
 
 
 @contextmanager
-def answering(reply: Callable[[bytes], list[bytes]]) -> Iterator[str]:
-    """A real server that sends what it is told in the pieces that it is told, and hangs up."""
+def raw_server(reply: Callable[[bytes], list[bytes]]) -> Iterator[str]:
+    """A real server that sends prepared bytes and closes the connection."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -234,7 +234,7 @@ def answering(reply: Callable[[bytes], list[bytes]]) -> Iterator[str]:
 
 
 def in_chunks(status: bytes, headers: bytes, body: bytes) -> list[bytes]:
-    """A reply whose body comes in chunks of three bytes, so that a key is in no single one."""
+    """A reply whose body has chunks of three bytes, so that no chunk contains the whole key."""
     pieces = [body[place : place + 3] for place in range(0, len(body), 3)]
     chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
     return [b"HTTP/1.1 %b\r\nTransfer-Encoding: chunked\r\n%b\r\n" % (status, headers), *chunks, b"0\r\n\r\n"]
@@ -261,23 +261,23 @@ SECRET = WITHOUT_QUOTE.encode()
         [b"HTTP/1.1 100 " + SECRET + b"\r\n\r\n", *in_chunks(b"500 X", b"", SECRET)],
     ],
 )
-def test_a_real_server_gets_no_key_into_the_log(
+def test_hides_a_key_from_raw_replies(
     pieces: list[bytes], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("ERNIE_API_KEY", f"{WITHOUT_QUOTE}\n")
-    with answering(lambda request: pieces if SECRET in request else []) as url:
+    with raw_server(lambda request: pieces if SECRET in request else []) as url:
         given = {"vllm_server_url": url, "model_name": "base", "max_attempts": 1, "timeout": 5}
         with ErnieVLMService({"ernie_vl": given}) as vlm:
             result = vlm.parse(OCR)
     assert result.status == "failed"
-    assert not holds(shown(result), WITHOUT_QUOTE)
-    assert "httpcore" in caplog.text, "the client's own log was to be searched"
-    assert not holds(caplog.text, WITHOUT_QUOTE)
+    assert not contains(shown(result), WITHOUT_QUOTE)
+    assert "httpcore" in caplog.text, "the log of the HTTP client must be part of the search"
+    assert not contains(caplog.text, WITHOUT_QUOTE)
 
 
 @pytest.mark.parametrize("place", ["body", "error"])
-def test_no_error_of_a_switch_holds_the_key(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_use_hide_the_key(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERNIE_API_KEY", KEY)
     more: dict[str, Any] = {"fine_tuned_model_path": str(examples.write_bundle(tmp_path / "a")), "lora": "load"}
 
@@ -288,11 +288,11 @@ def test_no_error_of_a_switch_holds_the_key(place: str, tmp_path: Path, monkeypa
 
     with service(handler, max_attempts=1, **more) as vlm, pytest.raises(AdapterError) as raised:
         vlm.use(examples.write_bundle(tmp_path / "b", value=2.0))
-    assert not holds(text_of(raised.value), KEY)
+    assert not contains(text_of(raised.value), KEY)
 
 
 @pytest.mark.parametrize("url", ["http://me:hunter2-hunter2@other.example/v1", "http://h/v1?key=hunter2-hunter2"])
-def test_a_password_in_a_url_is_refused_unseen(url: str, tmp_path: Path) -> None:
+def test_hides_the_password_of_a_rejected_url(url: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
         ServiceSettings.read({"ernie_vl": GIVEN | {"vllm_server_url": url}}, {})
     assert "hunter2" not in text_of(raised.value)

@@ -1,4 +1,4 @@
-"""The example application in docs/: what a client gets for what it sends."""
+"""Replies of the example application in docs/."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ pytest.importorskip("fastapi")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
 import service_app
 
-Ask = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+Send = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 
-def reply_of(handler: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> httpx.Response:
-    """What the application answers, with its model's server as told."""
+def reply_of(handler: Any, send: Send, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> httpx.Response:
+    """Return the application's reply, with `handler` as the model's server."""
     monkeypatch.setattr(service_app, "ErnieVLMService", lambda _: service(handler, max_attempts=1, **settings))
 
-    async def asked() -> httpx.Response:
+    async def exchange() -> httpx.Response:
         async with service_app.app.router.lifespan_context(service_app.app):
             transport = httpx.ASGITransport(service_app.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://app.example") as client:
-                return await ask(client)
+                return await send(client)
 
-    return asyncio.run(asked())
+    return asyncio.run(exchange())
 
 
-def posting(content: str) -> Ask:
+def posting(content: str) -> Send:
     return lambda client: client.post("/invoices", content=content)
 
 
-def test_an_invoice_is_answered_and_amounts_keep_their_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invoice_amounts_keep_their_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -65,16 +65,14 @@ def test_an_invoice_is_answered_and_amounts_keep_their_digits(monkeypatch: pytes
         ('{"ocr": 1}', httpx.ConnectError("refused"), 503),
     ],
 )
-def test_a_failure_has_the_status_of_whoever_can_mend_it(
-    content: str, server: Any, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_status_code_of_each_failure(content: str, server: Any, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert reply_of(in_turn(server), posting(content), monkeypatch).status_code == code
 
 
-def test_a_bad_bundle_is_a_conflict_that_names_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_bad_bundle_is_a_conflict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(service_app, "BUNDLES", tmp_path)
     good, bad = write_bundle(tmp_path / "good"), write_bundle(tmp_path / "bad", value=2.0)
-    (bad / "README.md").write_text("Another card.\n")
+    (bad / "README.md").write_text("Another model card.\n")
     reply = reply_of(
         in_turn(completion(ANSWER)),
         lambda client: client.post("/bundles/bad"),

@@ -1,4 +1,4 @@
-"""Settings: the environment wins, secrets come from it alone, and what cannot be is refused with its key."""
+"""Settings: the environment overrides the configuration, secrets come only from it, and errors name the key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read(more: dict[str, Any] | None = None, **environment: str) -> ServiceSetti
     return ServiceSettings.read({"ernie_vl": GIVEN | (more or {})}, environment)
 
 
-def test_the_environment_wins_over_the_configuration() -> None:
+def test_environment_overrides_the_configuration() -> None:
     settings = read(
         {"timeout": 10},
         ERNIE_FINETUNED_PATH="bundles/a",
@@ -30,15 +30,15 @@ def test_the_environment_wins_over_the_configuration() -> None:
     assert settings.timeout == 30
 
 
-def test_an_empty_variable_counts_as_not_set() -> None:
+def test_empty_variable_counts_as_not_set() -> None:
     assert read({"timeout": 10}, ERNIE_TIMEOUT="", ERNIE_FINETUNED_PATH="").timeout == 10
 
 
-def test_the_environment_alone_is_enough() -> None:
+def test_settings_from_the_environment_only() -> None:
     assert ServiceSettings.read({}, {"ERNIE_VLLM_URL": "http://a/v1", "ERNIE_MODEL_NAME": "b"}).max_attempts == 5
 
 
-def test_a_secret_comes_from_the_environment_and_is_never_shown() -> None:
+def test_secret_is_never_shown() -> None:
     settings = read(ERNIE_API_KEY="k-123")
     assert settings.api_key is not None
     assert settings.api_key.get_secret_value() == "k-123"
@@ -48,7 +48,7 @@ def test_a_secret_comes_from_the_environment_and_is_never_shown() -> None:
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ({"api_key": "k-123"}, "ernie_vl.api_key: a secret does not belong"),
+        ({"api_key": "k-123"}, "ernie_vl.api_key: secrets must not be in the configuration"),
         ({"vllm_server_url": "http://me:k-123@a/v1"}, "holds a user or password"),
         ({"vllm_server_url": "ftp://a/v1"}, "expected a URL"),
         ({"vllm_server_url": None}, "ernie_vl.vllm_server_url or ERNIE_VLLM_URL"),
@@ -58,26 +58,26 @@ def test_a_secret_comes_from_the_environment_and_is_never_shown() -> None:
         ({"lora": "load"}, "needs fine_tuned_model_path"),
         ({"lora": "named", "fine_tuned_model_path": "a"}, "needs adapter_name"),
         ({"trust": "anybody"}, "ernie_vl.trust or ERNIE_TRUST"),
-        ({"trust": "unsigned", "public_key": "a.pem"}, "trust: unsigned asks for no signature"),
+        ({"trust": "unsigned", "public_key": "a.pem"}, "trust: unsigned checks no signature"),
         ({"counter_file": "a"}, "counter_file needs public_key"),
         ({"when_bundle_is_bad": "fallback"}, "needs fallback_url and fallback_model_name"),
         ({"adapter_form": "../x"}, "ernie_vl.adapter_form"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_key(more: dict[str, Any], expected: str) -> None:
+def test_rejects_invalid_settings_with_their_key(more: dict[str, Any], expected: str) -> None:
     with pytest.raises(UsageError) as raised:
         read(more)
     assert expected in str(raised.value)
     assert "k-123" not in str(raised.value)
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_reports_all_problems_at_once() -> None:
     with pytest.raises(UsageError) as raised:
         read({"timeout": 0, "max_tokens": 0, "api_key": "x"})
     assert len(raised.value.problems) == 3
 
 
-def test_the_page_names_every_setting() -> None:
+def test_docs_name_every_setting() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
     table = page.partition("## Settings")[2].partition("## Switch")[0] + page.partition("## Start a server")[2]
     secrets = {"api_key", "fallback_api_key"}

@@ -1,4 +1,4 @@
-"""A bundle is verified before use, and replaced between two requests; a bad one leaves the old one in place."""
+"""Bundles are verified before use and replaced between two requests; a bad bundle keeps the old one in use."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from typing import Any
 import httpx
 import pytest
 import service_examples as examples
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from service_examples import ANSWER, URL, completion, in_turn, service, write_bundle
+from signing_examples import key_files
 
-from erniekit_adapter.adapters.signing import sign
+from erniekit_adapter.bundle.signing import sign
 from erniekit_adapter.errors import AdapterError, UsageError
 
 OCR = {"lines": ["Total 119.00"]}
 
 
 class AdapterServer:
-    """vLLM as far as adapters go: it answers under the base's name and those that it was told to load."""
+    """A stand-in for vLLM that answers as its base model and as the adapters that were loaded."""
 
     def __init__(self) -> None:
         self.loaded: dict[str, str] = {}
         self.calls: list[tuple[str, str]] = []
-        self.asked, self.released = threading.Event(), threading.Event()
+        self.requested, self.released = threading.Event(), threading.Event()
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         route, content = request.url.path.removeprefix("/v1/"), examples.body(request)
@@ -43,66 +42,58 @@ class AdapterServer:
         elif name not in self.loaded:
             return httpx.Response(404, json={"message": f"The model `{name}` does not exist."})
         elif b"hold" in request.content:
-            self.asked.set()
+            self.requested.set()
             await asyncio.to_thread(self.released.wait, 5)
         return completion(ANSWER)
 
-    def forget(self) -> None:
+    def restart(self) -> None:
         self.loaded.clear()
 
 
-def loading(server: Any, bundle: Path, **more: Any) -> Any:
+def loading_service(server: Any, bundle: Path, **more: Any) -> Any:
     return service(server, fine_tuned_model_path=str(bundle), lora="load", **more)
 
 
-def spoil(bundle: Path) -> Path:
-    (bundle / "README.md").write_text("Another card.\n")
+def damage(bundle: Path) -> Path:
+    (bundle / "README.md").write_text("Another model card.\n")
     return bundle
 
 
-def test_a_bad_bundle_is_an_error_with_the_files_name(tmp_path: Path) -> None:
-    bundle = spoil(write_bundle(tmp_path / "a"))
+def test_bad_bundle_names_the_file(tmp_path: Path) -> None:
+    bundle = damage(write_bundle(tmp_path / "a"))
     with pytest.raises(AdapterError, match=r"README\.md"):
         service(in_turn(completion(ANSWER)), fine_tuned_model_path=str(bundle))
 
 
-def test_a_bad_bundle_gives_way_to_the_configured_fallback_and_the_log_says_so(
+def test_bad_bundle_falls_back_and_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ERNIE_API_KEY", "for-the-first-server")
-    asked: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
+        requests.append(request)
         return completion(ANSWER)
 
     caplog.set_level(logging.ERROR)
     fallback = {"fallback_url": "https://api.example/v1", "fallback_model_name": "hosted"}
-    bundle = spoil(write_bundle(tmp_path / "a"))
+    bundle = damage(write_bundle(tmp_path / "a"))
     with service(handler, fine_tuned_model_path=str(bundle), when_bundle_is_bad="fallback", **fallback) as vlm:
         result = vlm.parse(OCR)
     assert (result.status, result.model, result.bundle) == ("success", "hosted", None)
-    assert str(asked[0].url) == "https://api.example/v1/chat/completions"
-    assert "Authorization" not in asked[0].headers
+    assert str(requests[0].url) == "https://api.example/v1/chat/completions"
+    assert "Authorization" not in requests[0].headers
     assert "README.md" in caplog.text
 
 
-def key_files(folder: Path) -> tuple[Path, Path]:
-    key = Ed25519PrivateKey.generate()
-    private, public = folder / "private.pem", folder / "public.pem"
-    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    return private, public
-
-
-def test_an_unsigned_bundle_is_refused_where_a_key_is_configured(tmp_path: Path) -> None:
+def test_rejects_an_unsigned_bundle_if_a_key_is_set(tmp_path: Path) -> None:
     _, public = key_files(tmp_path)
     bundle = write_bundle(tmp_path / "a")
     with pytest.raises(AdapterError, match=r"manifest\.sig: no such file"):
         service(in_turn(completion(ANSWER)), fine_tuned_model_path=str(bundle), public_key=str(public))
 
 
-def test_a_bundle_needs_a_key_or_trust_unsigned(tmp_path: Path) -> None:
+def test_bundle_needs_a_key_or_trust_unsigned(tmp_path: Path) -> None:
     handler, bundle = in_turn(completion(ANSWER)), write_bundle(tmp_path / "a")
     fallback = {"fallback_url": "http://b/v1", "fallback_model_name": "b", "when_bundle_is_bad": "fallback"}
     with pytest.raises(UsageError, match=r"public_key: missing(.|\n)*trust: unsigned \(or ERNIE_TRUST=unsigned\)"):
@@ -111,23 +102,23 @@ def test_a_bundle_needs_a_key_or_trust_unsigned(tmp_path: Path) -> None:
         vlm.use(bundle, model="b")
 
 
-def test_an_older_bundle_is_refused_once_a_newer_one_was_used(tmp_path: Path) -> None:
+def test_rejects_an_older_bundle_after_a_newer_one(tmp_path: Path) -> None:
     private, public = key_files(tmp_path)
     old, new = write_bundle(tmp_path / "a"), write_bundle(tmp_path / "b", value=2.0)
     sign(old, key_file=private, counter=1)
     sign(new, key_file=private, counter=2)
     server = AdapterServer()
-    with loading(server, old, public_key=str(public)) as vlm:
+    with loading_service(server, old, public_key=str(public)) as vlm:
         vlm.use(new)
         with pytest.raises(AdapterError, match="this one is older"):
             vlm.use(old)
         assert vlm.parse(OCR).bundle == vlm.target.bundle
     assert (tmp_path / "public.pem.counter").is_file()
     with pytest.raises(AdapterError, match="this one is older"):
-        loading(server, old, public_key=str(public))
+        loading_service(server, old, public_key=str(public))
 
 
-def test_a_newer_bundle_that_was_not_used_is_not_kept(tmp_path: Path) -> None:
+def test_counter_of_an_unused_bundle_is_not_kept(tmp_path: Path) -> None:
     private, public = key_files(tmp_path)
     old, new = write_bundle(tmp_path / "a"), write_bundle(tmp_path / "b", value=2.0)
     sign(old, key_file=private, counter=1)
@@ -138,20 +129,20 @@ def test_a_newer_bundle_that_was_not_used_is_not_kept(tmp_path: Path) -> None:
         return httpx.Response(400, json={"message": "no"}) if refused else completion(ANSWER)
 
     keys = {"public_key": str(public), "counter_file": str(tmp_path / "counters")}
-    with loading(handler, old, **keys) as vlm, pytest.raises(AdapterError, match="does not answer with it"):
+    with loading_service(handler, old, **keys) as vlm, pytest.raises(AdapterError, match="does not answer with it"):
         vlm.use(new)
-    loading(handler, old, **keys).close()
+    loading_service(handler, old, **keys).close()
 
 
-def test_a_counter_that_cannot_be_kept_stops_the_start(tmp_path: Path) -> None:
+def test_counter_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     private, public = key_files(tmp_path)
     bundle = write_bundle(tmp_path / "a")
     sign(bundle, key_file=private)
     with pytest.raises(UsageError, match=r"set ernie_vl\.counter_file"):
-        loading(AdapterServer(), bundle, public_key=str(public), counter_file=str(public / "counters"))
+        loading_service(AdapterServer(), bundle, public_key=str(public), counter_file=str(public / "counters"))
 
 
-def test_a_server_that_holds_merged_weights_is_asked_by_the_models_name(tmp_path: Path) -> None:
+def test_merged_weights_use_the_model_name(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "a")
     with service(in_turn(completion(ANSWER)), fine_tuned_model_path=str(bundle)) as vlm:
         result = vlm.parse(OCR)
@@ -159,16 +150,16 @@ def test_a_server_that_holds_merged_weights_is_asked_by_the_models_name(tmp_path
     assert result.bundle == vlm.target.bundle is not None
 
 
-def test_an_adapter_that_the_server_was_started_with_is_asked_by_its_name(tmp_path: Path) -> None:
+def test_named_adapter_uses_its_name(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "a")
     named = {"fine_tuned_model_path": str(bundle), "lora": "named", "adapter_name": "invoices"}
     with service(in_turn(completion(ANSWER)), **named) as vlm:
         assert vlm.parse(OCR).model == "invoices"
 
 
-def test_an_adapter_is_loaded_once_and_asked_by_its_name(tmp_path: Path) -> None:
+def test_loads_an_adapter_once(tmp_path: Path) -> None:
     server, bundle = AdapterServer(), write_bundle(tmp_path / "a")
-    with loading(server, bundle) as vlm:
+    with loading_service(server, bundle) as vlm:
         results = [vlm.parse(OCR) for _ in range(3)]
         name = vlm.target.model
     assert {result.status for result in results} == {"success"}
@@ -177,36 +168,36 @@ def test_an_adapter_is_loaded_once_and_asked_by_its_name(tmp_path: Path) -> None
     assert [route for route, _ in server.calls] == ["load_lora_adapter", *["chat/completions"] * 3]
 
 
-def test_the_server_may_see_the_bundle_elsewhere(tmp_path: Path) -> None:
+def test_server_bundle_path_replaces_the_folder(tmp_path: Path) -> None:
     server, bundle = AdapterServer(), write_bundle(tmp_path / "a")
-    with loading(server, bundle, server_bundle_path="/bundles/{identity}/") as vlm:
+    with loading_service(server, bundle, server_bundle_path="/bundles/{identity}/") as vlm:
         vlm.parse(OCR)
         assert list(server.loaded.values()) == [f"/bundles/{vlm.target.bundle}/peft"]
 
 
-def test_a_server_that_was_started_again_is_told_again(tmp_path: Path) -> None:
+def test_loads_the_adapter_again_after_a_restart(tmp_path: Path) -> None:
     server = AdapterServer()
-    with loading(server, write_bundle(tmp_path / "a")) as vlm:
+    with loading_service(server, write_bundle(tmp_path / "a")) as vlm:
         vlm.parse(OCR)
-        server.forget()
+        server.restart()
         result = vlm.parse(OCR)
     assert (result.status, result.attempts) == ("success", 1)
 
 
-def test_an_adapter_that_the_server_holds_already_is_fine(tmp_path: Path) -> None:
+def test_accepts_an_adapter_that_is_already_loaded(tmp_path: Path) -> None:
     server, bundle = AdapterServer(), write_bundle(tmp_path / "a")
     for _ in range(2):
-        with loading(server, bundle) as vlm:
+        with loading_service(server, bundle) as vlm:
             assert vlm.parse(OCR).status == "success"
 
 
-def test_a_new_bundle_is_switched_to_and_the_old_one_ends_with_its_requests(tmp_path: Path) -> None:
+def test_unloads_the_old_adapter_after_its_requests(tmp_path: Path) -> None:
     server = AdapterServer()
-    with loading(server, write_bundle(tmp_path / "a")) as vlm:
+    with loading_service(server, write_bundle(tmp_path / "a")) as vlm:
         old, results = vlm.target.model, []
         caller = threading.Thread(target=lambda: results.append(vlm.parse("hold")))
         caller.start()
-        assert server.asked.wait(5)
+        assert server.requested.wait(5)
         new = vlm.use(write_bundle(tmp_path / "b", value=2.0)).model
         assert vlm.parse(OCR).model == new != old
         assert set(server.loaded) == {old, new}
@@ -221,20 +212,20 @@ def wait_until(condition: Any) -> None:
         if condition():
             return
         threading.Event().wait(0.02)
-    pytest.fail("it did not become true")
+    pytest.fail("the condition did not become true")
 
 
-def test_a_bad_bundle_leaves_the_old_one_in_place(tmp_path: Path) -> None:
+def test_bad_bundle_keeps_the_old_one(tmp_path: Path) -> None:
     server = AdapterServer()
-    with loading(server, write_bundle(tmp_path / "a")) as vlm:
+    with loading_service(server, write_bundle(tmp_path / "a")) as vlm:
         old = vlm.target
         with pytest.raises(AdapterError, match=r"README\.md"):
-            vlm.use(spoil(write_bundle(tmp_path / "b", value=2.0)))
+            vlm.use(damage(write_bundle(tmp_path / "b", value=2.0)))
         assert vlm.target == old
         assert vlm.parse(OCR).status == "success"
 
 
-def test_a_bundle_that_the_server_does_not_load_leaves_the_old_one_in_place(tmp_path: Path) -> None:
+def test_bundle_that_does_not_load_keeps_the_old_one(tmp_path: Path) -> None:
     server = AdapterServer()
 
     async def handler(request: httpx.Request) -> httpx.Response:
@@ -242,7 +233,7 @@ def test_a_bundle_that_the_server_does_not_load_leaves_the_old_one_in_place(tmp_
             return httpx.Response(400, json={"message": "rank 32 is more than max_lora_rank 16"})
         return await server(request)
 
-    with loading(handler, write_bundle(tmp_path / "a")) as vlm:
+    with loading_service(handler, write_bundle(tmp_path / "a")) as vlm:
         old = vlm.target
         with pytest.raises(AdapterError, match="max_lora_rank"):
             vlm.use(write_bundle(tmp_path / "b", value=2.0))
@@ -250,39 +241,39 @@ def test_a_bundle_that_the_server_does_not_load_leaves_the_old_one_in_place(tmp_
         assert vlm.parse(OCR).status == "success"
 
 
-def test_the_same_bundle_again_changes_nothing(tmp_path: Path) -> None:
+def test_using_the_same_bundle_changes_nothing(tmp_path: Path) -> None:
     server, bundle = AdapterServer(), write_bundle(tmp_path / "a")
-    with loading(server, bundle) as vlm:
+    with loading_service(server, bundle) as vlm:
         vlm.parse(OCR)
         assert vlm.use(bundle) == vlm.target
         assert vlm.parse(OCR).status == "success"
     assert [route for route, _ in server.calls].count("load_lora_adapter") == 1
 
 
-def test_merged_weights_are_switched_to_on_another_server(tmp_path: Path) -> None:
+def test_switches_merged_weights_to_another_server(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "a")
     with service(in_turn(completion(ANSWER)), fine_tuned_model_path=str(bundle)) as vlm:
         other = write_bundle(tmp_path / "b", value=2.0)
-        with pytest.raises(UsageError, match="cannot make the server hold another bundle"):
+        with pytest.raises(UsageError, match="cannot load another bundle into the server"):
             vlm.use(other)
         target = asyncio.run(vlm.use_async(other, url=URL.replace("model", "second")))
         assert (vlm.target, target.url) == (target, "http://second.example/v1")
 
 
-def test_a_bundle_without_the_form_that_the_server_loads_is_refused(tmp_path: Path) -> None:
+def test_rejects_a_bundle_without_the_server_format(tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match=r"peft-v5/adapter_config\.json"):
-        loading(AdapterServer(), write_bundle(tmp_path / "a"), adapter_form="peft-v5")
+        loading_service(AdapterServer(), write_bundle(tmp_path / "a"), adapter_form="peft-v5")
 
 
-def test_closing_ends_a_switch_that_is_under_way(tmp_path: Path) -> None:
-    asked = threading.Event()
+def test_close_ends_a_running_switch(tmp_path: Path) -> None:
+    requests = threading.Event()
 
     async def stuck(_: httpx.Request) -> httpx.Response:
-        asked.set()
+        requests.set()
         await asyncio.sleep(30)
         return completion(ANSWER)
 
-    vlm = loading(stuck, write_bundle(tmp_path / "a"))
+    vlm = loading_service(stuck, write_bundle(tmp_path / "a"))
     errors: list[Exception] = []
 
     def switch() -> None:
@@ -293,20 +284,20 @@ def test_closing_ends_a_switch_that_is_under_way(tmp_path: Path) -> None:
 
     caller = threading.Thread(target=switch)
     caller.start()
-    assert asked.wait(5)
+    assert requests.wait(5)
     vlm.close()
     caller.join(5)
     assert "was closed" in str(errors[0])
 
 
-def test_an_adapter_that_loads_and_does_not_answer_is_forgotten_again(tmp_path: Path) -> None:
+def test_unloads_an_adapter_that_does_not_answer(tmp_path: Path) -> None:
     server = AdapterServer()
 
     async def handler(request: httpx.Request) -> httpx.Response:
         reply = await server(request)
         return httpx.Response(400) if b'"max_tokens":1,' in request.content else reply
 
-    with loading(handler, write_bundle(tmp_path / "a")) as vlm:
+    with loading_service(handler, write_bundle(tmp_path / "a")) as vlm:
         vlm.parse(OCR)
         with pytest.raises(AdapterError, match="does not answer with it"):
             vlm.use(write_bundle(tmp_path / "b", value=2.0))
@@ -314,7 +305,7 @@ def test_an_adapter_that_loads_and_does_not_answer_is_forgotten_again(tmp_path: 
 
 
 class BusyServer:
-    """A fake vLLM that takes its time, and counts the requests for an adapter that it was told to unload."""
+    """A slow stand-in for vLLM that counts requests for an adapter that was unloaded."""
 
     def __init__(self) -> None:
         self.loaded: set[str] = set()
@@ -341,10 +332,10 @@ class BusyServer:
         return httpx.Response(404, json={"message": f"The model `{name}` does not exist."})
 
 
-def test_swapping_back_at_once_unloads_nothing_in_use(tmp_path: Path) -> None:
+def test_swapping_back_unloads_nothing_in_use(tmp_path: Path) -> None:
     server = BusyServer()
     bundles = [write_bundle(tmp_path / name, value=value) for name, value in (("a", 1.0), ("b", 2.0), ("c", 3.0))]
-    with loading(server, bundles[0], max_concurrency=20, timeout=60) as vlm:
+    with loading_service(server, bundles[0], max_concurrency=20, timeout=60) as vlm:
 
         async def ask(switching: asyncio.Task[None]) -> list[Any]:
             results = []
@@ -354,7 +345,7 @@ def test_swapping_back_at_once_unloads_nothing_in_use(tmp_path: Path) -> None:
 
         async def switch() -> None:
             for place in range(60):
-                # There and back within a millisecond, and now and then to a third one.
+                # There and back within a millisecond, and sometimes to a third bundle.
                 await vlm.use_async(bundles[2 if place % 7 == 6 else place % 2])
                 await asyncio.sleep(0.002 * (place % 3))
 
@@ -372,23 +363,23 @@ def test_swapping_back_at_once_unloads_nothing_in_use(tmp_path: Path) -> None:
     assert server.unloads > 5
 
 
-def test_an_adapter_used_again_while_unloaded_is_loaded_again(tmp_path: Path) -> None:
-    server, unloading, go_on = AdapterServer(), threading.Event(), threading.Event()
+def test_reloads_an_adapter_used_during_its_unload(tmp_path: Path) -> None:
+    server, unloading, released = AdapterServer(), threading.Event(), threading.Event()
 
     async def handler(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/unload_lora_adapter") and not go_on.is_set():
+        if request.url.path.endswith("/unload_lora_adapter") and not released.is_set():
             unloading.set()
-            await asyncio.to_thread(go_on.wait, 5)
+            await asyncio.to_thread(released.wait, 5)
         return await server(request)
 
     first, second = write_bundle(tmp_path / "a"), write_bundle(tmp_path / "b", value=2.0)
-    with loading(handler, first) as vlm:
+    with loading_service(handler, first) as vlm:
         vlm.parse(OCR)
         vlm.use(second)
         assert unloading.wait(5)
         back = threading.Thread(target=vlm.use, args=(first,))
         back.start()
-        go_on.set()
+        released.set()
         back.join(5)
         assert vlm.parse(OCR).status == "success"
         assert vlm.target.model in server.loaded

@@ -1,6 +1,6 @@
-"""Runs go one after the other; a failing one is told and does not keep the others from running.
+"""Runs of a sweep, one after the other; a failed run is reported and does not stop the others.
 
-The stages here are small programs that stand for the real ones: tests/toolkit/test_docs.py runs a sweep with ERNIEKit.
+Small programs replace the stages; tests/toolkit/test_docs.py runs a sweep with ERNIEKit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from erniekit_adapter.errors import UsageError
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.sweep import running
 from erniekit_adapter.sweep.running import run_all, stages
-from erniekit_adapter.sweep.sweep_file import Run
+from erniekit_adapter.sweep.sweep_file import SweepRun
 
 STAGE = """
 import pathlib, sys
@@ -33,7 +33,7 @@ if sys.argv[2] == "evaluate":
 """
 
 
-def make_run(folder: Path, name: str, steps: int = 5) -> Run:
+def make_run(folder: Path, name: str, steps: int = 5) -> SweepRun:
     project = Project.model_validate(
         {
             "model": {"model_name_or_path": "./model"},
@@ -41,7 +41,7 @@ def make_run(folder: Path, name: str, steps: int = 5) -> Run:
             "output_dir": str(folder / name),
         }
     )
-    return Run(name, (f"training.max_steps={steps}",), project)
+    return SweepRun(name, (f"training.max_steps={steps}",), project)
 
 
 @pytest.fixture
@@ -66,19 +66,19 @@ def quiet() -> Console:
 
 
 @pytest.mark.usefixtures("failing")
-def test_every_run_goes_through_every_stage_on_its_own_project_file(tmp_path: Path) -> None:
+def test_runs_every_stage_of_every_run(tmp_path: Path) -> None:
     assert run_all([make_run(tmp_path, "one"), make_run(tmp_path, "two")], quiet()) == []
     assert ran(tmp_path, "one") == ran(tmp_path, "two") == "build train export evaluate "
 
 
-def test_a_failing_run_is_told_and_the_others_run(tmp_path: Path, failing: Callable[[str], None]) -> None:
+def test_failed_run_does_not_stop_the_others(tmp_path: Path, failing: Callable[[str], None]) -> None:
     failing("one")
     (failure,) = run_all([make_run(tmp_path, "one"), make_run(tmp_path, "two")], quiet())
     assert (failure.run, failure.exit_code) == ("one", 7)
     assert (ran(tmp_path, "one"), ran(tmp_path, "two")) == ("build train ", "build train export evaluate ")
 
 
-def test_a_second_sweep_runs_only_what_is_not_finished(tmp_path: Path, failing: Callable[[str], None]) -> None:
+def test_second_sweep_skips_finished_runs(tmp_path: Path, failing: Callable[[str], None]) -> None:
     runs = [make_run(tmp_path, "one"), make_run(tmp_path, "two")]
     failing("two")
     run_all(runs, quiet())
@@ -89,13 +89,13 @@ def test_a_second_sweep_runs_only_what_is_not_finished(tmp_path: Path, failing: 
 
 
 @pytest.mark.usefixtures("failing")
-def test_the_base_models_answers_are_handed_on(tmp_path: Path) -> None:
+def test_shares_the_answers_of_the_base_model(tmp_path: Path) -> None:
     run_all([make_run(tmp_path, "one"), make_run(tmp_path, "two")], quiet())
     assert (tmp_path / "two" / "evaluation" / "base.jsonl").read_text() == "one"
 
 
 @pytest.mark.usefixtures("failing")
-def test_a_run_with_other_settings_is_never_overwritten_unasked(tmp_path: Path) -> None:
+def test_restart_is_needed_for_other_settings(tmp_path: Path) -> None:
     run_all([make_run(tmp_path, "one")], quiet())
     with pytest.raises(UsageError, match="holds a run with other settings"):
         run_all([make_run(tmp_path, "one", steps=6)], quiet())
@@ -104,7 +104,7 @@ def test_a_run_with_other_settings_is_never_overwritten_unasked(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("failing")
-def test_a_restart_that_is_killed_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_sweep_restart_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path, "one")
     assert run_all([run], quiet()) == []
 
@@ -119,18 +119,17 @@ def test_a_restart_that_is_killed_can_be_repeated(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, restart: bool) -> None:
+def test_keeps_a_foreign_run_folder(tmp_path: Path, restart: bool) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UsageError, match="not of our making"):
+    with pytest.raises(UsageError, match="was not made by erniekit-adapter"):
         run_all([make_run(tmp_path, "one")], quiet(), restart=restart)
     assert (tmp_path / "one" / "thesis.txt").read_text() == "years of work"
 
 
-def test_the_stages_are_the_commands_that_a_user_types(tmp_path: Path) -> None:
+def test_stages_are_the_commands_of_the_user(tmp_path: Path) -> None:
     shown = [" ".join(command[1:]) for command in stages(tmp_path / "project.yaml")]
-    assert shown[0] == f"-m data_tools build --project {tmp_path}/project.yaml"
-    assert shown[1:] == [
+    assert shown == [
         f"-m erniekit_adapter {verb} {tmp_path}/project.yaml"
-        for verb in ("train", "export --allow-unproven", "evaluate")
+        for verb in ("data build", "train", "export --allow-unchecked", "evaluate")
     ]

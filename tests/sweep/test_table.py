@@ -1,9 +1,8 @@
-"""What a sweep came to: each run's figures, and its difference from the first run on the same lines."""
+"""Results of a sweep: metrics of each run, and its difference from the first run on the same test examples."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,26 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from erniekit_adapter.documents.invoice.answer import as_text, read_answer
 from erniekit_adapter.errors import UsageError
-from erniekit_adapter.evaluation.metrics import summarize
-from erniekit_adapter.evaluation.scoring import score_sample
+from erniekit_adapter.evaluation.figures import summarize
+from erniekit_adapter.evaluation.scoring import score_answer
 from erniekit_adapter.files import sha256
-from erniekit_adapter.invoice.answer import as_text, read_answer
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.sweep.sweep_file import Run
+from erniekit_adapter.sweep.sweep_file import SweepRun
 from erniekit_adapter.sweep.table import read_results, sweep_markdown, sweep_results, sweep_table
 
 ANSWER = read_answer({"structured_data": {"vendor_block": {"name": "Acme"}, "financial_summary": {"grand_total": 20}}})
 RIGHT, WRONG, BROKEN = as_text(ANSWER), as_text(ANSWER).replace("Acme", "Acne"), "{"
 
 
-def finished_run(folder: Path, name: str, answers: list[str], asked: str = "asked") -> Run:
-    """A run's folder as the stages leave it, as far as the comparison reads it."""
+def finished_run(folder: Path, name: str, answers: list[str], request: str = "request") -> SweepRun:
+    """Write the folder of a finished run, as far as the comparison reads it."""
     project = Project.model_validate({"model": {"model_name_or_path": "./model"}, "output_dir": str(folder / name)})
     for part in (project.data_dir, project.training_dir, project.evaluation_dir):
         part.mkdir(parents=True)
     ids = [f"doc-{number}" for number in range(len(answers))]
-    lines = [json.dumps({"id": each, "src": [asked], "tgt": [RIGHT]}) for each in ids]
+    lines = [json.dumps({"id": each, "src": [request], "tgt": [RIGHT]}) for each in ids]
     test_lines = project.data_dir / "test.jsonl"
     test_lines.write_text("\n".join(lines) + "\n")
     write(project.data_dir / "manifest.json", {"files": {"test.jsonl": {"sha256": sha256(test_lines)}}})
@@ -40,35 +39,35 @@ def finished_run(folder: Path, name: str, answers: list[str], asked: str = "aske
         for each, text in zip(ids, answers, strict=True)
     ]
     (project.evaluation_dir / "tuned.jsonl").write_text("".join(json.dumps(reply) + "\n" for reply in replies))
-    scores = [score_sample(ANSWER, reply["answer"], sample=reply["id"]) for reply in replies]
-    figures = asdict(summarize(scores))
+    scores = [score_answer(ANSWER, reply["answer"], sample=reply["id"]) for reply in replies]
+    figures = summarize(scores).as_json()
     results = {"samples": len(ids), "test_lines": sha256(test_lines), "base": figures, "tuned": figures}
     write(project.evaluation_dir / "results.json", results)
-    return Run(name, (), project)
+    return SweepRun(name, (), project)
 
 
 def write(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, default=str))
 
 
-def printed(runs: list[Run], columns: int = 200) -> str:
+def printed(runs: list[SweepRun], columns: int = 200) -> str:
     console = Console(file=StringIO(), width=columns)
     console.print(sweep_table(read_results(runs)))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
 
 
-def test_each_run_is_held_against_the_first_on_the_same_samples(tmp_path: Path) -> None:
+def test_compares_each_run_with_the_first(tmp_path: Path) -> None:
     good = finished_run(tmp_path, "good", [RIGHT] * 20)
     bad = finished_run(tmp_path, "bad", [WRONG] * 20)
     first, second = read_results([good, bad])
     assert first.against_first is None
     assert second.against_first is not None
-    assert second.against_first.field_f1.difference == pytest.approx(-0.5)
-    assert second.against_first.field_f1.verdict == "worse"
+    assert second.against_first.differences["field_f1"].difference == pytest.approx(-0.5)
+    assert second.against_first.differences["field_f1"].verdict == "worse"
 
 
-def test_the_table_has_the_base_and_every_run(tmp_path: Path) -> None:
+def test_table_has_the_base_and_every_run(tmp_path: Path) -> None:
     good = finished_run(tmp_path, "good", [RIGHT] * 20)
     text = printed([good, finished_run(tmp_path, "half", [RIGHT, BROKEN] * 10)])
     assert "2 runs on 20 test documents" in text
@@ -80,7 +79,7 @@ def test_the_table_has_the_base_and_every_run(tmp_path: Path) -> None:
     assert verdict.strip() == "worse"
 
 
-def test_the_table_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
+def test_table_fits_80_columns(tmp_path: Path) -> None:
     first = finished_run(tmp_path, "attention-only", [RIGHT, WRONG] * 10)
     text = printed([first, finished_run(tmp_path, "rank-64", [RIGHT, WRONG] * 10)], columns=80)
     assert "seconds" in text
@@ -88,7 +87,7 @@ def test_the_table_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
     assert "…" not in text
 
 
-def test_the_same_table_goes_into_a_report(tmp_path: Path) -> None:
+def test_markdown_has_the_same_table(tmp_path: Path) -> None:
     found = read_results([finished_run(tmp_path, "only", [RIGHT] * 3)])
     heading, rule, base, only = sweep_markdown(found).splitlines()
     assert heading.startswith("| run | JSON validity | schema valid | line item F1 | field F1 [95 %] |")
@@ -97,7 +96,7 @@ def test_the_same_table_goes_into_a_report(tmp_path: Path) -> None:
     assert only.startswith("| only | 1.000 | 1.000 | – | 1.000 [1.000, 1.000] |")
 
 
-def test_what_is_written_down_holds_every_figure_and_difference(tmp_path: Path) -> None:
+def test_sweep_json_has_metrics_and_differences(tmp_path: Path) -> None:
     runs = [finished_run(tmp_path, name, [RIGHT] * 6) for name in ("one", "two")]
     written = json.loads(json.dumps(sweep_results(read_results(runs)), default=str))
     assert [run["name"] for run in written["runs"]] == ["one", "two"]
@@ -106,8 +105,8 @@ def test_what_is_written_down_holds_every_figure_and_difference(tmp_path: Path) 
     assert written["runs"][1]["tuned"]["schema_valid"]["value"] == 1
 
 
-def test_runs_on_other_test_lines_are_not_compared(tmp_path: Path) -> None:
+def test_rejects_runs_with_other_test_examples(tmp_path: Path) -> None:
     one = finished_run(tmp_path, "one", [RIGHT] * 6)
-    other = finished_run(tmp_path, "other", [RIGHT] * 6, asked="asked otherwise")
-    with pytest.raises(UsageError, match="run other: was tested on other lines than one"):
+    other = finished_run(tmp_path, "other", [RIGHT] * 6, request="another request")
+    with pytest.raises(UsageError, match="run other: was evaluated on other test examples than one"):
         read_results([one, other])

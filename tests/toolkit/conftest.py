@@ -1,4 +1,4 @@
-"""The toolkits' environments, and how tests start something inside them."""
+"""Fixtures for the environments of the toolkits."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ def environment_python(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def erniekit_python() -> Path:
-    """The python of the environment with ERNIEKit and Paddle."""
+    """Return the Python of the environment with ERNIEKit and Paddle."""
     return environment_python("erniekit")
 
 
 @pytest.fixture(scope="session")
 def transformers_python() -> Path:
-    """The python of the environment with torch, transformers and PEFT."""
+    """Return the Python of the environment with torch, transformers and PEFT."""
     return environment_python("transformers")
 
 
 @pytest.fixture(scope="session")
 def transformers5_python() -> Path:
-    """The python of the environment with torch and transformers 5."""
+    """Return the Python of the environment with torch and transformers 5."""
     return environment_python("transformers5")
 
 
 @pytest.fixture(scope="session")
 def paddleformers_python() -> Path:
-    """The python of the environment with PaddleFormers, Paddle and transformers 5."""
+    """Return the Python of the environment with PaddleFormers, Paddle and transformers 5."""
     return environment_python("paddleformers")
 
 
 @pytest.fixture(scope="session")
 def run_python() -> Callable[..., str]:
-    """Runs a toolkit's python from the repository root and gives what it printed; a failure shows its errors."""
+    """Return a function that runs a toolkit's Python in the repository root and returns its output."""
     return _run
 
 

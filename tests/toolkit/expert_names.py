@@ -1,6 +1,6 @@
-"""Run inside ERNIEKit's environment: name, shape and type of every tensor of its mixture of experts, as JSON.
+"""Print name, shape and type of every tensor of ERNIEKit's mixture of experts, as JSON. For ERNIEKit's environment.
 
-Usage: expert_names.py CONFIG.json. The model is built and never run: its kernels are for GPUs alone.
+Usage: expert_names.py CONFIG.json. The model is built and not run: its kernels are for GPUs only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The sizes of a tiny mixture of experts; scripts in torch read them as tests do, so nothing is imported here."""
+"""Sizes of a tiny mixture of experts, for tests and for scripts in torch. This module imports nothing."""
 
 from __future__ import annotations
 
-# One layer without experts, two with; widths that differ, so that a wrong place shows or does not fit.
+# One layer without experts, two with. All widths differ, so that tests notice a wrong position.
 SIZES: dict[str, object] = {
     "vocab_size": 96,
     "hidden_size": 48,

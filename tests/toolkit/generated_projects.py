@@ -1,4 +1,4 @@
-"""Projects of every kind that a toolkit can train, drawn by a seed, valid by construction."""
+"""Random valid projects of every kind that a toolkit can train, from a seed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from erniekit_adapter.backends.lora_modules import matrices, needs_initial_adapter
-from erniekit_adapter.backends.settings import RunFacts
-from erniekit_adapter.backends.translation import facts_before_training
-from erniekit_adapter.project.catalogue import MODELS, Kind
+from erniekit_adapter.architectures.families import Kind
+from erniekit_adapter.architectures.models import MODELS
+from erniekit_adapter.architectures.toolkits import Backend
+from erniekit_adapter.backends.settings import RunContext
+from erniekit_adapter.backends.translation import context_before_training
+from erniekit_adapter.lora.initial_adapter import needs_initial_adapter
+from erniekit_adapter.lora.modules import matrices
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.project.toolkit_sections import Backend, LoraSection
+from erniekit_adapter.project.toolkit_sections import LoraSection
 
 LOSSES = ("sigmoid", "hinge", "simpo", "ipo", "dpop", "kto_pair", "sppo_hard", "nca_pair", "or", "orpo")
 SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup")
-# What YAML or a command line could take for something else than text.
+# Texts that YAML or a command line could read as another type.
 NAMES = (
     "run",
     "yes",
@@ -37,7 +40,7 @@ KINDS: Mapping[str, tuple[Kind, ...]] = {
     "1.3.0": ("dense", "moe", "vl-moe"),
     "1.2.0": ("dense", "moe", "vl-moe", "ocr-vl"),
 }
-# Keys of the toolkits' own with values of the right type that are no defaults.
+# Keys of the toolkits with values of the right type that differ from the defaults.
 EXTRA: Mapping[str, Any] = {
     "adam_beta2": 0.95,
     "adam_epsilon": 1.0e-6,
@@ -75,21 +78,21 @@ def some(draw: Random, **choices: Any) -> dict[str, Any]:
 
 def generated_project(backend: Backend, version: str, seed: int) -> Project:
     """The project of this seed: each key that becomes a setting is given in some and left out of others."""
-    draw = Random(f"{backend} {version} {seed}")  # noqa: S311 - examples, no secrets
+    draw = Random(f"{backend} {version} {seed}")  # noqa: S311 - not used for secrets
     kind = draw.choice(KINDS[version])
-    sees_pages = kind in ("vl-moe", "ocr-vl")
+    is_multimodal = kind in ("vl-moe", "ocr-vl")
     on_cpu = (kind == "dense" or (kind, backend) == ("ocr-vl", "paddleformers")) and draw.random() < 0.3
-    stage = draw.choice(["VL-SFT"] if sees_pages else ["SFT", "DPO"])
+    stage = draw.choice(["VL-SFT"] if is_multimodal else ["SFT", "DPO"])
     lora = _lora(draw, backend, kind)
     parallel = {} if on_cpu else _parallel(draw, backend, kind, LoraSection(**lora))
     training = _training(draw, on_cpu)
     if not on_cpu and (quantization := _quantization(draw, version, kind, LoraSection(**lora), parallel)):
         training = {key: value for key, value in training.items() if key not in ("fp16", "bf16")}
         training["quantization"] = quantization
-    if sees_pages and backend == "erniekit":
+    if is_multimodal and backend == "erniekit":
         training.pop("lr_scheduler_type", None)
-    training |= {"stage": "DPO"} if stage == "DPO" else some(draw, stage=[stage])
-    training |= _batches(draw, backend, training, parallel, sees_pages, bool(lora.get("enabled", True)))
+    training |= {"method": "DPO"} if stage == "DPO" else some(draw, method=[stage])
+    training |= _batches(draw, backend, training, parallel, is_multimodal, bool(lora.get("enabled", True)))
     if (
         backend == "paddleformers"
         and kind == "ocr-vl"
@@ -101,8 +104,8 @@ def generated_project(backend: Backend, version: str, seed: int) -> Project:
     models = [model.id if backend == "erniekit" else model.torch_id for model in MODELS if model.kind == kind]
     extra = {**EXTRA, **EXTRA_OF[version]}
     image_lines = "erniekit-vl" if backend == "erniekit" else "paddleformers"
-    _without_idle_keys(training, parallel, backend, sees_pages, bool(lora.get("enabled", True)))
-    evaluated = _evaluates(training, backend, sees_pages, bool(lora.get("enabled", True)))
+    _without_idle_keys(training, parallel, backend, is_multimodal, bool(lora.get("enabled", True)))
+    evaluated = _evaluates(training, backend, is_multimodal, bool(lora.get("enabled", True)))
     extra = {key: value for key, value in extra.items() if evaluated or key != "max_evaluate_steps"}
     return Project.model_validate(
         {
@@ -112,7 +115,7 @@ def generated_project(backend: Backend, version: str, seed: int) -> Project:
             "training": training,
             "parallel": parallel,
             "dpo": _dpo(draw, training.get("max_seq_length", 4096)) if stage == "DPO" else {},
-            "data": {"format": image_lines if sees_pages else "erniekit", "preference": stage == "DPO"},
+            "data": {"format": image_lines if is_multimodal else "erniekit", "preference": stage == "DPO"},
             "output_dir": "./runs/generated",
             "run_name": draw.choice(NAMES),
             backend: {"extra": {key: extra[key] for key in draw.sample(sorted(extra), draw.randint(0, 6))}},
@@ -120,29 +123,29 @@ def generated_project(backend: Backend, version: str, seed: int) -> Project:
     )
 
 
-def generated_facts(project: Project, version: str, seed: int) -> RunFacts:
-    """What is known of a run of the project: nothing yet, its lines, or that it goes on."""
-    draw = Random(seed)  # noqa: S311 - examples, no secrets
-    facts = facts_before_training(project, version)
+def generated_context(project: Project, version: str, seed: int) -> RunContext:
+    """Return the context of a run: without training examples, with them, or of a resumed run."""
+    draw = Random(seed)  # noqa: S311 - not used for secrets
+    context = context_before_training(project, version)
     if seed % 3:
-        facts = replace(
-            facts, train_lines=draw.randint(10**6, 10**7), eval_lines=draw.choice([0, 7]), model_dir="/m/ü 1"
+        context = replace(
+            context, train_examples=draw.randint(10**6, 10**7), eval_examples=draw.choice([0, 7]), model_dir="/m/ü 1"
         )
     if seed % 3 == 2 and project.lora.enabled:
-        facts = replace(facts, remaining_steps=draw.randint(1, 999), initial_adapter_dir="earlier")
-    return facts
+        context = replace(context, remaining_steps=draw.randint(1, 999), initial_adapter_dir="earlier")
+    return context
 
 
-def _evaluates(training: Mapping[str, Any], backend: Backend, sees_pages: bool, lora: bool) -> bool:
-    can = not sees_pages if backend == "erniekit" else not lora and training.get("stage") != "DPO"
+def _evaluates(training: Mapping[str, Any], backend: Backend, is_multimodal: bool, lora: bool) -> bool:
+    can = not is_multimodal if backend == "erniekit" else not lora and training.get("method") != "DPO"
     return can and training.get("val_split_ratio") != 0
 
 
 def _without_idle_keys(
-    training: dict[str, Any], parallel: dict[str, Any], backend: Backend, sees_pages: bool, lora: bool
+    training: dict[str, Any], parallel: dict[str, Any], backend: Backend, is_multimodal: bool, lora: bool
 ) -> None:
-    """Remove the keys that nothing would read, which a project is refused for."""
-    if not _evaluates(training, backend, sees_pages, lora):
+    """Remove keys that would have no effect, as the project would be refused."""
+    if not _evaluates(training, backend, is_multimodal, lora):
         idle = [key for key in ("val_split_ratio", "eval_steps", "per_device_eval_batch_size") if training.get(key)]
         for key in idle:
             del training[key]
@@ -152,12 +155,12 @@ def _without_idle_keys(
         training["warmup_ratio"] = 0.25
     if parallel.get("sharding", 1) == 1:
         parallel.pop("sharding_stage", None)
-    if backend == "erniekit" and sees_pages and lora:
+    if backend == "erniekit" and is_multimodal and lora:
         training.pop("freeze_vision", None)
 
 
 def _degrees(parallel: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Tensor, pipeline and sharding."""
+    """Return degrees of tensor and pipeline parallelism and of sharding."""
     return parallel.get("tensor", 1), parallel.get("pipeline", 1), parallel.get("sharding", 1)
 
 
@@ -170,7 +173,7 @@ def _lora(draw: Random, backend: Backend, kind: Kind) -> dict[str, Any]:
         **some(draw, lora_alpha=[rank, 2 * rank, 4], rslora=[True, False], lora_plus_scale=[1.0, 4.0, 12.5]),
     }
     if kind == "vl-moe":
-        # Neither toolkit trains it from an adapter made beforehand, which PaddleFormers needs for any other alpha.
+        # Neither toolkit trains it from an initial adapter, which PaddleFormers needs for another alpha.
         if backend == "paddleformers":
             lora["lora_alpha"] = 4 if lora.get("rslora") else 2 * rank
         return {**lora, **some(draw, target_modules=["all-linear"], lora_dropout=[0.0])}
@@ -180,11 +183,11 @@ def _lora(draw: Random, backend: Backend, kind: Kind) -> dict[str, Any]:
 
 
 def _parallel(draw: Random, backend: Backend, kind: Kind, lora: LoraSection) -> dict[str, Any]:
-    """Degrees that fit this model and LoRA; with images in a pipeline of ERNIEKit's, the GPUs of one copy alone."""
+    """Return degrees that fit the model and LoRA; with images in a pipeline of ERNIEKit, GPUs for one copy only."""
     with_images = backend == "erniekit" and kind == "vl-moe"
     needs_pipeline = with_images or (backend == "paddleformers" and kind == "vl-moe" and lora.enabled)
     alone = _starts_from_adapter(lora, backend, kind, frozen=True)
-    # The key-value heads of the smallest model of each kind: 2 in the dense one, 4 elsewhere.
+    # Key-value heads of the smallest model of each kind: 2 in the dense one, 4 in the others.
     tensors = [1, 2] if kind in ("dense", "ocr-vl") else [1, 2, 4]
     parallel: dict[str, Any] = {} if alone else some(draw, tensor=tensors, pipeline=[1, 2, 4])
     if needs_pipeline and not alone:
@@ -238,13 +241,13 @@ def _batches(
     backend: Backend,
     training: Mapping[str, Any],
     parallel: Mapping[str, Any],
-    sees_pages: bool,
+    is_multimodal: bool,
     lora: bool,
 ) -> dict[str, Any]:
-    """What fits together of batches: its stages divide images among them, and most runs have one batch."""
+    """Return batches that fit together: pipeline ranks divide images, and most runs have one batch size."""
     pipeline, batch = parallel.get("pipeline", 1), training.get("per_device_train_batch_size", 1)
     batches: dict[str, Any] = {}
-    if sees_pages:
+    if is_multimodal:
         batches |= {
             **some(draw, freeze_vision=[True, False]),
             "gradient_accumulation_steps": pipeline * draw.randint(1, 4),
@@ -255,7 +258,7 @@ def _batches(
 
 
 def _quantization(draw: Random, version: str, kind: Kind, lora: LoraSection, parallel: Mapping[str, Any]) -> str | None:
-    """Weights of fewer bits where they go with the rest of the project, about every second time."""
+    """Return a quantization in about half of the projects that allow it."""
     degrees = math.prod(_degrees(parallel))
     copies, pipeline = parallel.get("gpus", degrees) // degrees, parallel.get("pipeline", 1)
     if draw.random() < 0.5 or (pipeline > 1 and kind in ("dense", "ocr-vl")):
@@ -269,7 +272,7 @@ def _quantization(draw: Random, version: str, kind: Kind, lora: LoraSection, par
 
 
 def _dpo(draw: Random, max_seq_length: int) -> dict[str, Any]:
-    """Keys of the loss; those that its type does not read are left out, as a project is refused for them."""
+    """Return keys of the loss without those that its type does not read, as the project would be refused."""
     given = some(
         draw,
         beta=[0.1, 1, 0.05],

@@ -1,7 +1,7 @@
-"""Run inside PaddleFormers' environment: prompts' token ids and logits, read the way its users read a model.
+"""Write token ids and logits of prompts, with PaddleFormers' public classes. For PaddleFormers' environment.
 
-Usage: paddleformers_logits.py MODEL_DIR REQUESTS.jsonl LOGITS.npz [ADAPTER_DIR]. The arrays are those of the answering
-workers; a request that carries `prompt_ids` is read as exactly those.
+Usage: paddleformers_logits.py MODEL_DIR REQUESTS.jsonl LOGITS.npz [ADAPTER_DIR]. The arrays have the format of the
+workers' arrays. For a request with `prompt_ids`, these ids are used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Run inside PaddleFormers' or transformers 5's environment: PaddleOCR-VL's logits without and with an adapter, merged.
+"""Write logits of PaddleOCR-VL: base model, with an adapter, and merged. For PaddleFormers or transformers 5.
 
-Usage: paddleocr_vl_logits.py paddle|torch MODEL_DIR ADAPTER_DIR MERGED_DIR OUT.npz. Asked is a text, and a page of
-noise with a question.
+Usage: paddleocr_vl_logits.py paddle|torch MODEL_DIR ADAPTER_DIR MERGED_DIR OUT.npz. The requests are a text, and a page
+of noise with a question.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 QUESTION = [40, 41, 42, 50, 51, 52, 60]
-# 4 x 4 patches, of which the language model sees each 2 x 2 as one token.
+# 4 x 4 patches; each 2 x 2 patches are one token of the language model.
 GRID, TOKENS = [[1, 4, 4]], 4
 PATCHES = np.random.default_rng(0).normal(0, 1, (16, 3, 14, 14)).astype(np.float32)
 
@@ -55,7 +55,7 @@ def with_torch(folder: str, adapter: str | None) -> Arrays:
         folder, dtype=torch.float32, output_loading_info=True, attn_implementation="eager"
     )
     if problems := {kind: sorted(names) for kind, names in report.items() if names}:
-        raise SystemExit(f"{folder}: not every tensor found its place: {problems}")
+        raise SystemExit(f"{folder}: unmatched or missing tensors: {problems}")
     if adapter:
         from peft import PeftModel
         from safetensors import safe_open
@@ -64,7 +64,7 @@ def with_torch(folder: str, adapter: str | None) -> Arrays:
         with safe_open(f"{adapter}/adapter_model.safetensors", framework="np") as tensors:
             stored = set(tensors.keys())
         if stored != {name.replace(".default.", ".") for name in model.state_dict() if ".lora_" in name}:
-            raise SystemExit(f"{adapter}: not every tensor found its place")
+            raise SystemExit(f"{adapter}: unmatched or missing tensors")
     model.eval()
     text, page, image = prompts(folder)
     ids = torch.tensor([page])
@@ -79,10 +79,10 @@ def with_torch(folder: str, adapter: str | None) -> Arrays:
 
 def main() -> None:
     library, folder, adapter, merged, output = sys.argv[1:]
-    ask = {"paddle": with_paddle, "torch": with_torch}[library]
+    compute = {"paddle": with_paddle, "torch": with_torch}[library]
     arrays = {}
     for name, model, loaded in (("base", folder, None), ("adapted", folder, adapter), ("merged", merged, None)):
-        arrays |= {f"{name} {kind}": logits for kind, logits in ask(model, loaded).items()}
+        arrays |= {f"{name} {kind}": logits for kind, logits in compute(model, loaded).items()}
     np.savez(output, **arrays)
 
 

@@ -1,7 +1,7 @@
-"""Run inside ERNIEKit's environment: what its own data sets hold of a line.
+"""Training examples as read by ERNIEKit's own data sets; runs in its environment.
 
-Usage: read_by_erniekit.py MODEL_DIR STAGE:FILE.jsonl... where STAGE is SFT or DPO and each file has one line. The last
-line printed is JSON: for each file the line's parts as text, or null where it was skipped.
+Usage: read_by_erniekit.py MODEL_DIR METHOD:FILE.jsonl... where METHOD is SFT or DPO and each file contains one
+example. The last line printed is a JSON list: for each file the parts of the example as text, or null if skipped.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def control_pieces(tokenizer: Any, tokens: list[int]) -> list[str]:
     return [piece for piece in tokenizer.convert_ids_to_tokens(tokens) if CONTROL_PIECE.fullmatch(piece)]
 
 
-def sft_line(tokenizer: Any, sequence: Any) -> dict[str, Any]:
+def sft_example(tokenizer: Any, sequence: Any) -> dict[str, Any]:
     labelled = list(zip(sequence.labels, sequence.loss_mask, strict=True))
-    # A label is the token that comes next.
+    # A label is the next token.
     untrained = [sequence.token_ids[0], *(label for label, mask in labelled if not mask)]
     trained = [label for label, mask in labelled if mask]
-    assert sequence.loss_mask == sorted(sequence.loss_mask), "what is trained is not the end of the line"
+    assert sequence.loss_mask == sorted(sequence.loss_mask), "the trained tokens are not the end of the example"
     return {
         "untrained": tokenizer.decode(untrained),
         "trained": tokenizer.decode(trained),
@@ -35,8 +35,8 @@ def sft_line(tokenizer: Any, sequence: Any) -> dict[str, Any]:
     }
 
 
-def dpo_line(tokenizer: Any, sequence: Any) -> dict[str, Any]:
-    # Behind the chosen answer, positions begin again where the prompt ended.
+def dpo_example(tokenizer: Any, sequence: Any) -> dict[str, Any]:
+    # After the chosen answer, positions start again at the end of the prompt.
     prompt_tokens = next(second for first, second in pairwise(sequence.position_ids) if second != first + 1)
     roles = {"chosen": sequence.chosen_labels, "rejected": sequence.rejected_labels}
     trained = {role: [label for label in labels if label] for role, labels in roles.items()}
@@ -46,7 +46,7 @@ def dpo_line(tokenizer: Any, sequence: Any) -> dict[str, Any]:
     }
 
 
-def read(tokenizer: Any, stage: str, path: str) -> dict[str, Any] | None:
+def read(tokenizer: Any, method: str, path: str) -> dict[str, Any] | None:
     settings = {
         "task_group": path,
         "task_group_prob": "1.0",
@@ -54,19 +54,19 @@ def read(tokenizer: Any, stage: str, path: str) -> dict[str, Any] | None:
         "tokenizer": tokenizer,
         "max_seq_len": 4096,
         "num_samples_each_epoch": 1,
-        "is_valid": True,  # one pass, in the file's order
+        "is_valid": True,  # one pass, in the order of the file
         "random_seed": 0,
         "random_shuffle": False,
         "greedy_intokens": False,
     }
-    if stage == "DPO":
+    if method == "DPO":
         packs = dpo.create_dataset(**settings, max_prompt_len=2048, buffer_size=500, mask_out_eos_token=True)
     else:
         packs = finetuning.create_dataset(**settings)
-    show = dpo_line if stage == "DPO" else sft_line
-    lines = [show(tokenizer, sequence) for pack in packs for sequence in pack]
-    assert len(lines) <= 1
-    return lines[0] if lines else None
+    show = dpo_example if method == "DPO" else sft_example
+    examples = [show(tokenizer, sequence) for pack in packs for sequence in pack]
+    assert len(examples) <= 1
+    return examples[0] if examples else None
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
-"""Run inside PaddleFormers' environment: what its own data sets hold of a line.
+"""Training examples as read by PaddleFormers' own data sets; runs in its environment.
 
-Usage: read_by_paddleformers.py MODEL_DIR STAGE:TYPE:FILE.jsonl... where STAGE is SFT or DPO, TYPE messages or erniekit
-and each file has one line. The last line printed is JSON: for each file the line's parts as text with its images, or
-null where it was skipped. An image's many tokens are shown as one. The template is PaddleOCR-VL's, with its processor.
+Usage: read_by_paddleformers.py MODEL_DIR METHOD:TYPE:FILE.jsonl... where METHOD is SFT or DPO, TYPE messages or
+erniekit, and each file contains one example. The last line printed is a JSON list: for each file the parts of the
+example as text with its images, or null if it was skipped. The tokens of an image are shown as one. The template and
+the processor are those of PaddleOCR-VL.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ def control_pieces(tokenizer: Any, tokens: list[int]) -> list[str]:
     return [piece for piece in pieces if CONTROL_PIECE.fullmatch(piece) and "IMAGE" not in piece]
 
 
-def sft_line(tokenizer: Any, sequence: Any) -> dict[str, Any]:
+def sft_example(tokenizer: Any, sequence: Any) -> dict[str, Any]:
     trained = [label for label in sequence.labels if label != IGNORED]
-    # A label is the token that comes next; the last token has none.
+    # A label is the next token; the last token has none.
     following = zip(sequence.token_ids[1:], sequence.labels[:-1], strict=True)
     untrained = [sequence.token_ids[0], *(token for token, label in following if label == IGNORED)]
-    assert sequence.token_ids == untrained + trained, "what is trained is not the end of the line"
+    assert sequence.token_ids == untrained + trained, "the trained tokens are not the end of the example"
     return {
         "untrained": text(tokenizer, untrained),
         "trained": text(tokenizer, trained),
@@ -46,7 +47,7 @@ def sft_line(tokenizer: Any, sequence: Any) -> dict[str, Any]:
     }
 
 
-def dpo_line(tokenizer: Any, sequence: Any) -> dict[str, Any]:
+def dpo_example(tokenizer: Any, sequence: Any) -> dict[str, Any]:
     start, middle, end = sequence.response_index
     return {
         "prompt": text(tokenizer, sequence.token_ids[: start + 1]),
@@ -56,10 +57,10 @@ def dpo_line(tokenizer: Any, sequence: Any) -> dict[str, Any]:
     }
 
 
-def read(tokenizer: Any, stage: str, kind: str, path: str) -> dict[str, Any] | None:
+def read(tokenizer: Any, method: str, kind: str, path: str) -> dict[str, Any] | None:
     small = PaddleOCRVLImageProcessor(min_pixels=4 * 28 * 28, max_pixels=16 * 28 * 28)
     settings = {
-        "stage": stage,
+        "stage": method,
         "task_group": path,
         "task_group_prob": "1.0",
         "sub_dataset_type": kind,
@@ -70,17 +71,17 @@ def read(tokenizer: Any, stage: str, kind: str, path: str) -> dict[str, Any] | N
         "tool_format": None,
         "default_system": None,
         "max_seq_len": 4096,
-        "is_valid": True,  # one pass, in the file's order
-        "packing": True,  # without it the last line comes twice
+        "is_valid": True,  # one pass, in the order of the file
+        "packing": True,  # without it the last example is repeated
         "random_seed": 0,
         "num_samples_each_epoch": 1,
         "mix_strategy": "concat",
     }
     settings["template_instance"] = get_template_and_fix_tokenizer(settings)
-    show = dpo_line if stage == "DPO" else sft_line
-    lines = [show(tokenizer, sequence) for pack in create_dataset(**settings) for sequence in pack]
-    assert len(lines) <= 1
-    return lines[0] if lines else None
+    show = dpo_example if method == "DPO" else sft_example
+    examples = [show(tokenizer, sequence) for pack in create_dataset(**settings) for sequence in pack]
+    assert len(examples) <= 1
+    return examples[0] if examples else None
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""Every command of README.md, docs/ and the base model's card, in the order a newcomer reads them, run in a copy.
+"""Run every command of README.md, docs/ and tiny_base/README.md in a copy of the repository, in reading order.
 
-Three kinds are not run: `make test`, which is this, and those under `console cluster`, which need a GPU, and `console
-long`, which take most of an hour: of these the make targets and the files they name are checked. Takes as long as `make
-demo` and a small sweep.
+Three kinds are not run: `make test`, which runs this file; blocks with `console cluster`, which need a GPU; and blocks
+with `console long`, which take up to an hour. For the last two, the commands and the project files are checked.
+The whole file takes as long as `make demo` and a small sweep.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     "README.md",
     "tiny_base/README.md",
-    *(f"docs/{name}.md" for name in ("data", "formats", "tables", "einvoices", "gates", "visibility", "lines")),
+    *(f"docs/{name}.md" for name in ("data", "formats", "tables", "einvoices", "filters", "visibility")),
+    "docs/training-examples.md",
     "docs/data-scale.md",
     *(f"docs/{name}.md" for name in ("configuration", "models", "toolkits", "planning", "doctor")),
     *(f"docs/{name}.md" for name in ("training", "export", "service", "evaluation", "sweep", "cluster")),
@@ -36,6 +37,9 @@ PAGES = (
 BLOCK = re.compile(r"^```console(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = ("make test",)
 LIMIT_S = 900
+# The command of the environment runs the checkout that was installed; the pages are tested with the copy's own code.
+PROGRAM = ".venv/bin/erniekit-adapter"
+COPY_PROGRAM = [sys.executable, "-m", "erniekit_adapter"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def commands() -> Iterator[Command]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's files, as a clone would have them, beside the environments that are there already."""
+    """Return a copy of the repository's files, with links to the existing environments."""
     folder = tmp_path_factory.mktemp("clone")
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -66,42 +70,49 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in filter(None, listed.stdout.decode().split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)  # with its time, so that make sees the environments as ready
+            shutil.copy2(ROOT / name, folder / name)  # keeps the time, so make takes the environments as ready
     for name in (".venv", ".venvs"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 
 
+def arguments_of(command: str) -> list[str]:
+    """Return the arguments of a command of a page, changed to run the code of the copy."""
+    program, *arguments = shlex.split(command)
+    if program == PROGRAM:
+        return [*COPY_PROGRAM, *arguments]
+    if program == "make":
+        return [program, f"ADAPTER={shlex.join(COPY_PROGRAM)}", *arguments]
+    return [program, *arguments]
+
+
 def run(copy: Path, command: str) -> str:
-    # `make test ARGS=…` hands its variables to every make below it; the reader's own commands have none.
-    not_ours = re.compile(r"MAKE|MFLAGS|ARGS$|CONFIG$")
-    environment = {name: value for name, value in os.environ.items() if not not_ours.match(name)}
+    # `make test ARGS=…` passes its variables to every make that it starts; the commands of a reader have none.
+    make_variables = re.compile(r"MAKE|MFLAGS|ARGS$|CONFIG$")
+    environment = {name: value for name, value in os.environ.items() if not make_variables.match(name)}
     done = subprocess.run(
-        shlex.split(command), cwd=copy, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
+        arguments_of(command), cwd=copy, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
 
-def test_the_pages_hold_commands_and_every_page_is_read() -> None:
+def test_every_page_has_commands() -> None:
     assert {command.page for command in commands()} == set(PAGES)
     assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} < set(PAGES)
 
 
 def check_only(copy: Path, command: str) -> None:
-    """That the make target, the project file or sweep file, or the command's options exist."""
-    config = command.partition("CONFIG=")[2]
-    if not command.startswith("make "):
-        run(copy, f"{command} --help")
-        return
-    run(copy, command.replace("make ", "make --dry-run ", 1))
-    if "sweeps/" in config:
-        assert load_sweep(copy / config)[1]
-    else:
-        run(copy, f"{sys.executable} -m erniekit_adapter check {config}")
+    """Check that the command exists and accepts its options, and that the project or sweep file is valid."""
+    run(copy, f"{command} --help")
+    for config in re.findall(r"configs/\S+\.yaml", command):
+        if "sweeps/" in config:
+            assert load_sweep(copy / config)[1]
+        else:
+            run(copy, f"{PROGRAM} check {config}")
 
 
-def test_every_command_of_the_pages_ends_well(copy: Path) -> None:
+def test_every_command_of_the_pages_succeeds(copy: Path) -> None:
     for command in commands():
         if command.text in NOT_RUN:
             continue
@@ -114,7 +125,7 @@ def test_every_command_of_the_pages_ends_well(copy: Path) -> None:
     assert results["base"]["strict_json"]["value"] < 0.2
 
 
-def test_links_between_the_pages_lead_somewhere() -> None:
+def test_links_between_the_pages_exist() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
             assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"

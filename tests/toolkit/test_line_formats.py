@@ -1,7 +1,7 @@
-"""The toolkits' own data sets read the lines that data_tools writes, and hold what the pairs say.
+"""Data sets of the toolkits read the JSONL files of data_tools and get the same content.
 
-ERNIEKit 1.0.1 reads no images, and of its later versions no wheel holds the reader for them: its image form is read
-here by PaddleFormers, which takes it too.
+ERNIEKit 1.0.1 reads no images, and the wheels of later versions do not contain the reader for them; PaddleFormers reads
+its image format too, so it is used here.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from data_tools.lines.formats import training_line
-from data_tools.lines.preference_lines import Preference, preference_line
-from data_tools.lines.toolkit_check import preference_problem, toolkit_problem
-from data_tools.pairs.pairs import Pair
-from erniekit_adapter.project.schema import DataFormat
+from data_tools.examples.building import TrainingExample
+from data_tools.examples.preferences import Preference
+from data_tools.examples.toolkit_check import preference_problem, toolkit_problem
+from data_tools.formats.preferences import format_preference
+from data_tools.formats.training_examples import format_example
+from erniekit_adapter.architectures.toolkits import DataFormat
 
 pytestmark = pytest.mark.toolkit
 
@@ -73,7 +74,7 @@ Run = Callable[..., str]
 
 @dataclass(frozen=True)
 class Desk:
-    """A folder for lines, with pages inside and outside of it, under names that are easy to get wrong."""
+    """A folder for JSONL files, with pages inside and outside it under difficult names."""
 
     folder: Path
     pages: tuple[Path, ...]
@@ -99,7 +100,7 @@ def resolved(images: Sequence[str]) -> tuple[Path, ...]:
 
 
 def without_images(reading: Reading) -> Reading:
-    return {part: said for part, said in reading.items() if part != "images"}
+    return {part: content for part, content in reading.items() if part != "images"}
 
 
 def last_line(printed: str) -> Any:
@@ -108,13 +109,13 @@ def last_line(printed: str) -> Any:
 
 @pytest.fixture(scope="module")
 def by_erniekit(desk: Desk, run_python: Run, erniekit_python: Path) -> dict[str, Reading | None]:
-    """What ERNIEKit holds of each pair and preference, by its name."""
+    """Return the content that ERNIEKit has after reading each example and preference, by name."""
     files = {}
     for name, texts in ERNIEKIT.items():
-        line = training_line(Pair("d", "g", *texts, desk.pages), "erniekit", desk.folder)
+        line = format_example(TrainingExample("d", "g", *texts, desk.pages), "erniekit", desk.folder)
         files[name] = f"SFT:{desk.write(f'sft {name}', line)}"
-    for name, said in PREFERENCES.items():
-        line = preference_line(Preference("d", "g", *said), desk.folder)
+    for name, content in PREFERENCES.items():
+        line = format_preference(Preference("d", "g", *content), desk.folder)
         files[f"DPO {name}"] = f"DPO:{desk.write(f'dpo {name}', line)}"
     printed = run_python(erniekit_python, SCRIPTS / "read_by_erniekit.py", MODEL, *files.values())
     return dict(zip(files, last_line(printed), strict=True))
@@ -122,24 +123,24 @@ def by_erniekit(desk: Desk, run_python: Run, erniekit_python: Path) -> dict[str,
 
 @pytest.fixture(scope="module")
 def by_paddleformers(desk: Desk, run_python: Run, paddleformers_python: Path) -> dict[str, Reading | None]:
-    """What PaddleFormers holds of each pair in both forms with images, and of each preference with images."""
+    """Return the content that PaddleFormers has after reading each example and preference with images, by name."""
     files = {}
     forms: dict[DataFormat, str] = {"paddleformers": "messages", "erniekit-vl": "erniekit"}
     for name, texts in PADDLEFORMERS.items():
-        for form, kind in forms.items():
-            line = training_line(Pair("d", "g", *texts, desk.pages), form, desk.folder)
-            files[f"{form} {name}"] = f"SFT:{kind}:{desk.write(f'{form} {name}', line)}"
-    text_alone = training_line(Pair("d", "g", *READ_WHOLE["ordinary"]), "paddleformers", desk.folder)
-    files["text alone"] = f"SFT:messages:{desk.write('text alone', text_alone)}"
-    for name, said in PREFERENCES.items():
-        line = preference_line(Preference("d", "g", *said, desk.pages), desk.folder)
+        for data_format, kind in forms.items():
+            line = format_example(TrainingExample("d", "g", *texts, desk.pages), data_format, desk.folder)
+            files[f"{data_format} {name}"] = f"SFT:{kind}:{desk.write(f'{data_format} {name}', line)}"
+    text_only = format_example(TrainingExample("d", "g", *READ_WHOLE["ordinary"]), "paddleformers", desk.folder)
+    files["text only"] = f"SFT:messages:{desk.write('text only', text_only)}"
+    for name, content in PREFERENCES.items():
+        line = format_preference(Preference("d", "g", *content, desk.pages), desk.folder)
         files[f"DPO {name}"] = f"DPO:erniekit:{desk.write(f'dpo images {name}', line)}"
     printed = run_python(paddleformers_python, SCRIPTS / "read_by_paddleformers.py", MODEL, *files.values())
     return dict(zip(files, last_line(printed), strict=True))
 
 
 def whole(texts: tuple[str, str], images: int = 0) -> Reading:
-    """What a toolkit holds of a pair that it reads whole: it trains the answer and its end, and nothing else."""
+    """Return the content of a completely read example: only the answer and its end token are trained."""
     request, answer = texts
     return {
         "untrained": f"{BEGIN}User: {'[image]' * images}{request}\nAssistant: ",
@@ -149,51 +150,49 @@ def whole(texts: tuple[str, str], images: int = 0) -> Reading:
 
 
 @pytest.mark.parametrize("name", READ_WHOLE)
-def test_erniekit_holds_the_pair_and_trains_its_answer_alone(by_erniekit: dict[str, Reading], name: str) -> None:
+def test_erniekit_keeps_the_example_and_trains_its_answer(by_erniekit: dict[str, Reading], name: str) -> None:
     assert by_erniekit[name] == whole(READ_WHOLE[name])
 
 
 @pytest.mark.parametrize("name", ERNIEKIT)
-def test_a_pair_is_refused_exactly_where_erniekit_does_not_read_it_whole(
-    by_erniekit: dict[str, Reading], name: str
-) -> None:
-    refused = toolkit_problem(Pair("d", "g", *ERNIEKIT[name]), "erniekit") is not None
-    assert refused == (by_erniekit[name] != whole(ERNIEKIT[name]))
+def test_rejects_exactly_what_erniekit_reads_differently(by_erniekit: dict[str, Reading], name: str) -> None:
+    is_rejected = toolkit_problem(TrainingExample("d", "g", *ERNIEKIT[name]), "erniekit") is not None
+    assert is_rejected == (by_erniekit[name] != whole(ERNIEKIT[name]))
 
 
-@pytest.mark.parametrize("form", ["paddleformers", "erniekit-vl"])
+@pytest.mark.parametrize("data_format", ["paddleformers", "erniekit-vl"])
 @pytest.mark.parametrize("name", READ_WHOLE)
-def test_paddleformers_holds_the_pair_with_its_pages_and_trains_its_answer_alone(
-    desk: Desk, by_paddleformers: dict[str, Reading], name: str, form: DataFormat
+def test_paddleformers_keeps_the_example_with_its_pages(
+    desk: Desk, by_paddleformers: dict[str, Reading], name: str, data_format: DataFormat
 ) -> None:
-    reading = by_paddleformers[f"{form} {name}"]
+    reading = by_paddleformers[f"{data_format} {name}"]
     assert resolved(reading["images"]) == desk.pages
     assert without_images(reading) == whole(READ_WHOLE[name], 3)
 
 
 def test_paddleformers_reads_messages_without_images(by_paddleformers: dict[str, Reading]) -> None:
-    assert by_paddleformers["text alone"] == {**whole(READ_WHOLE["ordinary"]), "images": []}
+    assert by_paddleformers["text only"] == {**whole(READ_WHOLE["ordinary"]), "images": []}
 
 
-@pytest.mark.parametrize("form", ["paddleformers", "erniekit-vl"])
+@pytest.mark.parametrize("data_format", ["paddleformers", "erniekit-vl"])
 @pytest.mark.parametrize("name", PADDLEFORMERS)
-def test_a_pair_is_refused_exactly_where_paddleformers_does_not_read_it_whole(
-    desk: Desk, by_paddleformers: dict[str, Reading | None], name: str, form: DataFormat
+def test_rejects_exactly_what_paddleformers_reads_differently(
+    desk: Desk, by_paddleformers: dict[str, Reading | None], name: str, data_format: DataFormat
 ) -> None:
     texts = PADDLEFORMERS[name]
-    reading = by_paddleformers[f"{form} {name}"]
+    reading = by_paddleformers[f"{data_format} {name}"]
     is_whole = reading is not None and without_images(reading) == whole(texts, 3)
-    assert (toolkit_problem(Pair("d", "g", *texts, desk.pages), form) is None) == is_whole
+    assert (toolkit_problem(TrainingExample("d", "g", *texts, desk.pages), data_format) is None) == is_whole
 
 
-def preferred(said: tuple[str, str, str], images: int = 0, end: str = "") -> Reading:
-    request, chosen, rejected = said
+def preferred(content: tuple[str, str, str], images: int = 0, end: str = "") -> Reading:
+    request, chosen, rejected = content
     prompt = f"{BEGIN}User: {'[image]' * images}{request}\nAssistant: "
     return {"prompt": prompt, "chosen": f"{chosen}{end}", "rejected": f"{rejected}{end}"}
 
 
 @pytest.mark.parametrize("name", READ_WHOLE)
-def test_both_toolkits_hold_a_preference_with_its_answers_in_their_roles(
+def test_both_toolkits_keep_the_roles_of_a_preference(
     desk: Desk, by_erniekit: dict[str, Reading], by_paddleformers: dict[str, Reading], name: str
 ) -> None:
     assert by_erniekit[f"DPO {name}"] == preferred(PREFERENCES[name])
@@ -203,7 +202,7 @@ def test_both_toolkits_hold_a_preference_with_its_answers_in_their_roles(
 
 
 @pytest.mark.parametrize("name", ["blank chosen answer", "blank rejected answer"])
-def test_both_toolkits_skip_a_preference_with_a_blank_answer_which_is_refused(
+def test_both_toolkits_skip_a_preference_with_a_blank_answer(
     by_erniekit: dict[str, Reading | None], by_paddleformers: dict[str, Reading | None], name: str
 ) -> None:
     assert by_erniekit[f"DPO {name}"] is by_paddleformers[f"DPO {name}"] is None

@@ -19,12 +19,13 @@ from PIL import Image
 from data_tools.build_settings import BuildSettings
 from data_tools.pages.images import turned
 from data_tools.pages.ocr import engine_version, read_page, read_upright, reading_order
-from data_tools.stage.pipeline import build
-from data_tools.synthesize.content import SyntheticInvoice, make_invoice
+from data_tools.pipeline.build import build
+from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.drawing import page_png
-from data_tools.synthesize.layout import page_blocks, text_lines
+from data_tools.synthesize.invoice import SyntheticInvoice
+from data_tools.synthesize.page_layout import page_blocks, text_lines
 from data_tools.synthesize.writing import write_corpus
-from erniekit_adapter.invoice import jsontext
+from erniekit_adapter.documents import json_text
 from erniekit_adapter.project.schema import ManifestSource
 
 pytestmark = pytest.mark.toolkit
@@ -69,26 +70,26 @@ def run_python(code: str, *options: str, **environment: str) -> subprocess.Compl
     )
 
 
-def test_number_and_total_are_among_what_the_engine_reads() -> None:
+def test_reads_number_and_total() -> None:
     tokens = what_the_page_says()["tokens"]
 
     assert any(invoice().invoice_id in token for token in tokens)
     assert any(f"{invoice().grand_total:f}" in token for token in tokens)
 
 
-def test_the_page_is_read_in_the_order_of_its_lines() -> None:
+def test_reads_lines_in_order() -> None:
     assert text(what_the_page_says()) == "".join("".join(text_lines(invoice())).split())
 
 
 @pytest.mark.parametrize("index", [5, 10])
-def test_no_line_is_taken_for_one_upside_down(index: int) -> None:
-    """An invoice with a lone 9 in a column, and one with a line that was once read from the wrong end."""
+def test_reads_no_line_upside_down(index: int) -> None:
+    """Invoices with a single 9 in a column, and with a line that was once read upside down."""
     other = make_invoice(7, index, fault_share=0)
 
     assert text(read_page(page_png(page_blocks(other)), None)) == "".join("".join(text_lines(other)).split())
 
 
-def test_every_token_has_a_box_on_the_page_and_a_score() -> None:
+def test_tokens_have_boxes_on_the_page_and_scores() -> None:
     page = what_the_page_says()
 
     assert len(page["tokens"]) == len(page["bboxes"]) == len(page["scores"])
@@ -96,17 +97,17 @@ def test_every_token_has_a_box_on_the_page_and_a_score() -> None:
         assert 0 <= x0 < x1 <= 1000
         assert 0 <= y0 < y1 <= 1000
     assert all(isinstance(score, Decimal) and 0 <= score <= 1 for score in page["scores"])
-    assert jsontext.parse(jsontext.compose(page)) == page
+    assert json_text.parse(json_text.compose(page)) == page
 
 
-def test_a_page_that_was_scanned_askew_is_read_in_the_same_order() -> None:
+def test_reads_a_skewed_page_in_the_same_order() -> None:
     askew = Image.open(io.BytesIO(invoice_png())).rotate(1.5, Image.Resampling.BICUBIC, fillcolor=250)
 
     assert text(read_page(png(askew), None)) == text(what_the_page_says())
 
 
 def box(x: float, y: float, width: float = 60, height: float = 10, slope: float = 0) -> list[tuple[float, float]]:
-    """A box whose middle lies on a line through (x, y) that falls by `slope` a unit."""
+    """Return a box whose middle is on a line through (x, y) with this slope."""
     left, right = y + (x - width / 2) * slope - height / 2, y + (x + width / 2) * slope - height / 2
     return [
         (x - width / 2, left),
@@ -123,12 +124,12 @@ def box(x: float, y: float, width: float = 60, height: float = 10, slope: float 
         ([box(100, 50), box(100, 10), box(100, 30)], [1, 2, 0]),
         ([box(300, 11), box(200, 9), box(100, 10)], [2, 1, 0]),
         ([box(300, 22), box(100, 10), box(300, 10), box(100, 20)], [1, 2, 3, 0]),
-        # Askew: at the right end, the first row lies as low as the second one does at the left.
+        # Skewed: at the right end, the first row is as low as the second row at the left end.
         (
             [box(900, 10, slope=0.02), box(100, 25, slope=0.02), box(100, 10, slope=0.02), box(900, 25, slope=0.02)],
             [2, 0, 1, 3],
         ),
-        # A large title between two small lines beside it.
+        # A large title beside two small lines.
         ([box(100, 20, height=40), box(300, 10), box(300, 30)], [1, 0, 2]),
     ],
     ids=["nothing", "rows", "columns", "both", "askew", "a title"],
@@ -137,7 +138,7 @@ def test_boxes_are_read_row_by_row(boxes: Sequence[list[tuple[float, float]]], o
     assert reading_order(boxes) == order
 
 
-def test_a_strip_is_measured_by_its_own_sides() -> None:
+def test_boxes_of_a_strip_use_its_own_sides() -> None:
     height_px = 120
     page = Image.open(io.BytesIO(invoice_png()))
 
@@ -150,15 +151,15 @@ def test_a_strip_is_measured_by_its_own_sides() -> None:
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
-def test_a_turned_page_is_read_upright(turn: int, tmp_path: Path) -> None:
+def test_reads_a_turned_page_upright(turn: int, tmp_path: Path) -> None:
     lying = png(turned(Image.open(io.BytesIO(invoice_png())), (360 - turn) % 360))
     assert read_upright(lying, tmp_path) == (what_the_page_says(), turn)
-    # The cache keeps how the page was turned.
+    # The cache contains the orientation of the page.
     assert read_upright(lying, tmp_path) == (what_the_page_says(), turn)
 
 
-@pytest.mark.parametrize("form", ["erniekit", "erniekit-vl"])
-def test_a_build_turns_pages_for_models_that_see_them(form: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("data_format", ["erniekit", "erniekit-vl"])
+def test_a_build_turns_pages_for_multimodal_models(data_format: Any, tmp_path: Path) -> None:
     write_corpus(tmp_path / "documents", count=1, seed=3, fault_share=0, correction_share=0)
     path = tmp_path / "documents" / "training_manifest.json"
     rows = [{key: value for key, value in row.items() if key != "ocr_path"} for row in orjson.loads(path.read_bytes())]
@@ -168,31 +169,35 @@ def test_a_build_turns_pages_for_models_that_see_them(form: Any, tmp_path: Path)
     image.write_bytes(png(turned(upright, 180)))
 
     found = build(
-        [ManifestSource(kind="manifest", path=path)], tmp_path / "data", BuildSettings(0, 0, ocr="rapidocr", form=form)
+        [ManifestSource(kind="manifest", path=path)],
+        tmp_path / "data",
+        BuildSettings(0, 0, ocr="rapidocr", format=data_format),
     )
 
     assert (found.written, found.left_out) == (1, {})
     pages = list((tmp_path / "data" / "pages").glob("*.png"))
-    assert [Image.open(page).tobytes() for page in pages] == ([upright.tobytes()] if form == "erniekit-vl" else [])
+    assert [Image.open(page).tobytes() for page in pages] == (
+        [upright.tobytes()] if data_format == "erniekit-vl" else []
+    )
 
 
-def test_paper_without_text_gives_nothing() -> None:
+def test_blank_paper_gives_no_text() -> None:
     blank = png(Image.new("L", (400, 600), 250))
     assert read_page(blank, None) == {"tokens": [], "bboxes": [], "scores": []}
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", invoice_png()[:3000]], ids=["empty", "text", "cut off"])
-def test_what_is_no_whole_image_is_refused(content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"empty|no image|broken or cut off"):
+def test_rejects_incomplete_images(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"empty|not an image|broken or truncated"):
         read_page(content, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_page_is_read_once_and_then_taken_from_the_cache(tmp_path: Path) -> None:
+def test_reads_a_page_once_with_a_cache(tmp_path: Path) -> None:
     first = read_page(invoice_png(), tmp_path)
     (kept,) = tmp_path.rglob("*.json")
     marked = first | {"tokens": ["taken from the cache", *first["tokens"][1:]]}
-    kept.write_text(jsontext.compose(marked))
+    kept.write_text(json_text.compose(marked))
 
     assert read_page(invoice_png(), tmp_path) == marked
 
@@ -211,21 +216,21 @@ def test_a_page_is_read_once_and_then_taken_from_the_cache(tmp_path: Path) -> No
     ],
     ids=["empty", "a pickle", "a list", "too few boxes", "off the page", "no number", "a key too many", "too deep"],
 )
-def test_a_broken_file_in_the_cache_is_written_anew(content: bytes, tmp_path: Path) -> None:
+def test_rewrites_a_broken_cache_file(content: bytes, tmp_path: Path) -> None:
     small = png(Image.open(io.BytesIO(invoice_png())).crop((0, 0, 310, 310)))
     first = read_page(small, tmp_path)
     (kept,) = tmp_path.rglob("*.json")
     kept.write_bytes(content)
 
     assert read_page(small, tmp_path) == first
-    assert jsontext.parse(kept.read_bytes()) == first
+    assert json_text.parse(kept.read_bytes()) == first
 
 
-def test_the_version_names_what_a_reading_depends_on() -> None:
+def test_the_engine_version_names_its_inputs() -> None:
     assert engine_version().startswith("rapidocr 3.10.0, onnxruntime ")
 
 
-def test_nothing_is_fetched(tmp_path: Path) -> None:
+def test_downloads_nothing(tmp_path: Path) -> None:
     (tmp_path / "page.png").write_bytes(invoice_png())
     code = (
         "import pathlib, socket; from data_tools.pages.ocr import read_page\n"
@@ -240,8 +245,8 @@ def test_nothing_is_fetched(tmp_path: Path) -> None:
     assert int(result.stdout) == len(what_the_page_says()["tokens"])
 
 
-def test_without_the_extra_the_error_says_how_to_get_it(tmp_path: Path) -> None:
-    """With every installed package but the engine, in an interpreter that knows no other place for them."""
+def test_a_missing_extra_has_a_hint(tmp_path: Path) -> None:
+    """Run with all installed packages except the engine, in an interpreter without other package folders."""
     for package in Path(site.getsitepackages()[0]).iterdir():
         if not package.name.startswith("rapidocr"):
             (tmp_path / package.name).symlink_to(package)
@@ -258,10 +263,10 @@ def test_without_the_extra_the_error_says_how_to_get_it(tmp_path: Path) -> None:
 
     assert result.stderr == ""
     assert "rapidocr is not installed" in result.stdout
-    assert "make setup-ocr, or pip install 'erniekit-adapter[ocr]'" in result.stdout
+    assert "run pip install 'onnxruntime>=1.20' 'rapidocr>=3.10,<3.11'" in result.stdout
 
 
-def test_a_build_reads_pages_that_came_without_ocr_and_reads_them_once(tmp_path: Path) -> None:
+def test_a_build_reads_pages_without_ocr_once(tmp_path: Path) -> None:
     write_corpus(tmp_path / "documents", count=2, seed=3, fault_share=0, correction_share=0)
     path = tmp_path / "documents" / "training_manifest.json"
     rows = [{key: value for key, value in row.items() if key != "ocr_path"} for row in orjson.loads(path.read_bytes())]

@@ -1,4 +1,4 @@
-"""The groups of PEFT's fields hold every field of the installed PEFT, and refuse every variant of LoRA that it has."""
+"""The groups of PEFT's fields cover the installed PEFT, and every variant of LoRA is refused."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from erniekit_adapter.adapters.peft_fields import CARRIED, CHECKED, INERT, REFUSED
+from erniekit_adapter.layouts.peft_fields import CARRIED, CHECKED, INERT, REFUSED
 
 pytestmark = pytest.mark.toolkit
 
-# The saved form of a default configuration, every field of the class, and the fields that PEFT itself calls variants.
+# The saved default configuration, every field of the class, and the fields that PEFT marks as variants.
 _FIELDS = """
 import dataclasses, json
 from peft import LoraConfig
@@ -25,13 +25,13 @@ print(json.dumps([[field.name for field in fields], variants, saved]))
 
 @pytest.fixture(scope="module")
 def fields(run_python: Callable[..., str], transformers_python: Path) -> tuple[set[str], set[str], dict[str, str]]:
-    """All fields of LoraConfig, those of variants of LoRA, and what a default configuration saves."""
+    """Return all fields of LoraConfig, those of LoRA variants, and the saved default configuration."""
     every, variants, saved = orjson.loads(run_python(transformers_python, "-c", _FIELDS).splitlines()[-1])
     return set(every), set(variants), saved
 
 
 def test_every_field_of_peft_is_in_one_group(fields: tuple[set[str], set[str], dict[str, str]]) -> None:
-    """A new field has to be looked at: does it change what the adapter computes?"""
+    """A new field needs a decision: does it change the adapter's computation?"""
     every, _, saved = fields
     groups = [CHECKED, CARRIED, INERT, frozenset(REFUSED)]
     known = frozenset().union(*groups)

@@ -1,4 +1,4 @@
-"""ERNIEKit's own reader trains on the previewed text, token by token, and its loss falls on the marked part alone."""
+"""ERNIEKit's data set trains on the previewed text, token by token, and its loss covers only the marked part."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from data_tools.build_settings import BuildSettings
-from data_tools.lines.formats import training_line
-from data_tools.look.chat_prompt import ModelText, load_chat_template, prompting
-from data_tools.look.preview import preview
-from data_tools.pairs.pairs import Pair
-from data_tools.stage.pipeline import build
+from data_tools.examples.building import TrainingExample
+from data_tools.formats.training_examples import format_example
+from data_tools.inspect.chat_prompt import ModelText, load_chat_template, prompting
+from data_tools.inspect.preview import preview
+from data_tools.pipeline.build import build
 from data_tools.synthesize.writing import write_corpus
 from erniekit_adapter.project.schema import ManifestSource, TasksSection
 
@@ -47,7 +47,7 @@ TEMPLATES = {
 
 @dataclass(frozen=True)
 class Trained:
-    """A text as it is previewed, its token ids, and the reader's sequence of the same line."""
+    """A previewed text, its token ids, and ERNIEKit's sequence of the same training example."""
 
     text: ModelText
     untrained: list[int]
@@ -57,7 +57,7 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The tiny base's tokenizer with each chat template."""
+    """The tokenizer of the tiny base model with each chat template."""
     folder = tmp_path_factory.mktemp("models")
     config = json.loads((MODEL / "tokenizer_config.json").read_text())
     found = {}
@@ -65,19 +65,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         found[name] = folder / name.replace(" ", "_")
         found[name].mkdir()
         (found[name] / "tokenizer.model").symlink_to(MODEL / "tokenizer.model")
-        own = config if template is None else {**config, "chat_template": template}
-        (found[name] / "tokenizer_config.json").write_text(json.dumps(own))
+        model_texts = config if template is None else {**config, "chat_template": template}
+        (found[name] / "tokenizer_config.json").write_text(json.dumps(model_texts))
     return found
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A build of synthetic invoices with every task and wording."""
+    """A build of synthetic invoices with every task and prompt template."""
     folder = tmp_path_factory.mktemp("data")
     write_corpus(folder / "documents", LINES, 11, 0.2, 0)
     source = ManifestSource(kind="manifest", path=folder / "documents" / "training_manifest.json")
     tasks = TasksSection(analysis=1, extraction=1, validation=1)
-    build([source], folder / "data", BuildSettings(eval_ratio=0, test_ratio=0, tasks=tasks, wordings=4))
+    build([source], folder / "data", BuildSettings(eval_ratio=0, test_ratio=0, tasks=tasks, prompt_templates=4))
     return folder / "data"
 
 
@@ -89,29 +89,33 @@ def trained(
     run_python: Callable[..., str],
     erniekit_python: Path,
 ) -> dict[str, list[Trained]]:
-    """The build's lines and the tricky ones, with each model."""
-    folder = tmp_path_factory.mktemp("asked")
-    tricky = b"".join(training_line(Pair("", "", *texts), "erniekit", folder) for texts in TRICKY)
+    """The training examples of the build and the tricky ones, with each model."""
+    folder = tmp_path_factory.mktemp("requests")
+    tricky = b"".join(format_example(TrainingExample("", "", *texts), "erniekit", folder) for texts in TRICKY)
     lines = folder / "lines.jsonl"
     lines.write_bytes((data_dir / "train.jsonl").read_bytes() + tricky)
     texts: dict[str, list[ModelText]] = {}
     for name, model in models.items():
         texts[name] = [line.text for line in preview(data_dir, LINES, model_dir=model)]
         with prompting(load_chat_template(model)) as make:
-            texts[name] += [make(*pair) for pair in TRICKY]
-    asked = [
-        {"model": str(models[name]), "lines": str(lines), "texts": [part for text in own for part in _parts(text)]}
-        for name, own in texts.items()
+            texts[name] += [make(*example) for example in TRICKY]
+    requests = [
+        {
+            "model": str(models[name]),
+            "lines": str(lines),
+            "texts": [part for text in model_texts for part in _parts(text)],
+        }
+        for name, model_texts in texts.items()
     ]
-    (folder / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
-    printed = run_python(erniekit_python, SCRIPT, folder / "asked.json")
+    (folder / "requests.json").write_text(json.dumps(requests), encoding="utf-8")
+    printed = run_python(erniekit_python, SCRIPT, folder / "requests.json")
     answers: list[dict[str, Any]] = json.loads(printed.splitlines()[-1])
     return {
         name: [
             Trained(text, *ids, sequence)
-            for text, ids, sequence in zip(own, _in_pairs(answer["texts"]), answer["sequences"], strict=True)
+            for text, ids, sequence in zip(model_texts, _in_pairs(answer["texts"]), answer["sequences"], strict=True)
         ]
-        for (name, own), answer in zip(texts.items(), answers, strict=True)
+        for (name, model_texts), answer in zip(texts.items(), answers, strict=True)
     }
 
 
@@ -124,16 +128,16 @@ def _in_pairs(items: list[list[int]]) -> list[tuple[list[int], list[int]]]:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_the_reader_gives_the_model_the_previewed_tokens(trained: dict[str, list[Trained]], name: str) -> None:
+def test_erniekit_trains_on_the_previewed_tokens(trained: dict[str, list[Trained]], name: str) -> None:
     assert len(trained[name]) == LINES + len(TRICKY)
     for line in trained[name]:
-        # The last token is there to be predicted alone.
+        # The last token is only a label.
         assert line.sequence["tokens"] == line.untrained + line.trained[:-1]
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_the_loss_falls_on_the_marked_part_alone(trained: dict[str, list[Trained]], name: str) -> None:
+def test_loss_covers_only_the_marked_part(trained: dict[str, list[Trained]], name: str) -> None:
     for line in trained[name]:
-        # A label is the token that comes next, so the first one stands at the prompt's last token.
+        # A label is the next token, so the first label is at the last token of the prompt.
         assert line.sequence["loss_mask"] == [0] * (len(line.untrained) - 1) + [1] * len(line.trained)
         assert line.sequence["labels"][len(line.untrained) - 1 :] == line.trained

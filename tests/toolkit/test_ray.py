@@ -1,4 +1,4 @@
-"""Ray clusters on this machine's loopback address: the same bytes as one process writes, whatever happens to a node."""
+"""Ray clusters on the loopback address give the bytes of one process, even if a node is lost."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from unittest.mock import patch
 
 import pytest
 
-from data_tools.build_settings import BuildSettings, EngineSettings, settings_of
-from data_tools.stage.pipeline import build
+from data_tools.build_settings import BuildSettings, RunnerSettings, settings_of
+from data_tools.pipeline.build import build
 from data_tools.synthesize.writing import write_corpus
 from erniekit_adapter.errors import AdapterError, UsageError
 from erniekit_adapter.files import sha256
@@ -33,7 +33,7 @@ from erniekit_adapter.project.schema import ActiveLearningSource, AnySource
 pytestmark = pytest.mark.toolkit
 
 ROOT = Path(__file__).resolve().parents[2]
-# Some 14 MB of log: four shards, beside those of the manifest.
+# About 14 MB of log: four shards, in addition to those of the manifest.
 COPIES_OF_THE_LOG = 70
 PROJECT = """
 model: {model_name_or_path: ROOT/tiny_base/model}
@@ -46,25 +46,25 @@ data:
 BUILD_IN_TWO = """
 import sys, time
 from pathlib import Path
-from data_tools.build_settings import BuildSettings, EngineSettings
-from data_tools.stage.pipeline import build
+from data_tools.build_settings import BuildSettings, RunnerSettings
+from data_tools.pipeline.build import build
 from erniekit_adapter.project.loading import load_project
 
 sources = load_project(Path("project.yaml")).sources
-def say(read):
+def report(read):
     print("read", read, flush=True)
     time.sleep(60)  # in the middle of the build, until it is interrupted
 
-build(sources, Path(sys.argv[1]), BuildSettings(), say, engine=EngineSettings("ray", workers=2))
+build(sources, Path(sys.argv[1]), BuildSettings(), report, runner=RunnerSettings("ray", workers=2))
 """
 
 
 @pytest.fixture(scope="module", autouse=True)
 def marked() -> Iterator[str]:
-    """The environment of every process of these tests' clusters; what of them is left at the end is killed."""
+    """Set the environment of every process of the test clusters; kill the remaining ones at the end."""
     if find_spec("ray") is None:
         pytest.fail("ray is missing: run make setup-ray", pytrace=False)
-    # The path of a socket has to be short, so not pytest's own folder.
+    # Paths of sockets must be short, so pytest's own folder cannot be used.
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     environment = {
         "RAY_TMPDIR": folder,
@@ -82,7 +82,7 @@ def marked() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a project file, its documents, and `local`: what one process writes of them."""
+    """Return a folder with a project file, its documents, and `local`, the output of one process."""
     folder = tmp_path_factory.mktemp("desk")
     documents = folder / "documents"
     write_corpus(documents, count=120, seed=3, fault_share=0.1, correction_share=0.5)
@@ -93,7 +93,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as here:
         here.chdir(folder)
         loaded = load_project(Path("project.yaml"))
-        build(loaded.sources, Path("local"), settings_of(loaded), engine=EngineSettings("local", workers=1))
+        build(loaded.sources, Path("local"), settings_of(loaded), runner=RunnerSettings("local", workers=1))
     return folder
 
 
@@ -105,7 +105,7 @@ def at_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def cluster(marked: str) -> Iterator[Any]:
-    """A cluster whose head has no CPU: what is judged is judged on the nodes that a test adds."""
+    """Start a cluster whose head has no CPU, so that shards are filtered on the nodes that a test adds."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster()
@@ -118,7 +118,7 @@ def cluster(marked: str) -> Iterator[Any]:
 
 
 def renumbered(line: str, copy: int) -> str:
-    """The line for another document: its own id and invoice number, and no page to look at."""
+    """Return the line of another document: another ID and invoice number, and no page."""
     if found := re.search(r'"images/([^"]+)\.png"', line):
         line = line.replace(found[0], "null").replace(found[1], f"{found[1]}-{copy}")
     return re.sub(r'"doc-\w+', rf"\g<0>-{copy}", line)
@@ -129,7 +129,7 @@ def sources() -> list[AnySource]:
 
 
 def processes(mark: str) -> set[int]:
-    """The processes that were started with this in their environment."""
+    """Return the processes whose environment contains this text."""
     found = set()
     for place in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
@@ -162,9 +162,9 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def run_build(output_dir: Path, address: str, without: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """The build of the project in the working directory through the command line."""
-    chosen = [f"output_dir={output_dir}", "data.engine=ray", f"data.ray_address={address}"]
-    command = [sys.executable, "-m", "data_tools", "build", "--project", "project.yaml"]
+    """Build the project of the working folder through the command line."""
+    chosen = [f"output_dir={output_dir}", "data.runner=ray", f"data.ray_address={address}"]
+    command = [sys.executable, "-m", "data_tools", "build", "project.yaml"]
     command += [word for setting in chosen for word in ("--set", setting)]
     environment = {name: value for name, value in os.environ.items() if name not in without}
     environment["PYTHONPATH"] = str(ROOT)
@@ -180,7 +180,7 @@ def test_two_nodes_write_the_bytes_of_one_process(at_desk: Path, cluster: Any, t
 
 
 @pytest.mark.parametrize("when", ["at once", "when all that was begun is judged"])
-def test_a_node_that_is_lost_on_the_way_costs_no_line(at_desk: Path, cluster: Any, tmp_path: Path, when: str) -> None:
+def test_a_lost_node_loses_no_example(at_desk: Path, cluster: Any, tmp_path: Path, when: str) -> None:
     lost = cluster.add_node(num_cpus=1, env_vars={"LOST": str(tmp_path)})
     loaded = load_project(Path("project.yaml"))
 
@@ -192,51 +192,51 @@ def test_a_node_that_is_lost_on_the_way_costs_no_line(at_desk: Path, cluster: An
             cluster.remove_node(lost)
             cluster.add_node(num_cpus=1)
 
-    engine = EngineSettings("ray", ray_address=cluster.address)
-    build(loaded.sources, tmp_path / "out", settings_of(loaded), lose, engine=engine)
+    runner = RunnerSettings("ray", ray_address=cluster.address)
+    build(loaded.sources, tmp_path / "out", settings_of(loaded), lose, runner=runner)
     assert lost not in cluster.worker_nodes
     assert digests(tmp_path / "out") == digests(at_desk / "local")
 
 
-def test_a_cluster_of_our_own_ends_with_the_build(at_desk: Path, tmp_path: Path, marked: str) -> None:
+def test_a_local_cluster_ends_with_the_build(at_desk: Path, tmp_path: Path, marked: str) -> None:
     loaded = load_project(Path("project.yaml"))
     seen = set()
-    engine = EngineSettings("ray", workers=2)
+    runner = RunnerSettings("ray", workers=2)
     build(
-        loaded.sources, tmp_path / "out", settings_of(loaded), lambda _: seen.update(processes(marked)), engine=engine
+        loaded.sources, tmp_path / "out", settings_of(loaded), lambda _: seen.update(processes(marked)), runner=runner
     )
     assert digests(tmp_path / "out") == digests(at_desk / "local")
     assert seen
     wait_until(lambda: not processes(marked))
 
 
-def test_an_interrupt_leaves_no_process_and_no_half_build(at_desk: Path, tmp_path: Path, marked: str) -> None:
+def test_an_interrupt_leaves_no_process_and_no_build(at_desk: Path, tmp_path: Path, marked: str) -> None:
     command = [sys.executable, "-c", BUILD_IN_TWO, tmp_path / "out"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    # As a terminal does it: the signal goes to every process of the group.
+    # A terminal sends the signal to every process of the group.
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True) as started:
         assert started.stdout
         assert started.stdout.readline().startswith(b"read")
         os.killpg(started.pid, signal.SIGINT)
         started.communicate(timeout=60)
     assert started.returncode == -signal.SIGINT
-    wait_until(lambda: not processes(marked))  # what loses its node ends by itself
+    wait_until(lambda: not processes(marked))  # workers without a node end by themselves
     assert not list(tmp_path.iterdir())
 
 
-def test_an_error_on_a_node_comes_back_as_itself(at_desk: Path, cluster: Any, tmp_path: Path) -> None:
+def test_an_error_on_a_node_keeps_its_type(at_desk: Path, cluster: Any, tmp_path: Path) -> None:
     cluster.add_node(num_cpus=1)
     (tmp_path / "tokenizer.model").write_text("no model")
     settings = BuildSettings(tokenizer=tmp_path / "tokenizer.model")
     with pytest.raises(AdapterError) as local:
-        build(sources(), tmp_path / "local", settings, engine=EngineSettings("local", workers=1))
+        build(sources(), tmp_path / "local", settings, runner=RunnerSettings("local", workers=1))
     with pytest.raises(AdapterError) as ray:
-        build(sources(), tmp_path / "ray", settings, engine=EngineSettings("ray", ray_address=cluster.address))
+        build(sources(), tmp_path / "ray", settings, runner=RunnerSettings("ray", ray_address=cluster.address))
     assert ray.value.problems == local.value.problems
     assert (type(ray.value), ray.value.exit_code) == (AdapterError, 1)
 
 
-def test_a_source_that_a_node_does_not_see_is_named(at_desk: Path, cluster: Any, tmp_path: Path) -> None:
+def test_names_a_source_that_a_node_does_not_see(at_desk: Path, cluster: Any, tmp_path: Path) -> None:
     cluster.add_node(num_cpus=1)
     documents = os.open("documents", os.O_RDONLY)
     seen_here_alone = fcntl.fcntl(documents, fcntl.F_DUPFD, 500)  # more than a worker has open
@@ -247,40 +247,40 @@ def test_a_source_that_a_node_does_not_see_is_named(at_desk: Path, cluster: Any,
                 [ActiveLearningSource(kind="active_learning", path=path)],
                 tmp_path / "out",
                 BuildSettings(),
-                engine=EngineSettings("ray", ray_address=cluster.address),
+                runner=RunnerSettings("ray", ray_address=cluster.address),
             )
     finally:
         os.close(seen_here_alone)
         os.close(documents)
 
 
-def test_a_cluster_without_a_cpu_is_named(at_desk: Path, cluster: Any, tmp_path: Path) -> None:
+def test_names_a_cluster_without_a_cpu(at_desk: Path, cluster: Any, tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match=f"the cluster at {cluster.address} has no CPU"):
-        build(sources(), tmp_path / "out", BuildSettings(), engine=EngineSettings("ray", ray_address=cluster.address))
+        build(sources(), tmp_path / "out", BuildSettings(), runner=RunnerSettings("ray", ray_address=cluster.address))
 
 
-def test_a_cluster_that_asks_for_its_token_is_named(at_desk: Path, cluster: Any, tmp_path: Path) -> None:
+def test_names_a_cluster_that_requires_a_token(at_desk: Path, cluster: Any, tmp_path: Path) -> None:
     ended = run_build(tmp_path, cluster.address, without=("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"))
     assert ended.returncode == 1
-    assert f"the cluster at {cluster.address} asks for its token" in ended.stderr
+    assert f"the cluster at {cluster.address} requires a token" in ended.stderr
 
 
-def test_an_address_where_nothing_answers_is_named(at_desk: Path, tmp_path: Path) -> None:
+def test_names_an_address_that_does_not_respond(at_desk: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"127.0.0.1:{closed.getsockname()[1]}"
-    with pytest.raises(AdapterError, match=f"nothing answers at {address}.*\n.*ray start --head"):
-        build(sources(), tmp_path / "out", BuildSettings(), engine=EngineSettings("ray", ray_address=address))
+    with pytest.raises(AdapterError, match=f"cannot connect to {address}.*\n.*ray start --head"):
+        build(sources(), tmp_path / "out", BuildSettings(), runner=RunnerSettings("ray", ray_address=address))
 
 
 @pytest.mark.parametrize(
     "address", ["ray://127.0.0.1:10001", "127.0.0.1", ":6379", "127.0.0.1:65536", "http://127.0.0.1:80"]
 )
-def test_what_is_no_address_is_refused(at_desk: Path, tmp_path: Path, address: str) -> None:
-    with pytest.raises(UsageError, match="no address of a cluster"):
-        build(sources(), tmp_path / "out", BuildSettings(), engine=EngineSettings("ray", ray_address=address))
+def test_rejects_an_invalid_address(at_desk: Path, tmp_path: Path, address: str) -> None:
+    with pytest.raises(UsageError, match="is not host:port"):
+        build(sources(), tmp_path / "out", BuildSettings(), runner=RunnerSettings("ray", ray_address=address))
 
 
-def test_without_ray_its_setup_is_named(at_desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_the_setup_if_ray_is_missing(at_desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match="make setup-ray"):
-        build(sources(), tmp_path / "out", BuildSettings(), engine=EngineSettings("ray"))
+    with pytest.raises(UsageError, match=r"run pip install 'ray>=2\.50'"):
+        build(sources(), tmp_path / "out", BuildSettings(), runner=RunnerSettings("ray"))

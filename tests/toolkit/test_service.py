@@ -1,6 +1,6 @@
-"""The service against a real OpenAI-compatible server: `transformers serve` on CPU with merged weights, killed midway.
+"""The service with a real server, `transformers serve` on a CPU with merged weights, which is killed midway.
 
-The tiny base does not know the answer's form, so a request counts as answered when the model's text came back.
+The tiny base model does not know the structure of answers, so a request counts as answered if any text came back.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import httpx
 import pytest
 from tiny_ernie import write_native_adapter
 
-from erniekit_adapter.adapters.merge import merge
+from erniekit_adapter.merge.merging import merge
 from erniekit_adapter.service import ErnieVLMService, ParseResult
 from tiny_base.sizes import SHAPE
 
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle's `merged-hf`: the tiny base with a random adapter that leaves it most of its words."""
+    """A bundle's `merged-hf`: the tiny base model with a random adapter that changes it little."""
     folder = tmp_path_factory.mktemp("served")
     write_native_adapter(folder / "native", SHAPE, "float32", rslora=False, deviation=0.02)
     merge(TINY_BASE, folder / "native", folder / "merged-hf", "hugging-face")
@@ -47,7 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Server:
-    """A `transformers serve` that can be killed and started again at the same address."""
+    """A `transformers serve` that can be killed and restarted at the same address."""
 
     def __init__(self, python: Path, model: Path) -> None:
         self.port = free_port()
@@ -63,7 +63,7 @@ class Server:
         )
         deadline = time.monotonic() + START_LIMIT_S
         while time.monotonic() < deadline:
-            assert self._process.poll() is None, "the server ended: is the serving extra installed?"
+            assert self._process.poll() is None, "the server ended; is the serving extra installed?"
             try:
                 httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=5).raise_for_status()
             except httpx.HTTPError:
@@ -90,12 +90,12 @@ def serving(python: Path, model: Path) -> Iterator[Server]:
 
 
 def outcome(result: ParseResult) -> str:
-    """Answered, when the model's text came back; otherwise the kind of failure."""
+    """Return `answered` if the model's text came back, otherwise the reason of the failure."""
     return "answered" if result.raw_text else str(result.reason)
 
 
 @pytest.mark.parametrize("max_attempts", [5, 12])
-def test_no_request_is_lost_when_the_server_is_killed_and_started_again(
+def test_server_restart_loses_no_request(
     max_attempts: int, transformers5_python: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started = time.monotonic()
@@ -137,6 +137,6 @@ def test_no_request_is_lost_when_the_server_is_killed_and_started_again(
         print(f"; {time.monotonic() - started:.0f} s with two starts of the server")
     assert counted.total() == REQUESTS
     assert set(counted) <= {"answered", "unreachable", "server_error", "timeout"}
-    assert max(attempts) > 1, "none was under way when the server was killed"
+    assert max(attempts) > 1, "no request was running when the server was killed"
     # Five attempts take under eight seconds, and the start about ten; twelve outlast it.
     assert counted["answered"] >= (REQUESTS // 4 if max_attempts == 5 else REQUESTS)

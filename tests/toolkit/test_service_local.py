@@ -1,6 +1,6 @@
-"""The service without a server, with the real environments: both answer with the same words from the same bundle.
+"""The service with real local workers: both environments give the same answers from the same bundle.
 
-The tiny base does not know the answer's form, and the adapter is a random one: what is compared is the model's text.
+The tiny base model does not know the structure of answers, and the adapter is random, so the texts are compared.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 from tiny_ernie import write_native_adapter
 
-from erniekit_adapter.adapters.bundle import export
+from erniekit_adapter.bundle.export import export
 from erniekit_adapter.files import write_json
 from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
@@ -33,7 +33,7 @@ PAGES = [{"lines": ["INVOICE 7", "Total 119.00"]}, {"lines": ["Müller GmbH", "2
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that export makes of a training that never was."""
+    """A bundle that export makes from a synthetic training folder."""
     folder = tmp_path_factory.mktemp("local")
     training = folder / "run" / "training"
     training.mkdir(parents=True)
@@ -53,7 +53,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "model": {"model_name_or_path": str(TINY_BASE)},
             "output_dir": str(folder / "run"),
             "run_name": "invoices",
-            "export": {"forms": ["native", "peft"]},
+            "export": {"formats": ["native", "peft"]},
         }
     )
     export(project, Console(file=io.StringIO()))
@@ -62,8 +62,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def answers(bundle: Path, erniekit_python: Path, transformers_python: Path) -> dict[str, list[ParseResult]]:
-    """What each environment says to the pages: the base model first, then the bundle on it."""
-    return {environment: asked(environment, bundle) for environment in ENVIRONMENTS}
+    """The answers of each environment to the pages: first of the base model, then of the bundle."""
+    return {environment: answers_of(environment, bundle) for environment in ENVIRONMENTS}
 
 
 def service(environment: str, **more: Any) -> ErnieVLMService:
@@ -77,7 +77,7 @@ def service(environment: str, **more: Any) -> ErnieVLMService:
     return ErnieVLMService({"ernie_vl": {**settings, **more}})
 
 
-def asked(environment: str, bundle: Path) -> list[ParseResult]:
+def answers_of(environment: str, bundle: Path) -> list[ParseResult]:
     with service(environment) as vlm:
         base = [vlm.parse(page) for page in PAGES]
         vlm.use(bundle)
@@ -85,12 +85,12 @@ def asked(environment: str, bundle: Path) -> list[ParseResult]:
 
 
 def workers() -> set[int]:
-    """The processes that this one started and that still run."""
+    """Return the running child processes of this process."""
     children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     return {int(process) for file in children for process in file.read_text().split()}
 
 
-def test_both_environments_say_the_same(
+def test_both_environments_give_the_same_answers(
     answers: dict[str, list[ParseResult]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with capsys.disabled():
@@ -104,7 +104,7 @@ def test_both_environments_say_the_same(
     assert counts[0] == counts[1]
 
 
-def test_the_bundle_changes_what_is_said(answers: dict[str, list[ParseResult]]) -> None:
+def test_bundle_changes_the_answers(answers: dict[str, list[ParseResult]]) -> None:
     for results in answers.values():
         base, tuned = results[: len(PAGES)], results[len(PAGES) :]
         assert [result.bundle for result in base] == [None] * len(PAGES)
@@ -113,7 +113,7 @@ def test_the_bundle_changes_what_is_said(answers: dict[str, list[ParseResult]]) 
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_a_worker_that_is_killed_in_the_middle_of_an_answer_is_replaced(
+def test_replaces_a_worker_killed_during_an_answer(
     environment: str, bundle: Path, erniekit_python: Path, transformers_python: Path
 ) -> None:
     before, pool = workers(), ThreadPoolExecutor(1)
@@ -122,7 +122,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_an_answer_is_replaced(
         [process] = workers() - before
         future = pool.submit(vlm.parse, "Total 5")
         time.sleep(0.3)
-        assert not future.done(), "it was to be killed in the middle"
+        assert not future.done(), "the answer must still be running"
         os.kill(process, signal.SIGKILL)
         result = future.result(120)
         assert (result.raw_text, result.attempts) == (first, 2)

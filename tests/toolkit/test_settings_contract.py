@@ -1,8 +1,8 @@
-"""The toolkits' own parsers hold what translation said they would, key by key, types included.
+"""Values in the toolkits' own parsers, compared with the predicted ones key by key, with their types.
 
-Asked are ERNIEKit 1.0.1, the parser of the incomplete 1.3.0, and PaddleFormers 1.2.0. Stage OCR-VL-SFT came with
-ERNIEKit 1.4, of which no release is to be had: nothing here reads its settings. Runs of several processes are parsed
-with a stand-in for what waits for the other processes; parsed_by_toolkit.py says how.
+The parsers are those of ERNIEKit 1.0.1, of the incomplete 1.3.0, and of PaddleFormers 1.2.0. OCR-VL-SFT needs ERNIEKit
+1.4, which was not published, so its settings are not parsed here. Settings of several processes are parsed with a
+stand-in for the other processes; see parsed_by_toolkit.py.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generated_projects import generated_facts, generated_project
+from generated_projects import generated_context, generated_project
 
-from erniekit_adapter.backends import erniekit, paddleformers
-from erniekit_adapter.backends.keytable import accepted_keys
-from erniekit_adapter.backends.settings import RunFacts, values
+from erniekit_adapter.architectures.toolkits import Backend
+from erniekit_adapter.backends.environments.catalogue import environment_python, setup_command
+from erniekit_adapter.backends.erniekit import settings as erniekit
+from erniekit_adapter.backends.key_tables import accepted_keys
+from erniekit_adapter.backends.paddleformers import settings as paddleformers
+from erniekit_adapter.backends.settings import RunContext, values
 from erniekit_adapter.backends.translation import (
-    facts_before_training,
-    held_by_toolkit,
+    computed_settings,
+    context_before_training,
     problems_of_project,
     settings_of,
 )
 from erniekit_adapter.project.loading import load_project
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.project.toolkit_sections import Backend
 from erniekit_adapter.training.settings_file import settings_text
 
 pytestmark = pytest.mark.toolkit
@@ -38,19 +40,19 @@ pytestmark = pytest.mark.toolkit
 ROOT = Path(__file__).resolve().parents[2]
 PROBE = Path(__file__).with_name("parsed_by_toolkit.py")
 GENERATED = 300
-Held = dict[str, list[list[Any]]]
+Parsed = dict[str, list[list[Any]]]
 Run = Callable[..., str]
 
 
 @dataclass(frozen=True)
-class Toolkit:
-    """A parser to ask.
+class ParsedToolkit:
+    """A toolkit with its parser.
 
     Attributes:
-        environment: the folder in .venvs.
-        module: the parser's.
-        configs: the project files whose stage it has.
-        compared: at least so many keys of projects, and so many keys of the toolkit's own, reach it as they were said.
+        environment: name of its environment.
+        module: module of the parser.
+        configs: project files whose training method it has.
+        compared: least number of compared values, and of raw keys that are parsed.
         never: fields that its projects cannot vary.
     """
 
@@ -73,13 +75,13 @@ TEXT = (
 ERNIEKIT, PADDLEFORMERS = "erniekit.hparams.parser", "paddleformers.cli.hparams.parser"
 OF_IMAGES = frozenset({"training.freeze_vision", "data.format"})
 TOOLKITS = (
-    Toolkit("erniekit", "1.0.1", "erniekit", ERNIEKIT, TEXT, (32_000, 169), OF_IMAGES),
-    Toolkit("erniekit", "1.3.0", "erniekit13", ERNIEKIT, (*TEXT, "ernie-vl-28b-lora"), (32_000, 260)),
-    Toolkit(
+    ParsedToolkit("erniekit", "1.0.1", "erniekit", ERNIEKIT, TEXT, (32_000, 169), OF_IMAGES),
+    ParsedToolkit("erniekit", "1.3.0", "erniekit13", ERNIEKIT, (*TEXT, "ernie-vl-28b-lora"), (32_000, 260)),
+    ParsedToolkit(
         *("paddleformers", "1.2.0", "paddleformers", PADDLEFORMERS, ("paddleocr-vl-paddleformers",), (32_000, 370)),
     ),
 )
-# A value that is no default, by the type of a key.
+# Values other than defaults, by the type of a key.
 VALUES: dict[str, Any] = {
     "int": 3,
     "float": 0.25,
@@ -89,8 +91,8 @@ VALUES: dict[str, Any] = {
     "List[int]": [1, 2],
     "List[List[int]]": [[1, 2], [5, 9]],
 }
-# Keys that hold a field of the project as it is, in both toolkits.
-AS_ASKED = {
+# Keys that contain a project value unchanged, in both toolkits.
+PASSED_ON = {
     "learning_rate": "training.learning_rate",
     "lr_scheduler_type": "training.lr_scheduler_type",
     "weight_decay": "training.weight_decay",
@@ -118,8 +120,8 @@ AS_ASKED = {
     "run_name": "run_name",
 }
 PLAIN_TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
-# What these bring with them is not foretold: other degrees, other names.
-WITH_CONSEQUENCES = {"enable_auto_parallel", "sharding_degree"}
+# Keys whose effects are not predicted: they change other degrees and names.
+WITH_SIDE_EFFECTS = {"enable_auto_parallel", "sharding_degree"}
 of_every_toolkit = pytest.mark.parametrize("toolkit", TOOLKITS, ids=str)
 
 
@@ -127,48 +129,50 @@ of_every_toolkit = pytest.mark.parametrize("toolkit", TOOLKITS, ids=str)
 class Case:
     name: str
     project: Project
-    facts: RunFacts
+    context: RunContext
 
     def is_valid(self) -> bool:
-        return not problems_of_project(self.project, self.facts)
+        return not problems_of_project(self.project, self.context)
 
 
 @dataclass(frozen=True)
 class Parsing:
-    """A case's settings as so many processes would parse them: what was said, and what the toolkit holds."""
+    """Settings of a case in a number of processes: predicted and parsed values."""
 
     name: str
     world_size: int
-    said: dict[str, Any]
-    held: Held | str
+    predicted: dict[str, Any]
+    parsed: Parsed | str
 
     def differences(self) -> Iterator[str]:
-        if isinstance(self.held, str):
-            yield f"{self.name}, {self.world_size} processes: {self.held}"
+        if isinstance(self.parsed, str):
+            yield f"{self.name}, {self.world_size} processes: {self.parsed}"
             return
-        for key, value in self.said.items():
+        for key, value in self.predicted.items():
             expected = [[type(value).__name__, value]]
-            # As JSON, for 1 == 1.0 == True in python.
-            if json.dumps(expected) != json.dumps(self.held[key]):
-                found = self.held[key] or "nothing: it has no such key"
-                yield f"{self.name}, {self.world_size} processes, {key}: said {expected[0]}, found {found}"
+            # Compared as JSON, because 1 == 1.0 == True in Python.
+            if json.dumps(expected) != json.dumps(self.parsed[key]):
+                found = self.parsed[key] or "no such key"
+                yield f"{self.name}, {self.world_size} processes, {key}: predicted {expected[0]}, found {found}"
 
 
-def config_cases(toolkit: Toolkit) -> list[Case]:
+def config_cases(toolkit: ParsedToolkit) -> list[Case]:
     projects = {name: load_project(ROOT / "configs" / f"{name}.yaml") for name in toolkit.configs}
-    return [Case(name, project, facts_before_training(project, toolkit.version)) for name, project in projects.items()]
+    return [
+        Case(name, project, context_before_training(project, toolkit.version)) for name, project in projects.items()
+    ]
 
 
-def generated_cases(toolkit: Toolkit) -> list[Case]:
+def generated_cases(toolkit: ParsedToolkit) -> list[Case]:
     projects = [generated_project(toolkit.backend, toolkit.version, seed) for seed in range(GENERATED)]
     return [
-        Case(f"generated {seed}", project, generated_facts(project, toolkit.version, seed))
+        Case(f"generated {seed}", project, generated_context(project, toolkit.version, seed))
         for seed, project in enumerate(projects)
     ]
 
 
-def raw_key_cases(toolkit: Toolkit) -> list[Case]:
-    """A project for each key of the toolkit's own that may be passed through, with a value of its type."""
+def raw_key_cases(toolkit: ParsedToolkit) -> list[Case]:
+    """Return a project for each key of the toolkit that may be passed through, with a value of its type."""
     cases = []
     model = "baidu/ERNIE-4.5-0.3B-" + ("Paddle" if toolkit.backend == "erniekit" else "PT")
     for key, (kind, default) in accepted_keys(toolkit.version, "train", toolkit.backend).items():
@@ -183,128 +187,126 @@ def raw_key_cases(toolkit: Toolkit) -> list[Case]:
                     toolkit.backend: {"extra": {key: value}},
                 }
             )
-            cases.append(Case(f"raw {key}", project, facts_before_training(project, toolkit.version)))
+            cases.append(Case(f"raw {key}", project, context_before_training(project, toolkit.version)))
     return cases
 
 
-Asked = Callable[[Toolkit], list[Parsing]]
+Parsings = Callable[[ParsedToolkit], list[Parsing]]
 
 
 @pytest.fixture(scope="module")
-def parsings(tmp_path_factory: pytest.TempPathFactory, run_python: Run) -> Asked:
-    """All that a toolkit's parser is asked, by one process of it: each case in one process, and in as many as it asks
-    for; the last with a key that no toolkit has."""
+def parsings(tmp_path_factory: pytest.TempPathFactory, run_python: Run) -> Parsings:
+    """Parse all cases with one process of a toolkit: each for one process and for as many as it needs; the last case
+    contains an unknown key."""
 
     @cache
-    def of(toolkit: Toolkit) -> list[Parsing]:
-        python = ROOT / ".venvs" / toolkit.environment / "bin" / "python"
+    def of(toolkit: ParsedToolkit) -> list[Parsing]:
+        python = environment_python(toolkit.environment)
         if not python.is_file():
-            pytest.fail(f"{python.relative_to(ROOT)} is missing: run make setup-{toolkit.environment}", pytrace=False)
+            pytest.fail(f"{python} is missing: run {setup_command(toolkit.environment)}", pytrace=False)
         folder = tmp_path_factory.mktemp(toolkit.environment)
         runs: list[tuple[str, int, dict[str, Any]]] = []
         jobs: list[dict[str, Any]] = []
         for case in [*config_cases(toolkit), *generated_cases(toolkit), *raw_key_cases(toolkit)]:
             if not case.is_valid():
                 continue
-            settings = settings_of(case.project, case.facts)
+            settings = settings_of(case.project, case.context)
             file = folder / f"{case.name}.yaml"
             file.write_text(settings_text(settings), encoding="utf-8")
             for world_size in sorted({1, case.project.parallel.world_size}):
-                said = held_by_toolkit(case.project, case.facts, settings, world_size)
-                runs.append((case.name, world_size, said))
-                jobs.append({"settings": str(file), "world_size": world_size, "keys": list(said)})
+                predicted = computed_settings(case.project, case.context, settings, world_size)
+                runs.append((case.name, world_size, predicted))
+                jobs.append({"settings": str(file), "world_size": world_size, "keys": list(predicted)})
         runs.append(("unknown", 1, {"no_such_key": 1}))
         unknown = folder / "unknown.yaml"
         unknown.write_text(Path(jobs[0]["settings"]).read_text(encoding="utf-8") + "no_such_key: 1\n", encoding="utf-8")
         jobs.append({"settings": str(unknown), "world_size": 1, "keys": ["no_such_key"]})
         (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
-        held = json.loads(run_python(python, PROBE, toolkit.module, folder / "jobs.json").splitlines()[-1])
-        return [Parsing(*run, each) for run, each in zip(runs, held, strict=True)]
+        parsed = json.loads(run_python(python, PROBE, toolkit.module, folder / "jobs.json").splitlines()[-1])
+        return [Parsing(*run, each) for run, each in zip(runs, parsed, strict=True)]
 
     return of
 
 
 @of_every_toolkit
-def test_the_toolkit_holds_of_every_project_what_was_said(toolkit: Toolkit, parsings: Asked) -> None:
+def test_computed_settings_of_every_project(toolkit: ParsedToolkit, parsings: Parsings) -> None:
     found = [parsing for parsing in parsings(toolkit) if not parsing.name.startswith(("raw ", "unknown"))]
     differences = [difference for parsing in found for difference in parsing.differences()]
     assert not differences, "\n".join([f"{len(differences)} differences", *differences[:40]])
     assert {parsing.name for parsing in found} >= set(toolkit.configs)
-    compared = sum(len(parsing.said) for parsing in found)
-    keys = {key for parsing in found for key in parsing.said}
-    alone = sum(parsing.world_size == 1 for parsing in found)
-    print(f"\n{toolkit}: {compared} values of {len(keys)} keys compared, in {alone} + {len(found) - alone} parsings")
+    compared = sum(len(parsing.predicted) for parsing in found)
+    keys = {key for parsing in found for key in parsing.predicted}
+    in_one = sum(parsing.world_size == 1 for parsing in found)
+    print(f"\n{toolkit}: {compared} values of {len(keys)} keys compared, in {in_one} + {len(found) - in_one} parsings")
     assert compared >= toolkit.compared[0]
 
 
 @of_every_toolkit
-def test_what_a_project_asks_is_what_the_toolkit_holds_whatever_the_translation_said(
-    toolkit: Toolkit, parsings: Asked
-) -> None:
+def test_project_values_reach_the_toolkit(toolkit: ParsedToolkit, parsings: Parsings) -> None:
     projects = {case.name: case.project for case in [*config_cases(toolkit), *generated_cases(toolkit)]}
     compared = Counter[str]()
     for parsing in parsings(toolkit):
         project = projects.get(parsing.name)
-        if project is None or isinstance(parsing.held, str):
+        if project is None or isinstance(parsing.parsed, str):
             continue
-        for key, field in AS_ASKED.items():
-            if asked := parsing.held.get(key):
+        for key, field in PASSED_ON.items():
+            if values_found := parsing.parsed.get(key):
                 value = attrgetter(field)(project)
                 if key == "eval_steps" and toolkit.backend == "paddleformers":
-                    value = min(value, asked[0][1])  # no further than the run: it does not evaluate at the end itself
-                assert (key, asked) == (key, [[type(value).__name__, value]]), parsing.name
+                    value = min(value, values_found[0][1])  # at most the length of the run
+                assert (key, values_found) == (key, [[type(value).__name__, value]]), parsing.name
                 compared[key] += 1
-    assert set(compared) == set(AS_ASKED)
+    assert set(compared) == set(PASSED_ON)
 
 
 @of_every_toolkit
-def test_settings_are_of_the_type_that_the_toolkit_declares(toolkit: Toolkit) -> None:
+def test_settings_have_the_declared_types(toolkit: ParsedToolkit) -> None:
     known = accepted_keys(toolkit.version, "train", toolkit.backend)
     for case in filter(Case.is_valid, [*config_cases(toolkit), *generated_cases(toolkit)]):
-        raw = {raw.key for raw in case.facts.raw_keys}
-        for key, setting in settings_of(case.project, case.facts).items():
+        raw = {raw.key for raw in case.context.raw_keys}
+        for key, setting in settings_of(case.project, case.context).items():
             declared = PLAIN_TYPES.get(known[key][0].removeprefix("Optional[").removesuffix("]"))
             if declared and key not in raw:
                 assert (key, type(setting.value)) == (key, declared), case.name
 
 
 @of_every_toolkit
-def test_a_raw_key_arrives_with_its_type_or_stops_the_parser(toolkit: Toolkit, parsings: Asked) -> None:
+def test_raw_key_is_parsed_or_stops_the_parser(toolkit: ParsedToolkit, parsings: Parsings) -> None:
     found = {parsing.name: parsing for parsing in parsings(toolkit) if parsing.name.startswith("raw ")}
-    parsed = {name: parsing for name, parsing in found.items() if not isinstance(parsing.held, str)}
+    parsed = {name: parsing for name, parsing in found.items() if not isinstance(parsing.parsed, str)}
     changed = {name: [*parsing.differences()] for name, parsing in parsed.items()}
-    surprises = {name: said for name, said in changed.items() if said and name[4:] not in WITH_CONSEQUENCES}
-    assert surprises == {}
-    print(f"\n{toolkit}: {len(parsed)} raw keys arrive, {len(found) - len(parsed)} stop the parser with such a value")
+    differences = {name: each for name, each in changed.items() if each and name[4:] not in WITH_SIDE_EFFECTS}
+    assert differences == {}
+    print(f"\n{toolkit}: {len(parsed)} raw keys are parsed, {len(found) - len(parsed)} stop the parser")
     assert len(parsed) >= toolkit.compared[1]
 
 
 @of_every_toolkit
-def test_a_key_that_the_parser_does_not_know_is_noticed(toolkit: Toolkit, parsings: Asked) -> None:
+def test_unknown_key_is_noticed(toolkit: ParsedToolkit, parsings: Parsings) -> None:
     (difference,) = parsings(toolkit)[-1].differences()
     assert "no_such_key" in difference
 
 
 @of_every_toolkit
-def test_every_key_that_is_named_as_overwritten_is_foretold(toolkit: Toolkit) -> None:
+def test_overwritten_keys_are_predicted(toolkit: ParsedToolkit) -> None:
     own = erniekit if toolkit.backend == "erniekit" else paddleformers
     case = config_cases(toolkit)[0]
-    given = values(settings_of(case.project, case.facts))
+    given = values(settings_of(case.project, case.context))
     assert set(own.OVERWRITTEN) <= set(own.overwritten(given, toolkit.version, 1))
 
 
 @of_every_toolkit
-def test_at_least_95_of_100_generated_projects_are_valid(toolkit: Toolkit) -> None:
+def test_at_least_95_of_100_generated_projects_are_valid(toolkit: ParsedToolkit) -> None:
     assert sum(case.is_valid() for case in generated_cases(toolkit)) >= 0.95 * GENERATED
 
 
 @of_every_toolkit
-def test_generated_projects_vary_every_field_that_becomes_a_setting(toolkit: Toolkit) -> None:
+def test_generated_projects_vary_every_setting(toolkit: ParsedToolkit) -> None:
     seen: dict[str, set[str]] = defaultdict(set)
     for case in generated_cases(toolkit):
         sections = case.project.model_dump(include={"model", "lora", "training", "parallel", "dpo"})
         sections["data"] = case.project.data.model_dump(include={"format", "preference"})
-        del sections["training"]["max_hours"]  # a limit of ours, no setting of a toolkit
+        del sections["training"]["max_hours"]  # a limit of this package, not a setting
         if case.is_valid():
             for section, fields in sections.items():
                 for field, value in fields.items():

@@ -1,6 +1,7 @@
-"""Both toolkits train for real on CPU, in every stage that a CPU can run: from documents to what a run leaves behind.
+"""Training on a CPU with both toolkits and every training method that a CPU supports, from documents to the output.
 
-On a tiny ERNIE 4.5, in ERNIEKit's layout and in transformers', and on a tiny PaddleOCR-VL that is shown drawn pages.
+The models are a tiny ERNIE 4.5, in the layouts of ERNIEKit and of transformers, and a tiny PaddleOCR-VL with synthetic
+pages.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from erniekit_adapter.adapters.merge import write_hf_base
 from erniekit_adapter.files import sha256
+from erniekit_adapter.merge.merging import write_hf_base
 
 pytestmark = pytest.mark.toolkit
 
 ROOT = Path(__file__).resolve().parents[2]
 ERNIE = ROOT / "tiny_base" / "model"
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json")
-# Of an adapter whose B is zero: the trained model is the base model, and prefers neither answer.
+# The first DPO loss: B is zero, so the model equals the base model and prefers neither answer.
 LOSS_OF_NO_PREFERENCE = math.log(2)
 RATE = 1.0e-3
 SECRET = "sk-planted-for-this-test"
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 OWN_LORA = {"r": 4, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": ATTENTION}
-# The tiny base's four layers of 192: one matrix for q, k and v with 192 + 2 × 64 columns, one of 192 × 192 behind it.
+# The tiny base model has four layers: a fused q, k, v of 192 × (192 + 2 × 64), and an output projection of 192 × 192.
 OWN_LORA_PARAMETERS = 4 * (4 * (192 + 320) + 4 * (192 + 192))
 
 TEXT = """
@@ -57,12 +58,12 @@ Tensors = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Run:
-    """A project in a user's folder, and what came of it."""
+    """A project in a user's folder, and the output of its training."""
 
     folder: Path
     project: Mapping[str, Any]
 
-    def says(self, command: str, *options: str, module: str = "erniekit_adapter", code: int = 0) -> str:
+    def output_of(self, command: str, *options: str, module: str = "erniekit_adapter", code: int = 0) -> str:
         done = self.start(command, *options, module=module)
         output, _ = done.communicate(timeout=300)
         assert done.returncode == code, output
@@ -78,13 +79,13 @@ class Run:
     def file(self) -> str:
         return f"{self.project['output_dir']}.yaml"
 
-    def with_lines(self) -> Run:
+    def with_examples(self) -> Run:
         (self.folder / self.file).write_text(yaml.safe_dump(dict(self.project)))
-        self.says("build", "--project", self.file, module="data_tools")
+        self.output_of("build", self.file, module="data_tools")
         return self
 
     def trained(self) -> Run:
-        self.with_lines().says("train", self.file)
+        self.with_examples().output_of("train", self.file)
         return self
 
     def path(self, *parts: str) -> Path:
@@ -113,8 +114,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Desk:
-    """A user's folder, outside the repository, with documents and models."""
+class UserFolder:
+    """A user's folder outside the repository, with documents and models."""
 
     folder: Path
 
@@ -134,34 +135,34 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def user(tmp_path_factory: pytest.TempPathFactory) -> UserFolder:
     folder = tmp_path_factory.mktemp("my stages")
-    drawn = Run(folder, {})
+    synthesizer = Run(folder, {})
     texts = ("--output", "texts", "--count", "60", "--seed", "3", "--fault-share", "0", "--correction-share", "1")
     pages = ("--output", "pages", "--count", "4", "--seed", "3", "--correction-share", "0")
     for options in (texts, pages):
-        drawn.says("synthesize", *options, module="data_tools")
+        synthesizer.output_of("synthesize", *options, module="data_tools")
     write_hf_base(ERNIE, folder / "ernie")
     for name in TOKENIZER_FILES:
         (folder / "ernie" / name).write_bytes((ERNIE / name).read_bytes())
-    return Desk(folder)
+    return UserFolder(folder)
 
 
 @pytest.fixture(scope="module")
-def paddleocr_vl(desk: Desk, run_python: Callable[..., str], paddleformers_python: Path) -> Tensors:
-    """The weights of a tiny PaddleOCR-VL, which then lies in the desk's folder."""
-    folder = desk.folder / "paddleocr-vl"
-    run_python(paddleformers_python, Path(__file__).with_name("tiny_paddleocr_vl.py"), desk.folder / "ernie", folder)
+def paddleocr_vl(user: UserFolder, run_python: Callable[..., str], paddleformers_python: Path) -> Tensors:
+    """The weights of a tiny PaddleOCR-VL that is written to the user's folder."""
+    folder = user.folder / "paddleocr-vl"
+    run_python(paddleformers_python, Path(__file__).with_name("tiny_paddleocr_vl.py"), user.folder / "ernie", folder)
     return load_file(folder / "model-00001-of-00001.safetensors")
 
 
 def modules_of(names: Iterable[str]) -> set[str]:
-    """`model.layers.0.self_attn.o_proj.lora_B` is one of `o_proj`."""
+    """Return the module names: `model.layers.0.self_attn.o_proj.lora_B` belongs to `o_proj`."""
     return {name.split(".")[-2] for name in names}
 
 
 def all_b_changed(tensors: Tensors) -> bool:
-    """Whether every B, all of which begin as zeros, was trained."""
+    """Return whether every B, which starts as zero, was trained."""
     return all(np.any(tensor) for name, tensor in tensors.items() if name.endswith("lora_B"))
 
 
@@ -169,34 +170,34 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.name: sha256(path) for path in folder.iterdir()}
 
 
-# --- ERNIEKit, stage DPO ---
+# --- ERNIEKit, DPO ---
 
 
 @pytest.fixture(scope="module")
-def preferred(desk: Desk) -> Run:
-    own = {"training": {"stage": "DPO", "max_steps": 3}, "lora": OWN_LORA, "dpo": {"beta": 0.2}}
-    return desk.text("preferred", "erniekit", data={"preference": True}, **own).trained()
+def preferred(user: UserFolder) -> Run:
+    sections = {"training": {"method": "DPO", "max_steps": 3}, "lora": OWN_LORA, "dpo": {"beta": 0.2}}
+    return user.text("preferred", "erniekit", data={"preference": True}, **sections).trained()
 
 
-def test_dpo_begins_without_a_preference_and_learns_one(preferred: Run) -> None:
+def test_dpo_learns_a_preference(preferred: Run) -> None:
     first, *later = preferred.metrics("loss")
     assert first == pytest.approx(LOSS_OF_NO_PREFERENCE, abs=1e-3)
     assert min(later) < first - 0.01
 
 
-def test_dpo_follows_its_loss_on_preferences_that_it_does_not_learn(preferred: Run) -> None:
+def test_dpo_reports_an_evaluation_loss(preferred: Run) -> None:
     (evaluated,) = preferred.metrics("eval_loss")
     assert 0 < evaluated < LOSS_OF_NO_PREFERENCE
 
 
 def test_no_file_of_a_run_holds_a_secret(preferred: Run) -> None:
-    """Paddle's launcher writes the variables that it is given to erniekit_dist_log/."""
+    """Paddle's launcher writes its environment variables to erniekit_dist_log/."""
     files = [path for path in preferred.path().parent.rglob("*") if path.is_file()]
     assert any("erniekit_dist_log" in path.parts and b"PATH" in path.read_bytes() for path in files)
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
-def test_the_manifest_says_that_erniekit_took_so_many_steps_of_dpo(preferred: Run) -> None:
+def test_manifest_of_a_dpo_run(preferred: Run) -> None:
     manifest = preferred.json("manifest.json")
     assert manifest["toolkit"]["name"] == "erniekit"
     assert manifest["settings"]["stage"] == "DPO"
@@ -205,7 +206,7 @@ def test_the_manifest_says_that_erniekit_took_so_many_steps_of_dpo(preferred: Ru
     assert preferred.steps() == [1, 2, 3]
 
 
-def test_dpo_trains_the_projects_targets_with_its_dropout(preferred: Run) -> None:
+def test_dpo_trains_the_target_modules_with_dropout(preferred: Run) -> None:
     config = preferred.lora_config()
     assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (4, 4, 0.1)
     assert config["target_modules"] == [".*qkv_proj.*", ".*o_proj.*"]
@@ -214,53 +215,53 @@ def test_dpo_trains_the_projects_targets_with_its_dropout(preferred: Run) -> Non
     assert preferred.json("manifest.json")["trainable_parameters"] == OWN_LORA_PARAMETERS
 
 
-# --- ERNIEKit, stage SFT with keys of its own ---
+# --- ERNIEKit, SFT with extra keys ---
 
 
 @pytest.fixture(scope="module")
-def with_extra(desk: Desk) -> Run:
-    own = {"training": {"max_steps": 1}, "lora": {**OWN_LORA, "lora_plus_scale": 4.0}}
-    return desk.text("extra", "erniekit", erniekit={"extra": {"adam_beta2": 0.95}}, **own).trained()
+def with_extra(user: UserFolder) -> Run:
+    sections = {"training": {"max_steps": 1}, "lora": {**OWN_LORA, "lora_plus_scale": 4.0}}
+    return user.text("extra", "erniekit", erniekit={"extra": {"adam_beta2": 0.95}}, **sections).trained()
 
 
-def test_erniekit_is_given_a_key_of_its_own_and_reads_it(with_extra: Run) -> None:
+def test_erniekit_reads_an_extra_key(with_extra: Run) -> None:
     assert with_extra.settings()["adam_beta2"] == 0.95
     log = with_extra.path("train.log").read_text().splitlines()
     assert any("adam_beta2" in line and "0.95" in line for line in log)
 
 
-def test_lora_plus_lets_b_learn_so_many_times_faster(with_extra: Run) -> None:
-    """AdamW's first step is the learning rate in size, whatever the gradient."""
+def test_lora_plus_scales_the_learning_rate_of_b(with_extra: Run) -> None:
+    """The size of AdamW's first step is the learning rate, for any gradient."""
     assert with_extra.settings()["lora_plus_scale"] == 4.0
     assert with_extra.lora_config()["lora_plus_scale"] == 4.0
     steps = [np.abs(tensor).max() for name, tensor in with_extra.adapter().items() if name.endswith("lora_B")]
     assert steps == pytest.approx([4 * RATE] * len(steps), rel=1e-2)
 
 
-# --- PaddleFormers, stage SFT with LoRA, on text ---
+# --- PaddleFormers, SFT with LoRA on text ---
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """A finished run, and the base model's folder as it was before it."""
+    """A finished run, and the hashes of the base model's folder before it."""
 
     run: Run
     base_before: dict[str, str]
 
 
-def adapted_run(desk: Desk, output_dir: str, steps: int = 4) -> Run:
+def adapted_run(user: UserFolder, output_dir: str, steps: int = 4) -> Run:
     schedule = {"lr_scheduler_type": "constant", "warmup_steps": 0}
     training = {"max_steps": steps, "save_steps": 2, "gradient_accumulation_steps": 2, **schedule}
-    return desk.text(output_dir, "paddleformers", training=training, lora=OWN_LORA)
+    return user.text(output_dir, "paddleformers", training=training, lora=OWN_LORA)
 
 
 @pytest.fixture(scope="module")
-def adapted(desk: Desk) -> Adapted:
-    before = hashes(desk.folder / "ernie")
-    return Adapted(adapted_run(desk, "adapted").trained(), before)
+def adapted(user: UserFolder) -> Adapted:
+    before = hashes(user.folder / "ernie")
+    return Adapted(adapted_run(user, "adapted").trained(), before)
 
 
-def test_paddleformers_trains_the_projects_targets_with_its_alpha_and_dropout(adapted: Adapted) -> None:
+def test_paddleformers_trains_target_modules_with_dropout(adapted: Adapted) -> None:
     config, tensors = adapted.run.lora_config(), adapted.run.adapter()
     assert (config["r"], config["lora_alpha"], config["scaling"], config["lora_dropout"]) == (4, 4, 1.0, 0.1)
     assert config["target_modules"] == [r"model\.layers\..*\.qkv_proj", r"model\.layers\..*\.o_proj"]
@@ -269,7 +270,7 @@ def test_paddleformers_trains_the_projects_targets_with_its_alpha_and_dropout(ad
     assert all_b_changed(tensors)
 
 
-def test_the_manifest_says_that_paddleformers_trained_an_adapter(adapted: Adapted) -> None:
+def test_manifest_of_a_paddleformers_run(adapted: Adapted) -> None:
     manifest = adapted.run.json("manifest.json")
     assert manifest["toolkit"]["name"] == "paddleformers"
     assert (manifest["settings"]["stage"], manifest["steps"], manifest["adapter"]) == ("SFT", 4, "output")
@@ -277,22 +278,22 @@ def test_the_manifest_says_that_paddleformers_trained_an_adapter(adapted: Adapte
     assert manifest["first_loss"] == adapted.run.metrics("loss")[0]
 
 
-def test_a_step_takes_so_many_lines_as_are_accumulated(adapted: Adapted) -> None:
+def test_step_reads_the_accumulated_examples(adapted: Adapted) -> None:
     assert adapted.run.steps() == [1, 2, 3, 4]
     assert adapted.run.json("output", "trainer_state.json")["consumed_samples"] == 4 * 2
 
 
-def test_the_base_models_folder_stays_as_it_was(adapted: Adapted) -> None:
+def test_base_model_folder_is_unchanged(adapted: Adapted) -> None:
     """PaddleFormers writes into the folder that it reads weights from."""
     assert hashes(adapted.run.folder / "ernie") == adapted.base_before
     assert set(hashes(adapted.run.path("model"))) > set(adapted.base_before)
 
 
-def test_a_killed_run_made_longer_ends_as_an_unbroken_one(desk: Desk, adapted: Adapted) -> None:
-    killed = adapted_run(desk, "killed", steps=3).with_lines()
+def test_killed_and_extended_run_equals_an_undisturbed_one(user: UserFolder, adapted: Adapted) -> None:
+    killed = adapted_run(user, "killed", steps=3).with_examples()
     kill_when_written(killed, killed.path("output", "checkpoint-2", "scheduler.pdparams"))
-    adapted_run(desk, "killed").with_lines()
-    assert "resuming from killed/training/output/checkpoint-2" in killed.says("train", killed.file)
+    adapted_run(user, "killed").with_examples()
+    assert "resuming from killed/training/output/checkpoint-2" in killed.output_of("train", killed.file)
     assert killed.json("manifest.json")["steps"] == 4
     assert killed.steps() == adapted.run.steps()
     assert killed.metrics("loss") == adapted.run.metrics("loss")
@@ -302,7 +303,7 @@ def test_a_killed_run_made_longer_ends_as_an_unbroken_one(desk: Desk, adapted: A
 
 
 def kill_when_written(run: Run, file: Path) -> None:
-    """Train, and end everything as soon as a file is there, as a cluster does with a job out of time."""
+    """Train, and end the run with SIGTERM as soon as a file exists, as a cluster does at a time limit."""
     process = run.start("train", run.file)
     deadline = time.monotonic() + 120
     while not file.is_file() and process.poll() is None and time.monotonic() < deadline:
@@ -314,9 +315,9 @@ def kill_when_written(run: Run, file: Path) -> None:
     assert not run.path("manifest.json").exists()
 
 
-def test_an_adapter_of_paddleformers_is_exported_as_peft_reads_it_and_merged(adapted: Adapted) -> None:
-    said = adapted.run.says("export", adapted.run.file)
-    assert "merged-hf instead of merged" in said
+def test_exports_an_adapter_of_paddleformers(adapted: Adapted) -> None:
+    output = adapted.run.output_of("export", adapted.run.file)
+    assert "merged-hf instead of merged" in output
     bundle = adapted.run.path().parent / "bundle"
     checks = json.loads((bundle / "manifest.json").read_text())["checks"]
     assert checks["merge_hf"]["changed"] == len(adapted.run.adapter()) // 4 * (3 + 1)  # q, k, v of one, o of another
@@ -329,33 +330,33 @@ def test_an_adapter_of_paddleformers_is_exported_as_peft_reads_it_and_merged(ada
     )
 
 
-def test_an_alpha_that_paddleformers_goes_by_on_its_own_needs_no_adapter_to_start_from(desk: Desk) -> None:
-    run = desk.text("rslora", "paddleformers", lora={"r": 4, "lora_alpha": 4, "rslora": True}).trained()
+def test_default_alpha_of_paddleformers_needs_no_adapter(user: UserFolder) -> None:
+    run = user.text("rslora", "paddleformers", lora={"r": 4, "lora_alpha": 4, "rslora": True}).trained()
     assert not run.path("initial_adapter").exists()
     config = run.lora_config()
     assert (config["lora_alpha"], config["rslora"], config["scaling"]) == (4, True, 2.0)
     assert modules_of(run.adapter()) == {"qkv_proj", "o_proj", "up_gate_proj", "down_proj"}
 
 
-# --- PaddleFormers, every weight, and DPO ---
+# --- PaddleFormers, full training and DPO ---
 
 
-def test_paddleformers_trains_every_weight_and_follows_the_loss(desk: Desk) -> None:
-    run = desk.text("whole", "paddleformers", lora={"enabled": False}, training={"eval_steps": 2}).trained()
+def test_full_training_with_paddleformers(user: UserFolder) -> None:
+    run = user.text("whole", "paddleformers", lora={"enabled": False}, training={"eval_steps": 2}).trained()
     manifest = run.json("manifest.json")
     assert manifest["adapter"] is None
     assert [manifest["last_eval_loss"]] == run.metrics("eval_loss")
     assert 0 < manifest["last_eval_loss"] < manifest["first_loss"]
-    assert load_file(run.path("output", "model-00001-of-00001.safetensors")).keys() == base_names(desk)
+    assert load_file(run.path("output", "model-00001-of-00001.safetensors")).keys() == base_names(user)
 
 
-def base_names(desk: Desk) -> set[str]:
-    return set(load_file(desk.folder / "ernie" / "model.safetensors"))
+def base_names(user: UserFolder) -> set[str]:
+    return set(load_file(user.folder / "ernie" / "model.safetensors"))
 
 
-def test_dpo_of_paddleformers_begins_without_a_preference_and_learns_one(desk: Desk) -> None:
-    own = {"training": {"stage": "DPO", "max_steps": 3}, "data": {"preference": True}, "dpo": {"beta": 0.2}}
-    run = desk.text("preferred_there", "paddleformers", lora={"r": 4}, **own).trained()
+def test_dpo_of_paddleformers_learns_a_preference(user: UserFolder) -> None:
+    sections = {"training": {"method": "DPO", "max_steps": 3}, "data": {"preference": True}, "dpo": {"beta": 0.2}}
+    run = user.text("preferred_there", "paddleformers", lora={"r": 4}, **sections).trained()
     first, *later = run.metrics("loss")
     assert first == pytest.approx(LOSS_OF_NO_PREFERENCE, abs=1e-3)
     assert min(later) < first - 0.01
@@ -363,12 +364,12 @@ def test_dpo_of_paddleformers_begins_without_a_preference_and_learns_one(desk: D
     assert (run.lora_config()["lora_alpha"], run.json("manifest.json")["settings"]["stage"]) == (8, "DPO")
 
 
-# --- PaddleFormers, PaddleOCR-VL, stage VL-SFT ---
+# --- PaddleFormers, VL-SFT of PaddleOCR-VL ---
 
 
 @pytest.mark.usefixtures("paddleocr_vl")
-def test_of_paddleocr_vl_lora_trains_the_language_model_alone(desk: Desk) -> None:
-    run = desk.pages("read", lora=OWN_LORA).trained()
+def test_lora_of_paddleocr_vl_trains_the_language_model(user: UserFolder) -> None:
+    run = user.pages("read", lora=OWN_LORA).trained()
     assert run.settings()["stage"] == "VL-SFT"
     assert all(math.isfinite(loss) for loss in run.metrics("loss"))
     assert run.steps() == [1, 2]
@@ -379,11 +380,9 @@ def test_of_paddleocr_vl_lora_trains_the_language_model_alone(desk: Desk) -> Non
     assert (config["lora_alpha"], config["lora_dropout"]) == (4, 0.1)
 
 
-def test_of_paddleocr_vl_pages_reach_the_projector_and_leave_the_vision_tower_frozen(
-    desk: Desk, paddleocr_vl: Tensors
-) -> None:
-    """What joins the vision tower to the text has a gradient only where a page is seen."""
-    run = desk.pages("read_whole", lora={"enabled": False}).trained()
+def test_full_training_of_paddleocr_vl_freezes_the_vision(user: UserFolder, paddleocr_vl: Tensors) -> None:
+    """The projector between vision tower and text has a gradient only if the model gets an image."""
+    run = user.pages("read_whole", lora={"enabled": False}).trained()
     trained = load_file(run.path("output", "model-00001-of-00001.safetensors"))
     assert trained.keys() == paddleocr_vl.keys()
     changed = {name for name, tensor in trained.items() if not np.array_equal(tensor, paddleocr_vl[name])}
@@ -392,7 +391,7 @@ def test_of_paddleocr_vl_pages_reach_the_projector_and_leave_the_vision_tower_fr
 
 
 @pytest.mark.usefixtures("paddleocr_vl")
-def test_a_vision_tower_that_is_not_frozen_is_adapted_as_well(desk: Desk) -> None:
-    run = desk.pages("read_with_vision", lora={"r": 4}, training={"freeze_vision": False}).trained()
+def test_lora_of_an_unfrozen_vision_tower(user: UserFolder) -> None:
+    run = user.pages("read_with_vision", lora={"r": 4}, training={"freeze_vision": False}).trained()
     assert not run.path("initial_adapter").exists()
     assert {name.split(".")[0] for name in run.adapter()} == {"model", "visual", "mlp_AR"}

@@ -1,8 +1,8 @@
-"""The demo's base model computes the same in every library that can read it; ERNIEKit 1.0.1 is the measure.
+"""The demo's base model computes the same in all libraries that can read it; ERNIEKit 1.0.1 is the reference.
 
-ERNIEKit reads the folder as it is; the others read the one that `python -m tiny_base.convert --hugging-face` writes.
-Largest differences in logits seen on CPU in float32, with four models, on scales up to 21: transformers 4 and 5 8.3e-5,
-PaddleFormers 6.4e-5. (Swapped gate and up are 9.3 off in test_equal_to_hugging_face.)
+ERNIEKit reads the folder itself; the others read the one that `python -m tiny_base.convert --hugging-face` writes.
+Largest differences in logits on CPU in float32, with four models, on scales up to 21: transformers 4 and 5 8.3e-5,
+PaddleFormers 6.4e-5. (With gate and up swapped they are 9.3 in test_equal_to_hugging_face.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.toolkit
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "tiny_base" / "model"
-WORKERS = "erniekit_adapter.workers"
+START = ROOT / "erniekit_adapter" / "workers" / "start.py"
 TOLERANCE = 5e-4
 TOKENIZERS = {
     "erniekit": "ernie.tokenizer:Ernie4_5_Tokenizer",
@@ -49,8 +49,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass
-class Folders:
-    """A place for files, with the model in Hugging Face's layout."""
+class ModelFolders:
+    """A folder for files, with the model in Hugging Face's layout."""
 
     root: Path
     run: Callable[..., str]
@@ -64,11 +64,11 @@ class Folders:
         path.write_text("".join(json.dumps(request) + "\n" for request in REQUESTS), encoding="utf-8")
         return path
 
-    def ask(self, name: str, python: Path, worker: str, model: Path) -> Arrays:
-        """The prompts' ids and logits from one of the answering workers, with its answers' ids."""
+    def run_worker(self, name: str, python: Path, worker: str, model: Path) -> Arrays:
+        """Return token ids and logits of the prompts from a worker, with the token ids of its answers."""
         logits, answers = self.root / f"{name}.npz", self.root / f"{name}.jsonl"
         options = ["--model", model, "--requests", self.requests(), "--answers", answers, "--logits", logits]
-        self.run(python, "-m", f"{WORKERS}.{worker}", *options, "--max-new-tokens", 24)
+        self.run(python, START, worker, *options, "--max-new-tokens", 24)
         lines = map(json.loads, answers.read_text(encoding="utf-8").splitlines())
         return read_arrays(logits) | {f"{line['id']}:answer_ids": np.array(line["answer_ids"]) for line in lines}
 
@@ -79,64 +79,64 @@ def read_arrays(path: Path) -> Arrays:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory, run_python: Callable[..., str]) -> Folders:
+def folders(tmp_path_factory: pytest.TempPathFactory, run_python: Callable[..., str]) -> ModelFolders:
     root = tmp_path_factory.mktemp("everywhere")
     command = [sys.executable, "-m", "tiny_base.convert", "--model", MODEL, "--hugging-face", root / "hf"]
     subprocess.run(command, cwd=ROOT, check=True)
-    return Folders(root, run_python)
+    return ModelFolders(root, run_python)
 
 
 @pytest.fixture(scope="module")
-def erniekit(folders: Folders, erniekit_python: Path) -> Arrays:
-    return folders.ask("erniekit", erniekit_python, "erniekit_generate", MODEL)
+def erniekit(folders: ModelFolders, erniekit_python: Path) -> Arrays:
+    return folders.run_worker("erniekit", erniekit_python, "erniekit_generate", MODEL)
 
 
-def assert_same(measure: Arrays, found: Arrays, what: str) -> None:
+def assert_same(reference: Arrays, found: Arrays, finding: str) -> None:
     names = [request["id"] for request in REQUESTS]
     for name in names:
-        assert measure[f"{name}:prompt_ids"].tolist() == found[f"{name}:prompt_ids"].tolist(), (what, name)
-    largest = max(float(np.abs(measure[name] - found[name]).max()) for name in names)
-    scale = max(float(np.abs(measure[name]).max()) for name in names)
-    print(f"{what}: logits differ by {largest:.1e} on a scale of {scale:.0f}")
+        assert reference[f"{name}:prompt_ids"].tolist() == found[f"{name}:prompt_ids"].tolist(), (finding, name)
+    largest = max(float(np.abs(reference[name] - found[name]).max()) for name in names)
+    scale = max(float(np.abs(reference[name]).max()) for name in names)
+    print(f"{finding}: logits differ by {largest:.1e} on a scale of {scale:.0f}")
     assert largest < TOLERANCE
 
 
-def assert_same_answers(measure: Arrays, found: Arrays) -> None:
+def assert_same_answers(reference: Arrays, found: Arrays) -> None:
     for request in REQUESTS:
         name = f"{request['id']}:answer_ids"
-        assert measure[name].tolist() == found[name].tolist(), name
+        assert reference[name].tolist() == found[name].tolist(), name
 
 
-def test_erniekit_reads_the_folder_as_it_is(erniekit: Arrays) -> None:
-    """The worker refuses a folder with a tensor too many or too few, and prompts that are not those of training."""
+def test_erniekit_reads_the_folder_unchanged(erniekit: Arrays) -> None:
+    """The worker refuses missing and unmatched tensors, and prompts that differ from those of training."""
     vocabulary = json.loads((MODEL / "config.json").read_text())["vocab_size"]
     for request in REQUESTS:
         ids, logits = erniekit[f"{request['id']}:prompt_ids"], erniekit[request["id"]]
         assert logits.shape == (len(ids), vocabulary)
         assert np.isfinite(logits).all()
-        assert logits.std() > 1, "a model that has learnt nothing would prove little below"
+        assert logits.std() > 1, "with an untrained model the other tests would show little"
 
 
-def test_transformers_4_computes_the_same(folders: Folders, erniekit: Arrays, transformers_python: Path) -> None:
-    found = folders.ask("transformers", transformers_python, "transformers_generate", folders.hugging_face)
+def test_transformers_4_computes_the_same(folders: ModelFolders, erniekit: Arrays, transformers_python: Path) -> None:
+    found = folders.run_worker("transformers", transformers_python, "transformers_generate", folders.hugging_face)
     assert_same(erniekit, found, "transformers 4")
     assert_same_answers(erniekit, found)
 
 
-def test_transformers_5_computes_the_same(folders: Folders, erniekit: Arrays, transformers5_python: Path) -> None:
-    found = folders.ask("transformers5", transformers5_python, "transformers_generate", folders.hugging_face)
+def test_transformers_5_computes_the_same(folders: ModelFolders, erniekit: Arrays, transformers5_python: Path) -> None:
+    found = folders.run_worker("transformers5", transformers5_python, "transformers_generate", folders.hugging_face)
     assert_same(erniekit, found, "transformers 5")
     assert_same_answers(erniekit, found)
 
 
-def test_paddleformers_computes_the_same(folders: Folders, erniekit: Arrays, paddleformers_python: Path) -> None:
+def test_paddleformers_computes_the_same(folders: ModelFolders, erniekit: Arrays, paddleformers_python: Path) -> None:
     script, logits = Path(__file__).with_name("paddleformers_logits.py"), folders.root / "paddleformers.npz"
     folders.run(paddleformers_python, script, folders.hugging_face, folders.requests(), logits)
     assert_same(erniekit, read_arrays(logits), "PaddleFormers")
 
 
 @pytest.mark.parametrize("toolkit", TOKENIZERS)
-def test_the_tokenizer_is_the_same_everywhere(toolkit: str, folders: Folders, request: pytest.FixtureRequest) -> None:
+def test_tokenizer_is_the_same_everywhere(toolkit: str, folders: ModelFolders, request: pytest.FixtureRequest) -> None:
     python, script = request.getfixturevalue(f"{toolkit}_python"), Path(__file__).with_name("token_ids.py")
     read = [MODEL] if toolkit == "erniekit" else [MODEL, folders.hugging_face]
     lines = folders.run(python, script, TOKENIZERS[toolkit], *read).splitlines()

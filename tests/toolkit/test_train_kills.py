@@ -1,6 +1,6 @@
-"""A real run of ERNIEKit that is killed and resumed leaves no process, and gives the adapter of an undisturbed run.
+"""A killed and resumed run of ERNIEKit leaves no process and ends with the adapter of an undisturbed run.
 
-The small form of benchmarks/train_kills.py.
+A short run of benchmarks/train_kills.py.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.usefixtures("erniekit_python")
-def test_a_killed_and_resumed_run_ends_as_the_undisturbed_one() -> None:
+def test_killed_and_resumed_run_equals_an_undisturbed_one() -> None:
     kills = ("--kills", "1", "--kinds", "stopped")  # the kind that is hardest to end
-    late = ("--earliest", "0.5")  # when the worker is there, as a rule
+    late = ("--earliest", "0.5")  # usually after the worker has started
     command = [sys.executable, "benchmarks/train_kills.py", *kills, "--steps", "8", "--save-steps", "2", *late]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

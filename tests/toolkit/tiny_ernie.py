@@ -1,4 +1,4 @@
-"""What tests make of a tiny random ERNIE: a text for its tokenizer, weights that show a wrong place, adapters."""
+"""Tiny random ERNIE models: a text for the tokenizer, weights and adapters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from erniekit_adapter.adapters.layouts import PARTS, ModelShape, base_shapes, linear_shapes
+from erniekit_adapter.layouts.dense import PARTS, DenseShape, base_shapes, linear_shapes
 from erniekit_adapter.tensor_files import BFLOAT16, Array, write_tensors
 
 
@@ -33,20 +33,20 @@ SIZES = {
 }
 
 
-def build_loud(model: Path, kind: str, run_python: Callable[..., str], python: Path, *, bfloat16: bool) -> ModelShape:
-    """A tiny dense model of one of SIZES, in ERNIEKit's layout, with weights that show a wrong place."""
+def build_loud(model: Path, kind: str, run_python: Callable[..., str], python: Path, *, bfloat16: bool) -> DenseShape:
+    """Write a tiny dense model of one of SIZES in ERNIEKit's layout, see `louder_weights`."""
     text = model.with_name("corpus.txt")
     text.write_text(corpus(), encoding="utf-8")
     options = ["--corpus", text, "--output", model, "--vocab-size", 400, "--layers", 3, *SIZES[kind]]
     run_python(python, "-m", "erniekit_adapter.workers.erniekit_tiny_model", *options)
-    shape = ModelShape.from_config(orjson.loads((model / "config.json").read_bytes()))
+    shape = DenseShape.from_config(orjson.loads((model / "config.json").read_bytes()))
     weights = louder_weights(shape)
-    write_tensors(model / "model.safetensors", as_bfloat16(weights) if bfloat16 else weights, form="np")
+    write_tensors(model / "model.safetensors", as_bfloat16(weights) if bfloat16 else weights, framework="np")
     return shape
 
 
-def louder_weights(shape: ModelShape) -> dict[str, Array]:
-    """Weights with which a wrong place shows: norms that differ, logits of tens, an end token that is often likely."""
+def louder_weights(shape: DenseShape) -> dict[str, Array]:
+    """Return weights for which a wrong position changes logits: different norms, logits of tens, a likely end token."""
     numbers = np.random.default_rng(1)
     weights: dict[str, Array] = {}
     for name, size in base_shapes(shape).items():
@@ -60,12 +60,12 @@ def louder_weights(shape: ModelShape) -> dict[str, Array]:
 
 
 def as_bfloat16(tensors: dict[str, Array]) -> dict[str, Array]:
-    """Cut float32 down to bfloat16, which is its upper half."""
+    """Truncate float32 to bfloat16."""
     return {name: (array.view(np.uint32) >> 16).astype("<u2").view(BFLOAT16) for name, array in tensors.items()}
 
 
-def write_native_adapter(folder: Path, shape: ModelShape, dtype: str, rslora: bool, deviation: float = 0.1) -> None:
-    """A random adapter with no zeros in it, in the form in which ERNIEKit saves one."""
+def write_native_adapter(folder: Path, shape: DenseShape, dtype: str, rslora: bool, deviation: float = 0.1) -> None:
+    """Write a random adapter without zeros, in ERNIEKit's files."""
     numbers = np.random.default_rng(2)
     tensors: dict[str, Array] = {}
     for layer in range(shape.layers):
@@ -90,7 +90,7 @@ def write_native_adapter(folder: Path, shape: ModelShape, dtype: str, rslora: bo
 def write_adapter_folder(folder: Path, tensors: dict[str, Array], config: dict[str, Any]) -> None:
     folder.mkdir()
     shard = "peft_model-00001-of-00001.safetensors"
-    write_tensors(folder / shard, tensors, form="np")
+    write_tensors(folder / shard, tensors, framework="np")
     index = {"metadata": {"total_size": 0}, "weight_map": dict.fromkeys(tensors, shard)}
     (folder / "peft_model.safetensors.index.json").write_bytes(orjson.dumps(index))
     (folder / "lora_config.json").write_bytes(orjson.dumps(config))

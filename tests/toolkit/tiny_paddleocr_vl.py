@@ -1,7 +1,7 @@
-"""Run inside PaddleFormers' environment: a tiny random PaddleOCR-VL, with the tokenizer of another model's folder.
+"""Write a tiny random PaddleOCR-VL with the tokenizer of another model. For PaddleFormers' environment.
 
-Usage: tiny_paddleocr_vl.py TOKENIZER_DIR OUTPUT. The tokenizer needs the pieces that stand for an image, as the tiny
-base's has them. A page is at most 16 patches to the language model.
+Usage: tiny_paddleocr_vl.py TOKENIZER_DIR OUTPUT. The tokenizer needs the pieces for images, as that of the tiny base
+model. A page has at most 16 patches in the language model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from paddleformers.transformers.paddleocr_vl import PaddleOCRVLConfig, PaddleOCR
 
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json")
 PATCH, MERGED = 14, 2
-# Height and width of what becomes one token of the language model.
+# Pixels of one token of the language model.
 TOKEN_PIXELS = (PATCH * MERGED) ** 2
 VISION = {
     "hidden_size": 32,
@@ -77,7 +77,7 @@ def tiny_config(tokenizer_dir: Path) -> PaddleOCRVLConfig:
         pad_token_id=tokenizer.pad_token_id,
         image_token_id=ids("<|IMAGE_PLACEHOLDER|>"),
         vision_start_token_id=ids("<|IMAGE_START|>"),
-        # No line shows a film: any piece that none of them holds.
+        # No training example has a video, so any piece that they do not contain.
         video_token_id=ids("<mask:7>"),
         vision_config=VISION,
         _attn_implementation="eager",

@@ -1,7 +1,7 @@
-"""Run inside a toolkit's environment: hold its tokenizer against sentencepiece, on texts that are easy to get wrong.
+"""Compare a toolkit's tokenizer with sentencepiece, on texts with edge cases. For a toolkit's environment.
 
-Usage: token_ids.py MODULE:CLASS MODEL_DIR... Prints a line of JSON for each folder: how many texts, and those whose
-token ids differ.
+Usage: token_ids.py MODULE:CLASS MODEL_DIR... The output is a line of JSON for each folder: the number of texts, and the
+texts whose token ids differ.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import sentencepiece
 
 RANDOM_TEXTS = 3000
-# Without the control pieces <s>, </s> and <unk>: sentencepiece spells them out, and every toolkit takes them whole.
+# Without the control pieces <s>, </s> and <unk>: sentencepiece splits them, and every toolkit keeps them.
 TRICKY = (
     "",
     " ",
@@ -38,10 +38,10 @@ TRICKY = (
 
 
 def random_texts(pieces: sentencepiece.SentencePieceProcessor) -> Iterator[str]:
-    """Pieces side by side, parts of one piece again and again, and characters from everywhere."""
-    draw = random.Random(0)  # noqa: S311 - texts, no secret
-    everything = range(pieces.get_piece_size())
-    words = [pieces.id_to_piece(token) for token in everything if not _is_apart(pieces, token)]
+    """Yield sequences of pieces, repeated parts of a piece, and random characters."""
+    draw = random.Random(0)  # noqa: S311
+    all_ids = range(pieces.get_piece_size())
+    words = [pieces.id_to_piece(token) for token in all_ids if not _is_special(pieces, token)]
     words = [word.replace("\u2581", " ") for word in words]
     for _ in range(RANDOM_TEXTS // 3):
         yield "".join(draw.choices(words, k=draw.randint(1, 30)))
@@ -50,7 +50,7 @@ def random_texts(pieces: sentencepiece.SentencePieceProcessor) -> Iterator[str]:
         yield "".join(chr(draw.choice((32, draw.randrange(128), draw.randrange(0xD800)))) for _ in range(20))
 
 
-def _is_apart(pieces: sentencepiece.SentencePieceProcessor, token: int) -> bool:
+def _is_special(pieces: sentencepiece.SentencePieceProcessor, token: int) -> bool:
     return bool(pieces.is_control(token) or pieces.is_unknown(token) or pieces.is_byte(token))
 
 

@@ -1,10 +1,10 @@
-"""Run inside transformers' environment: models' logits with and without adapters; and a tiny random mixture of experts.
+"""Write logits of models with and without adapters, or a tiny random mixture of experts. For transformers.
 
 Usage: torch_logits.py experts MODEL_DIR
        torch_logits.py logits CASES.json OUT.npz
 
-CASES.json is {name: [MODEL_DIR, ADAPTER_DIR or null]}. Printed is, by name, what PEFT warned about keys, or the error
-with which it refused an adapter.
+CASES.json is {name: [MODEL_DIR, ADAPTER_DIR or null]}. The output has PEFT's warnings about keys,
+or its error, by name.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def experts(folder: str) -> None:
 def load(folder: str, adapter: str | None) -> tuple[torch.nn.Module, str]:
     model, report = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     if problems := {kind: sorted(names) for kind, names in report.items() if names}:
-        raise SystemExit(f"{folder}: not every tensor found its place: {problems}")
+        raise SystemExit(f"{folder}: unmatched or missing tensors: {problems}")
     if adapter is None:
         return model, ""
     from peft import PeftModel
@@ -50,17 +50,17 @@ def load(folder: str, adapter: str | None) -> tuple[torch.nn.Module, str]:
 
 def logits(cases: str, output: str) -> None:
     ids = torch.from_numpy(np.random.default_rng(1).integers(1, SIZES["vocab_size"], (1, TOKENS)))
-    arrays, said = {}, {}
+    arrays, messages = {}, {}
     for name, (folder, adapter) in json.loads(Path(cases).read_text()).items():
         try:
-            model, said[name] = load(folder, adapter)
+            model, messages[name] = load(folder, adapter)
         except (ValueError, RuntimeError, KeyError) as error:
-            said[name] = f"{type(error).__name__}: {error}"
+            messages[name] = f"{type(error).__name__}: {error}"
             continue
         with torch.no_grad():
             arrays[name] = model.eval()(input_ids=ids).logits[0].numpy()
     np.savez(output, **arrays)
-    print(json.dumps(said))
+    print(json.dumps(messages))
 
 
 if __name__ == "__main__":

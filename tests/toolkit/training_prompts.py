@@ -1,6 +1,6 @@
-"""Run inside ERNIEKit's environment: the tokens that its own reader puts before each answer.
+"""Run in ERNIEKit's environment: print the tokens that its data set puts before each answer.
 
-Usage: training_prompts.py MODEL_DIR REQUESTS.jsonl. Each request gets a made-up answer; prints JSON, id to tokens.
+Usage: training_prompts.py MODEL_DIR REQUESTS.jsonl. Each request gets a fixed answer. Prints JSON: id to tokens.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ernie.tokenizer import Ernie4_5_Tokenizer
 
 def main() -> None:
     folder, requests = sys.argv[1:]
-    reader = SequenceDataset.__new__(SequenceDataset)  # its constructor wants a data set
+    reader = SequenceDataset.__new__(SequenceDataset)  # its constructor needs a data set
     reader.tokenizer = Ernie4_5_Tokenizer.from_pretrained(folder)
     reader.max_seq_len = 4096
     reader.end_of_response_id = reader.tokenizer._convert_token_to_id(["<|end_of_sentence|>"])[0]

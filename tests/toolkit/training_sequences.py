@@ -1,7 +1,7 @@
-"""Run inside ERNIEKit's environment: what its own reader trains on, beside the tokens of given texts.
+"""Run in ERNIEKit's environment: print the sequences that its data set trains on, and the tokens of given texts.
 
-Usage: training_sequences.py FILE.json, a list of {"model": folder, "lines": file of training lines, "texts": [...]}.
-The last line printed is JSON: for each entry the sequences of the lines, in order, and the token ids of the texts.
+Usage: training_sequences.py FILE.json, a list of {"model": folder, "lines": file of training examples, "texts": [...]}.
+The last printed line is JSON: for each entry the sequences of the examples, in order, and the token ids of the texts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A stand-in for `erniekit train FILE.yaml`: it trains nothing, and writes the lines and folders that ERNIEKit does.
+"""A stand-in for `erniekit train FILE.yaml` that writes the log and folders of ERNIEKit without training.
 
-The tests in tests/toolkit run the real one. `FAKE_ERNIEKIT` in the environment says how it shall go wrong.
+The tests in tests/toolkit run the real ERNIEKit. `FAKE_ERNIEKIT` in the environment names the failure to simulate.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-# The losses of runs that go wrong; the vocabulary has 11 tokens, and ln(11) is 2.398.
+# Losses of failing runs; the vocabulary has 11 tokens, and ln(11) is 2.398.
 LOSSES = {
     "nan": lambda step: "nan",
     "guessing": lambda step: 2.0 if step <= 2 else 2.3978953,
@@ -55,7 +55,7 @@ def main() -> None:
 
 def write_adapter(folder: Path, step: int, last: int, behaviour: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    # Written by hand: importing numpy takes longer than the rest of a run.
+    # Without numpy, whose import takes longer than the rest of a run.
     tensor = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
     header = json.dumps({"ernie.layers.0.self_attn.o_proj.lora_A": tensor}).encode()
     data = struct.pack("<6f", *[float("nan") if behaviour == "nan weights" else 0.5] * 6)

@@ -1,4 +1,4 @@
-"""The train stage on folders that were damaged, replaced by links or left half made; the toolkit is a fake."""
+"""The train stage on folders that are damaged, incomplete or links; the toolkit is a fake."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.usefixtures("faked")
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_an_output_folder_that_is_a_link_is_emptied(folder: Path, restart: bool) -> None:
-    """Otherwise weights of an earlier run would count as trained by this one."""
+def test_empties_a_linked_output_folder(folder: Path, restart: bool) -> None:
+    """Otherwise weights of an earlier run would count as trained by this run."""
     elsewhere, training = folder / "disk", folder / "run" / "training"
     elsewhere.mkdir()
     save_file({"old": np.ones(1, np.float32)}, elsewhere / "model-00001-of-00001.safetensors")
@@ -32,7 +32,7 @@ def test_an_output_folder_that_is_a_link_is_emptied(folder: Path, restart: bool)
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_an_output_folder_that_is_a_dead_link_is_refused(folder: Path, restart: bool) -> None:
+def test_rejects_a_dangling_output_link(folder: Path, restart: bool) -> None:
     training = folder / "run" / "training"
     training.mkdir()
     (training / "run.json").write_text("{}")
@@ -41,7 +41,7 @@ def test_an_output_folder_that_is_a_dead_link_is_refused(folder: Path, restart: 
         trained(make_project(folder), restart=restart)
 
 
-def test_a_damaged_manifest_is_refused_before_training(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_a_damaged_training_manifest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(make_project(folder), monkeypatch, 3)
     (folder / "run" / "training" / "manifest.json").mkdir()
     with pytest.raises(AdapterError, match=r"manifest\.json: is damaged: not a regular file"):
@@ -49,20 +49,20 @@ def test_a_damaged_manifest_is_refused_before_training(folder: Path, monkeypatch
     assert trained(make_project(folder), restart=True)[0]["steps"] == 6
 
 
-def test_a_folder_is_ours_before_anything_else_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writes_run_json_before_any_other_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that was killed while it read the base model could not be started again."""
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(stage, "refuse_not_finite", killed)
+        patched.setattr(stage, "check_base_weights", killed)
         with pytest.raises(KeyboardInterrupt):
             trained(make_project(folder))
     assert trained(make_project(folder))[0]["steps"] == 6
 
 
-def test_a_restart_that_is_killed_can_be_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_training_restart_can_be_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(make_project(folder))
 
     def killed(path: Path, **kept: object) -> None:
@@ -77,13 +77,13 @@ def test_a_restart_that_is_killed_can_be_repeated(folder: Path, monkeypatch: pyt
     assert trained(make_project(folder), restart=True)[0]["steps"] == 6
 
 
-def test_of_many_unreadable_measurements_the_first_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_the_first_of_many_unreadable_lines(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(make_project(folder), monkeypatch, 5)
     (folder / "run" / "training" / "metrics.jsonl").write_text("x\n" * 2000)
-    assert "are left out: 1, 2, 3, 4, 5 and 1,995 more (" in trained(make_project(folder))[1]
+    assert "unreadable lines were removed: 1, 2, 3, 4, 5 and 1,995 more (" in trained(make_project(folder))[1]
 
 
-def test_damaged_weights_of_a_finished_run_are_trained_again(folder: Path) -> None:
+def test_rejects_damaged_weights_of_a_finished_run(folder: Path) -> None:
     trained(make_project(folder))
     (folder / "run" / "training" / "output" / "peft_model-00001-of-00001.safetensors").write_bytes(b"")
     with pytest.raises(AdapterError, match="--restart"):
@@ -91,7 +91,9 @@ def test_damaged_weights_of_a_finished_run_are_trained_again(folder: Path) -> No
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": [], "settings": {}}', '{"files": {}, "settings": 3}'])
-def test_a_damaged_manifest_of_the_data_is_refused(folder: Path, content: str) -> None:
+def test_rejects_a_damaged_data_manifest(folder: Path, content: str) -> None:
     (folder / "run" / "data" / "manifest.json").write_text(content)
-    with pytest.raises(AdapterError, match=r"manifest\.json: is damaged: .*\n.*run make data again"):
+    with pytest.raises(
+        AdapterError, match=r"manifest\.json: is damaged: .*\n.*run erniekit-adapter data build PROJECT again"
+    ):
         trained(make_project(folder))

@@ -1,4 +1,4 @@
-"""The adapter that training starts from: the modules that were asked for, and a change of nothing."""
+"""The adapter that training starts from: the target modules, and no change of the model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from training_examples import CONFIG, FFN, HIDDEN, LAYERS, LINEAR, make_project, model_tensors, write_model
 
-from erniekit_adapter.adapters.layouts import ModelShape, linear_shapes
-from erniekit_adapter.adapters.peft import read_native, write_peft
+from erniekit_adapter.architectures.families import Kind
 from erniekit_adapter.errors import AdapterError
-from erniekit_adapter.project.catalogue import Kind
+from erniekit_adapter.layouts.adapter_files import NATIVE_INDEX, NATIVE_WEIGHTS, read_native, write_peft
+from erniekit_adapter.layouts.dense import DenseShape, linear_shapes
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.training.initial_adapter import (
-    INDEX_FILE,
-    WEIGHTS_FILE,
     base_linear_shapes,
     write_initial_adapter,
 )
@@ -32,7 +30,9 @@ def made(tmp_path: Path, seed: int = 0, **lora: Any) -> Path:
     if not model.exists():
         write_model(model)
     project = make_project(tmp_path, lora={"r": 3, **lora}, seed=seed)
-    write_initial_adapter(project, "dense", model, tmp_path / "adapter")
+    write_initial_adapter(
+        project.lora, project.backend, "dense", model, tmp_path / "adapter", seed=project.training.seed
+    )
     return tmp_path / "adapter"
 
 
@@ -41,11 +41,11 @@ def config_of(adapter: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_example_model_has_erniekit_s_shapes() -> None:
-    assert linear_shapes(ModelShape.from_config(CONFIG)) == LINEAR
+def test_example_model_has_the_shapes_of_erniekit() -> None:
+    assert linear_shapes(DenseShape.from_config(CONFIG)) == LINEAR
 
 
-def test_the_linear_layers_are_read_from_the_headers_of_the_weights(tmp_path: Path) -> None:
+def test_reads_linear_shapes_from_weight_headers(tmp_path: Path) -> None:
     shapes = base_linear_shapes(write_model(tmp_path / "model"))
     assert shapes == {f"ernie.layers.{n}.{name}": size for n in range(LAYERS) for name, size in LINEAR.items()}
 
@@ -58,48 +58,48 @@ def test_the_linear_layers_are_read_from_the_headers_of_the_weights(tmp_path: Pa
         (["down_proj"], ["down_proj"]),
     ],
 )
-def test_only_the_target_modules_get_an_a_and_a_b(tmp_path: Path, targets: Any, modules: list[str]) -> None:
+def test_only_target_modules_get_a_and_b(tmp_path: Path, targets: Any, modules: list[str]) -> None:
     adapter = made(tmp_path, target_modules=targets)
-    tensors = load_file(adapter / WEIGHTS_FILE)
+    tensors = load_file(adapter / NATIVE_WEIGHTS)
     assert {name.split(".")[-2] for name in tensors} == set(modules)
     assert len(tensors) == 2 * LAYERS * len(modules)
     assert config_of(adapter)["target_modules"] == [f".*{module}.*" for module in modules]
 
 
-def test_a_is_in_by_rank_and_b_is_rank_by_out_in_float32(tmp_path: Path) -> None:
-    tensors = load_file(made(tmp_path) / WEIGHTS_FILE)
+def test_shapes_of_a_and_b(tmp_path: Path) -> None:
+    tensors = load_file(made(tmp_path) / NATIVE_WEIGHTS)
     for name, (rows, columns) in LINEAR.items():
         a, b = tensors[f"ernie.layers.1.{name}.lora_A"], tensors[f"ernie.layers.1.{name}.lora_B"]
         assert (a.shape, b.shape) == ((rows, 3), (3, columns))
         assert a.dtype == b.dtype == np.float32
 
 
-def test_b_is_zero_and_a_is_spread_within_one_over_the_root_of_its_inputs(tmp_path: Path) -> None:
-    tensors = load_file(made(tmp_path) / WEIGHTS_FILE)
+def test_b_is_zero_and_a_is_kaiming_uniform(tmp_path: Path) -> None:
+    tensors = load_file(made(tmp_path) / NATIVE_WEIGHTS)
     assert all(not array.any() for name, array in tensors.items() if name.endswith("lora_B"))
     a = tensors["ernie.layers.0.self_attn.qkv_proj.lora_A"]
     assert np.abs(a).max() <= HIDDEN**-0.5
     assert len(np.unique(a)) == a.size
 
 
-def test_the_seed_decides_the_numbers(tmp_path: Path) -> None:
-    first = (made(tmp_path, seed=1) / WEIGHTS_FILE).read_bytes()
-    assert (made(tmp_path, seed=1) / WEIGHTS_FILE).read_bytes() == first
-    assert (made(tmp_path, seed=2) / WEIGHTS_FILE).read_bytes() != first
+def test_seed_decides_the_weights(tmp_path: Path) -> None:
+    first = (made(tmp_path, seed=1) / NATIVE_WEIGHTS).read_bytes()
+    assert (made(tmp_path, seed=1) / NATIVE_WEIGHTS).read_bytes() == first
+    assert (made(tmp_path, seed=2) / NATIVE_WEIGHTS).read_bytes() != first
 
 
 @pytest.mark.parametrize(("rslora", "scaling"), [(False, 2.0), (True, 4.0)])
-def test_the_configuration_says_rank_alpha_dropout_and_scaling(tmp_path: Path, rslora: bool, scaling: float) -> None:
+def test_config_has_rank_alpha_dropout_and_scaling(tmp_path: Path, rslora: bool, scaling: float) -> None:
     config = config_of(made(tmp_path, r=4, lora_alpha=8, lora_dropout=0.1, rslora=rslora))
     expected = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1, "rslora": rslora, "scaling": scaling}
     assert {key: config[key] for key in expected} == expected
 
 
-def test_the_configuration_says_how_much_faster_b_learns(tmp_path: Path) -> None:
+def test_config_has_the_lora_plus_scale(tmp_path: Path) -> None:
     assert config_of(made(tmp_path, lora_plus_scale=12.0))["lora_plus_scale"] == 12.0
 
 
-def test_what_is_written_is_an_adapter_that_export_reads(tmp_path: Path) -> None:
+def test_export_reads_the_initial_adapter(tmp_path: Path) -> None:
     adapter = made(tmp_path, target_modules=ATTENTION)
     tensors, config = read_native(adapter)
     assert len(tensors) == 2 * LAYERS * 2
@@ -108,7 +108,7 @@ def test_what_is_written_is_an_adapter_that_export_reads(tmp_path: Path) -> None
     assert len(load_file(tmp_path / "peft" / "adapter_model.safetensors")) == 2 * LAYERS * 4
 
 
-def test_an_index_of_shards_is_followed(tmp_path: Path) -> None:
+def test_reads_sharded_weights(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model")
     whole = base_linear_shapes(model)
     tensors = model_tensors()
@@ -120,39 +120,39 @@ def test_an_index_of_shards_is_followed(tmp_path: Path) -> None:
     assert base_linear_shapes(model) == whole
 
 
-def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_names_a_missing_shard(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model")
     (model / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00001.safetensors"}}')
-    with pytest.raises(AdapterError, match=r"not there: model-00001\.safetensors"):
+    with pytest.raises(AdapterError, match=r"names missing files: model-00001\.safetensors"):
         base_linear_shapes(model)
 
 
-def test_a_folder_without_weights_or_with_other_weights_is_refused(tmp_path: Path) -> None:
+def test_rejects_a_folder_without_matching_weights(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model")
     save_file({"bert.weight": np.zeros((2, 2), np.float32)}, model / "model.safetensors")
-    with pytest.raises(AdapterError, match="no linear layers under the names that erniekit uses"):
+    with pytest.raises(AdapterError, match="no linear layers with the names of erniekit"):
         base_linear_shapes(model)
     (model / "model.safetensors").unlink()
-    with pytest.raises(AdapterError, match=r"no model\.safetensors"):
+    with pytest.raises(AdapterError, match=r"neither model\.safetensors nor"):
         base_linear_shapes(model)
 
 
-def test_a_failed_attempt_leaves_no_folder(tmp_path: Path) -> None:
+def test_failure_leaves_no_adapter_folder(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     with pytest.raises(AdapterError):
         made(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_the_index_names_every_tensor(tmp_path: Path) -> None:
+def test_index_names_every_tensor(tmp_path: Path) -> None:
     adapter = made(tmp_path)
-    index = json.loads((adapter / INDEX_FILE).read_text())
-    assert set(index["weight_map"]) == set(load_file(adapter / WEIGHTS_FILE))
-    assert set(index["weight_map"].values()) == {WEIGHTS_FILE}
+    index = json.loads((adapter / NATIVE_INDEX).read_text())
+    assert set(index["weight_map"]) == set(load_file(adapter / NATIVE_WEIGHTS))
+    assert set(index["weight_map"].values()) == {NATIVE_WEIGHTS}
 
 
 HEADS, KV_HEADS, HEAD_DIM = 4, 2, 2
-# (out, in), as Hugging Face keeps it.
+# (out, in), the layout of Hugging Face.
 TORCH_LINEAR = {
     "self_attn.q_proj": (HEADS * HEAD_DIM, HIDDEN),
     "self_attn.k_proj": (KV_HEADS * HEAD_DIM, HIDDEN),
@@ -167,7 +167,7 @@ TORCH_LINEAR = {
 def made_for_paddleformers(
     tmp_path: Path, kind: Kind, **lora: Any
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
-    """The shapes of an adapter for PaddleFormers, and its configuration."""
+    """Shapes and configuration of an adapter for PaddleFormers."""
     model = tmp_path / "model"
     model.mkdir()
     tensors = {f"model.layers.0.{name}.weight": np.zeros(size, np.float32) for name, size in TORCH_LINEAR.items()}
@@ -175,19 +175,19 @@ def made_for_paddleformers(
     save_file(tensors, model / "model.safetensors")
     sections = {"model": {"model_name_or_path": str(model)}, "lora": {"r": 3, **lora}, "output_dir": "o"}
     project = Project.model_validate({"backend": "paddleformers", **sections})
-    write_initial_adapter(project, kind, model, tmp_path / "adapter")
-    shapes = {name: tensor.shape for name, tensor in load_file(tmp_path / "adapter" / WEIGHTS_FILE).items()}
+    write_initial_adapter(project.lora, project.backend, kind, model, tmp_path / "adapter", seed=project.training.seed)
+    shapes = {name: tensor.shape for name, tensor in load_file(tmp_path / "adapter" / NATIVE_WEIGHTS).items()}
     return shapes, config_of(tmp_path / "adapter")
 
 
-def test_paddleformers_keeps_q_k_and_v_of_a_text_model_in_one_matrix_under_names_of_its_own(tmp_path: Path) -> None:
+def test_paddleformers_fuses_q_k_v_of_a_text_model(tmp_path: Path) -> None:
     shapes, config = made_for_paddleformers(tmp_path, "dense", target_modules=["q_proj", "k_proj", "v_proj"])
     prefix = "model.layers.0.self_attn.qkv_proj"
     assert shapes == {f"{prefix}.lora_A": (HIDDEN, 3), f"{prefix}.lora_B": (3, (HEADS + 2 * KV_HEADS) * HEAD_DIM)}
     assert config["target_modules"] == [r"model\.layers\..*\.qkv_proj"]
 
 
-def test_of_a_model_with_images_it_keeps_them_apart_and_the_vision_tower_is_left_alone(tmp_path: Path) -> None:
+def test_paddleformers_keeps_q_k_v_of_paddleocr_vl_separate(tmp_path: Path) -> None:
     shapes, config = made_for_paddleformers(tmp_path, "ocr-vl", target_modules=["q_proj", "down_proj"], lora_alpha=3)
     assert {name.rpartition(".")[0] for name in shapes} == {
         "model.layers.0.self_attn.q_proj",

@@ -1,4 +1,4 @@
-"""The settings as YAML: what ERNIEKit's parser reads is what was meant, and a person sees where it comes from."""
+"""The settings file: YAML that ERNIEKit's parser reads with the same types, and comments with the origins."""
 
 from __future__ import annotations
 
@@ -39,32 +39,32 @@ def text_of(**settings: Any) -> str:
         ("", "''"),
     ],
 )
-def test_a_value_is_written_so_that_its_type_survives(value: Any, line: str) -> None:
+def test_keeps_the_type_of_each_value(value: Any, line: str) -> None:
     text = text_of(key=value)
     assert f"\nkey: {line}  # a key; rule: a rule\n" in text
     assert yaml.safe_load(text) == {"key": value}
 
 
 @given(values=st.lists(scalars | st.lists(scalars, max_size=3), max_size=5))
-def test_what_is_written_is_read_back_with_equal_types(values: list[Any]) -> None:
+def test_round_trip_keeps_types(values: list[Any]) -> None:
     settings = {f"key_{index}": value for index, value in enumerate(values)}
     read = yaml.safe_load(text_of(**settings)) or {}
     assert repr(read) == repr(settings)
 
 
 @given(name=st.text(max_size=200))
-def test_a_run_name_of_any_characters_does_not_spoil_the_other_keys(name: str) -> None:
+def test_any_run_name_leaves_other_keys_intact(name: str) -> None:
     read = yaml.safe_load(text_of(before=1, run_name=name, after=2.5))
     assert (read["before"], read["run_name"], read["after"]) == (1, name, 2.5)
 
 
-def test_what_erniekit_derives_follows_as_a_table_of_comments() -> None:
+def test_computed_settings_follow_as_comments() -> None:
     text = settings_text({"a": Setting(1, "x")}, [("fp16", "true", "from compute_type")])
     assert text.splitlines()[-1].split() == ["#", "fp16", "true", "from", "compute_type"]
     assert yaml.safe_load(text) == {"a": 1}
 
 
-def test_the_file_holds_the_text(tmp_path: Path) -> None:
+def test_writes_the_text_to_the_file(tmp_path: Path) -> None:
     write_settings(tmp_path / "settings.yaml", {"a": Setting(1, "x")})
     assert (tmp_path / "settings.yaml").read_text() == settings_text({"a": Setting(1, "x")})
 
@@ -73,7 +73,7 @@ PLACES = {"training.seed": "mine.yaml:12", "training.fp16": "--set"}
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "origin"),
     [
         (Setting(1, ("training.seed",)), "mine.yaml:12 training.seed"),
         (Setting(1, ("lora.r",)), "default lora.r"),
@@ -83,11 +83,11 @@ PLACES = {"training.seed": "mine.yaml:12", "training.fp16": "--set"}
         (Setting(1, ("more.yaml adam_beta2",)), "more.yaml adam_beta2"),
     ],
 )
-def test_each_key_says_the_line_the_rule_or_the_default_that_it_comes_from(setting: Setting, told: str) -> None:
-    assert settings_text({"key": setting}, places=PLACES).endswith(f"key: 1  # {told}\n")
+def test_names_the_origin_of_each_key(setting: Setting, origin: str) -> None:
+    assert settings_text({"key": setting}, places=PLACES).endswith(f"key: 1  # {origin}\n")
 
 
-def test_two_projects_differ_in_the_keys_that_differ_types_included() -> None:
+def test_diff_of_two_projects_includes_types() -> None:
     ours = {"a": Setting(1, ("x",)), "b": Setting(1, ("x",)), "c": Setting(True, ("x",))}
     theirs = {"a": Setting(1, ("y",)), "b": Setting(1.0, ("y",)), "d": Setting("t", ("y",))}
     assert differences(ours, theirs, ("one.yaml", "two.yaml")) == (

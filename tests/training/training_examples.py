@@ -1,4 +1,4 @@
-"""A small model folder, training lines, and a stand-in for ERNIEKit, for the tests of the train stage."""
+"""A small model folder, training examples, and a stand-in for ERNIEKit, for the tests of the train stage."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pytest
 from rich.console import Console
 from safetensors.numpy import save_file
 
-from erniekit_adapter.backends.installed import Toolkit
+from erniekit_adapter.architectures.toolkits import Backend
+from erniekit_adapter.backends.environments.installed import Toolkit
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import sha256, write_json
 from erniekit_adapter.project.schema import Project
-from erniekit_adapter.project.toolkit_sections import Backend
 from erniekit_adapter.training.run import TrainOptions
 from erniekit_adapter.training.stage import train
 
@@ -34,7 +34,7 @@ CONFIG = {
     "vocab_size": 11,
     "tie_word_embeddings": True,
 }
-# (in, out) of each linear layer, as ERNIEKit keeps it.
+# (in, out) of each linear layer in ERNIEKit's layout.
 LINEAR = {
     "self_attn.qkv_proj": (HIDDEN, QKV),
     "self_attn.o_proj": (HIDDEN, HIDDEN),
@@ -54,7 +54,7 @@ def model_tensors() -> dict[str, np.ndarray]:
 
 
 def write_model(folder: Path, **config: Any) -> Path:
-    """A model folder with everything that training looks for; the weights are random."""
+    """Write a model folder with every file that training needs; the weights are random."""
     folder.mkdir(parents=True)
     write_json(folder / "config.json", {**CONFIG, **config})
     (folder / "tokenizer.model").write_bytes(b"pieces")
@@ -63,8 +63,8 @@ def write_model(folder: Path, **config: Any) -> Path:
     return folder
 
 
-def write_lines(folder: Path, *, train: int = 3, evaluation: int = 1, tokenizer: bytes = b"pieces") -> Path:
-    """What the data stage leaves behind for lines of up to 1,024 tokens."""
+def write_examples(folder: Path, *, train: int = 3, evaluation: int = 1, tokenizer: bytes = b"pieces") -> Path:
+    """Write the output of the data stage, with examples of up to 1,024 tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     counts = {"train": train, "eval": evaluation, "test": 0}
     for name, count in counts.items():
@@ -77,7 +77,7 @@ def write_lines(folder: Path, *, train: int = 3, evaluation: int = 1, tokenizer:
 
 
 def make_project(folder: Path, *, lora: dict[str, Any] | None = None, **training: Any) -> Project:
-    """A project in `folder` for six steps on CPU, logging each second one and saving after four."""
+    """A project in `folder` for six steps on a CPU that logs each second step and saves after four."""
     steps = {"max_steps": 6, "logging_steps": 2, "save_steps": 4, "eval_steps": 4, "device": "cpu"}
     return Project.model_validate(
         {
@@ -91,7 +91,7 @@ def make_project(folder: Path, *, lora: dict[str, Any] | None = None, **training
 
 @dataclass(frozen=True)
 class FakeToolkit(Toolkit):
-    """An ERNIEKit whose command is `fake_erniekit.py`, a stand-in: the tests in tests/toolkit run the real one."""
+    """An ERNIEKit whose command is the stand-in `fake_erniekit.py`."""
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, str(Path(__file__).with_name("fake_erniekit.py")), *arguments]
@@ -109,7 +109,7 @@ def trained(project: Project, *, restart: bool = False, stall_minutes: float = 1
 
 
 def interrupted(project: Project, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Train until the toolkit is killed after so many steps."""
+    """Train until the toolkit is killed after a number of steps."""
     monkeypatch.setenv("FAKE_ERNIEKIT", f"killed after {after}")
     with pytest.raises(AdapterError, match="killed by SIGKILL"):
         trained(project)

@@ -1,1 +1,1 @@
-"""The shapes in which datasets, annotation tools and services write what a page says: one module for each family."""
+"""Shapes of ground truth that data sets, annotation tools and services write: one module for each."""

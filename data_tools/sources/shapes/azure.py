@@ -1,11 +1,19 @@
-"""Output of Azure Document Intelligence's invoice and receipt models, of versions 2.1 to 4.0."""
+"""Output of the invoice and receipt models of Azure Document Intelligence, versions 2.1 to 4.0."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from data_tools.sources.shapes.shape import Gathered, Shape, is_empty, is_list_of_objects, one_line, taken_off
-from data_tools.sources.truth import ReadSettings, Truth
+from data_tools.sources.answers.truth import GroundTruth, ReadSettings
+from data_tools.sources.shapes.shape import (
+    ADDRESS_FIELDS,
+    CollectedFields,
+    Shape,
+    is_empty,
+    is_list_of_objects,
+    one_line,
+    positive_discount,
+)
 
 NAME = "Azure Document Intelligence"
 _FIELDS = {
@@ -41,7 +49,6 @@ _LINE = {
 }
 _VALUES = ("valueString", "valueDate", "valueNumber", "valueInteger", "valuePhoneNumber", "value_string", "value_date",
            "value_number", "value_integer")  # fmt: skip
-_ADDRESSES = frozenset({"vendor_address", "client_address"})
 
 
 def _documents(value: Any) -> Any:
@@ -58,39 +65,39 @@ def _matches(value: Any) -> bool:
     return is_list_of_objects(documents) and all(isinstance(document.get("fields"), dict) for document in documents)
 
 
-def _read(value: Any, settings: ReadSettings) -> Truth:
+def _read(value: Any, settings: ReadSettings) -> GroundTruth:
     documents = _documents(value)
     if len(documents) != 1:
         raise ValueError(f"{NAME}: {len(documents)} documents in one file, expected one")
-    found = Gathered()
+    found = CollectedFields()
     for key, field in documents[0]["fields"].items():
         if isinstance(field, dict):
             _add(key, field, found, settings)
     content = value.get("analyzeResult", value).get("content")
     ocr = content if isinstance(content, str) and content.strip() else None
-    return found.truth(NAME, settings, model=NAME, ocr=ocr)
+    return found.ground_truth(NAME, settings, model=NAME, ocr=ocr)
 
 
-def _add(key: str, field: dict[str, Any], found: Gathered, settings: ReadSettings) -> None:
+def _add(key: str, field: dict[str, Any], found: CollectedFields, settings: ReadSettings) -> None:
     if key == "Items":
         for item in _array(field):
             _add_line(_object(item), found)
     elif key == "TaxDetails":
         rows = [_tax(_object(row)) for row in _array(field)]
-        # One row is what TotalTax says already; of several each has its amount.
+        # A single row repeats TotalTax; of several rows, each has its amount.
         if len(rows) > 1 or (rows and "rate" in rows[0]):
             found.fields["taxes"] = [row for row in rows if row]
     elif key in _CHARGES:
         found.charges += [] if is_empty(amount := _value(field, found)) else [{"amount": amount}]
     elif key == "TotalDiscount":
-        found.put("discount", taken_off(_value(field, found), settings), key)
+        found.put("discount", positive_discount(_value(field, found), settings), key)
     elif name := _FIELDS.get(key):
-        found.put(name, one_line(field.get("content")) if name in _ADDRESSES else _value(field, found), key)
+        found.put(name, one_line(field.get("content")) if name in ADDRESS_FIELDS else _value(field, found), key)
     else:
         found.skip(key, field.get("content") or _value(field, found))
 
 
-def _add_line(fields: dict[str, Any], found: Gathered) -> None:
+def _add_line(fields: dict[str, Any], found: CollectedFields) -> None:
     line: dict[str, Any] = {}
     for key, field in fields.items():
         if not isinstance(field, dict):
@@ -101,7 +108,7 @@ def _add_line(fields: dict[str, Any], found: Gathered) -> None:
         elif key not in _LINE:
             found.skip(f"Items[].{key}", value)
     if line:
-        found.lines.append(line)
+        found.line_items.append(line)
 
 
 def _tax(fields: dict[str, Any]) -> dict[str, Any]:
@@ -109,8 +116,8 @@ def _tax(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in (("rate", rate), ("amount", amount)) if not is_empty(value)}
 
 
-def _value(field: dict[str, Any], found: Gathered | None = None) -> Any:
-    """A field's value, typed where the service gives one, else as it is printed; its currency is noted."""
+def _value(field: dict[str, Any], found: CollectedFields | None = None) -> Any:
+    """Return the value of a field, typed if the service gives a type, otherwise as printed; its currency is noted."""
     money = field.get("valueCurrency", field.get("value_currency"))
     if isinstance(money, dict) and not is_empty(money.get("amount")):
         code = money.get("currencyCode") or money.get("currency_code") or money.get("code")

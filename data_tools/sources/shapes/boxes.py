@@ -1,4 +1,4 @@
-"""Boxes as annotations write them, and a page's texts with their boxes as the service's OCR output."""
+"""Boxes of annotations, and the texts of a page with their boxes as OCR output of the service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data_tools.sources.shapes.rows import Box
 
 
 def page_box(value: Any) -> Box | None:
-    """The upright box around four numbers (left, top, right, bottom) or eight (its corners); None for anything else."""
+    """Return the upright box of four numbers (left, top, right, bottom) or eight (corners); None for other values."""
     if not isinstance(value, list) or len(value) not in (4, 8):
         return None
     if not all(isinstance(number, (int, float, Decimal)) and not isinstance(number, bool) for number in value):
@@ -24,14 +24,14 @@ def page_box(value: Any) -> Box | None:
 
 
 def ocr_of(pieces: Sequence[tuple[str, Box | None]], size: tuple[float, float] | None) -> Any:
-    """Texts of a page as the service's OCR output.
+    """Return the texts of a page as OCR output of the service.
 
     Args:
-        pieces: each text with its box, in the order of the page.
-        size: width and height of the page in the units of the boxes; None where it is unknown, and boxes are left out.
+        pieces: each text with its box, in reading order.
+        size: width and height of the page in the unit of the boxes; None if unknown, which leaves the boxes out.
 
     Returns:
-        `tokens` and, where every piece has a box, `bboxes` in thousandths of the page; None without any text.
+        `tokens` and, if every piece has a box, `bboxes` in thousandths of the page; None without text.
     """
     kept = [(" ".join(text.split()), box) for text, box in pieces if text.strip()]
     if not kept:
@@ -51,7 +51,7 @@ def _scaled(box: Box, size: tuple[float, float]) -> list[int]:
 
 
 def image_size(path: Path) -> tuple[float, float] | None:
-    """Width and height of an image in pixels, from its header alone; None where it has none that can be read."""
+    """Return width and height of an image in pixels, from its header; None if it cannot be read."""
     from PIL import Image
 
     try:

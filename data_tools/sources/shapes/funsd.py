@@ -1,15 +1,15 @@
-"""Forms in the form of FUNSD: questions linked to answers. Only questions that name a field of an invoice are used."""
+"""Forms of FUNSD: questions linked to answers. Only questions that name a field of an invoice are used."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
 
-from data_tools.sources.field_names import field_named
+from data_tools.sources.answers.field_names import field_named
+from data_tools.sources.answers.truth import GroundTruth, ReadSettings
 from data_tools.sources.shapes.boxes import ocr_of, page_box
 from data_tools.sources.shapes.rows import in_reading_order
-from data_tools.sources.shapes.shape import Gathered, Shape, is_list_of_objects
-from data_tools.sources.truth import ReadSettings, Truth
+from data_tools.sources.shapes.shape import CollectedFields, Shape, is_list_of_objects
 
 NAME = "FUNSD"
 
@@ -19,14 +19,14 @@ def _matches(value: Any) -> bool:
     return is_list_of_objects(form) and all("linking" in item and "label" in item for item in form or [])
 
 
-def _read(value: Any, settings: ReadSettings) -> Truth:
+def _read(value: Any, settings: ReadSettings) -> GroundTruth:
     items = {item.get("id"): item for item in value["form"] if isinstance(item.get("id"), int)}
     answers: dict[int, list[int]] = defaultdict(list)
     for item in value["form"]:
         for question, answer in _links(item):
             if _label(items, question) == "question" and _label(items, answer) == "answer":
                 answers[question] += [] if answer in answers[question] else [answer]
-    found = Gathered()
+    found = CollectedFields()
     for question, linked in answers.items():
         label = str(items[question].get("text") or "")
         pieces = [(str(items[answer].get("text") or ""), page_box(items[answer].get("box"))) for answer in linked]
@@ -40,10 +40,10 @@ def _read(value: Any, settings: ReadSettings) -> Truth:
             _put(found, name, text, label)
         else:
             found.skip(f"form: {label[:60]}", text)
-    return found.truth(NAME, settings, ocr=_ocr(value))
+    return found.ground_truth(NAME, settings, ocr=_ocr(value))
 
 
-def _put(found: Gathered, name: str, text: str, label: str) -> None:
+def _put(found: CollectedFields, name: str, text: str, label: str) -> None:
     if name == "charge":
         found.charges.append({"amount": text})
     else:
@@ -64,7 +64,7 @@ def _label(items: dict[Any, dict[str, Any]], identifier: int) -> Any:
 
 
 def _ocr(value: dict[str, Any]) -> Any:
-    """All texts of the form. Their boxes are in pixels of an image whose size is not said, so they are left out."""
+    """Return all texts of the form without boxes, which are in pixels of an image of unknown size."""
     return ocr_of([(str(item.get("text") or ""), page_box(item.get("box"))) for item in value["form"]], None)
 
 

@@ -1,12 +1,19 @@
-"""Output of Google Document AI's invoice and expense parsers."""
+"""Output of the invoice and expense parsers of Google Document AI."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
 
-from data_tools.sources.shapes.shape import Gathered, Shape, is_empty, is_list_of_objects, one_line
-from data_tools.sources.truth import ReadSettings, Truth
+from data_tools.sources.answers.truth import GroundTruth, ReadSettings
+from data_tools.sources.shapes.shape import (
+    ADDRESS_FIELDS,
+    CollectedFields,
+    Shape,
+    is_empty,
+    is_list_of_objects,
+    one_line,
+)
 
 NAME = "Google Document AI"
 _FIELDS = {
@@ -31,7 +38,6 @@ _FIELDS = {
 _CHARGES = frozenset({"freight_amount", "tip_amount"})
 _LINE = {"description": "description", "quantity": "quantity", "unit_price": "unit_price", "amount": "total"}
 _TAX = {"tax_rate": "rate", "tax_amount": "amount"}
-_ADDRESSES = frozenset({"vendor_address", "client_address"})
 _SIGNS = frozenset(_FIELDS) | {"line_item", "vat"}
 
 
@@ -47,9 +53,9 @@ def _matches(value: Any) -> bool:
     return is_list_of_objects(entities) and bool({_kind(entity) for entity in entities or []} & _SIGNS)
 
 
-def _read(value: Any, settings: ReadSettings) -> Truth:
+def _read(value: Any, settings: ReadSettings) -> GroundTruth:
     document = _document(value)
-    found = Gathered()
+    found = CollectedFields()
     taxes = []
     for entity in document["entities"]:
         kind = _kind(entity)
@@ -60,7 +66,7 @@ def _read(value: Any, settings: ReadSettings) -> Truth:
         elif kind in _CHARGES:
             found.charges += [] if is_empty(amount := _value(entity)) else [{"amount": amount}]
         elif name := _FIELDS.get(kind):
-            found.put(name, one_line(_text(entity)) if name in _ADDRESSES else _value(entity), kind)
+            found.put(name, one_line(_text(entity)) if name in ADDRESS_FIELDS else _value(entity), kind)
         else:
             found.skip(kind, _text(entity))
     if any("rate" in tax for tax in taxes):
@@ -68,10 +74,10 @@ def _read(value: Any, settings: ReadSettings) -> Truth:
     if "currency" not in found.fields:
         found.put("currency", _currency(document["entities"]), "currencyCode")
     text = document.get("text")
-    return found.truth(NAME, settings, model=NAME, ocr=text if isinstance(text, str) and text.strip() else None)
+    return found.ground_truth(NAME, settings, model=NAME, ocr=text if isinstance(text, str) and text.strip() else None)
 
 
-def _add_line(entity: dict[str, Any], found: Gathered) -> None:
+def _add_line(entity: dict[str, Any], found: CollectedFields) -> None:
     line: dict[str, Any] = {}
     for part in _properties(entity):
         kind = _kind(part).removeprefix("line_item/")
@@ -81,7 +87,7 @@ def _add_line(entity: dict[str, Any], found: Gathered) -> None:
         else:
             found.skip(f"line_item/{kind}", _text(part))
     if line:
-        found.lines.append(line)
+        found.line_items.append(line)
     elif not _properties(entity):
         found.skip("line_item", _text(entity))
 
@@ -110,7 +116,7 @@ def _normalized(entity: dict[str, Any]) -> dict[str, Any]:
 
 
 def _currency(entities: list[dict[str, Any]]) -> Any:
-    """The code beside the total."""
+    """Return the currency code of the total."""
     for entity in entities:
         money = _normalized(entity).get("moneyValue", _normalized(entity).get("money_value"))
         if _kind(entity) == "total_amount" and isinstance(money, dict):
@@ -119,7 +125,7 @@ def _currency(entities: list[dict[str, Any]]) -> Any:
 
 
 def _value(entity: dict[str, Any]) -> Any:
-    """An entity's value, normalized where the service gives one, else as it is printed."""
+    """Return the value of an entity, normalized if the service does so, otherwise as printed."""
     value = _normalized(entity)
     if isinstance(money := value.get("moneyValue", value.get("money_value")), dict):
         return _money(money)
@@ -130,13 +136,13 @@ def _value(entity: dict[str, Any]) -> Any:
 
 
 def _money(money: dict[str, Any]) -> Decimal | None:
-    """Whole units and billionths of a unit as one amount."""
+    """Return the sum of whole units and billionths of a unit."""
     try:
         units, nanos = Decimal(str(money.get("units") or 0)), Decimal(str(money.get("nanos") or 0))
         amount = units + nanos.scaleb(-9)
         return Decimal(f"{amount.normalize():f}")
     except ArithmeticError as error:
-        raise ValueError(f"moneyValue {str(money)[:80]} is no amount") from error
+        raise ValueError(f"moneyValue {str(money)[:80]} is not an amount") from error
 
 
 GOOGLE = Shape(NAME, _matches, _read, model=NAME)

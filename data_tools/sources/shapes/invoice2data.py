@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from data_tools.sources.shapes.shape import Gathered, Shape, mapped
-from data_tools.sources.truth import ReadSettings, Truth
-from erniekit_adapter.invoice.money import parse_amount
+from data_tools.sources.answers.truth import GroundTruth, ReadSettings
+from data_tools.sources.shapes.shape import CollectedFields, Shape, renamed_values
+from erniekit_adapter.documents.money import parse_amount
 
 NAME = "invoice2data"
 _FIELDS = {
@@ -26,7 +26,7 @@ _LINE = {
     "price_unit": "unit_price",
     "price_subtotal": "total",
 }
-# What the template is called.
+# The name of the template.
 _ABOUT = frozenset({"desc", "template_name", "template"})
 
 
@@ -35,11 +35,11 @@ def _matches(value: Any) -> bool:
     return isinstance(item, dict) and "issuer" in item and bool(item.keys() & {"amount", "amount_untaxed"})
 
 
-def _read(value: Any, settings: ReadSettings) -> Truth:
+def _read(value: Any, settings: ReadSettings) -> GroundTruth:
     items = value if isinstance(value, list) else [value]
     if len(items) != 1:
-        raise ValueError(f"{NAME}: {len(items)} results in one file, expected that of one document")
-    found = Gathered()
+        raise ValueError(f"{NAME}: {len(items)} results in one file, expected one")
+    found = CollectedFields()
     for key, part in items[0].items():
         if name := _FIELDS.get(key):
             found.put(name, part, key)
@@ -49,29 +49,31 @@ def _read(value: Any, settings: ReadSettings) -> Truth:
         elif key in settings.labels and not isinstance(part, (list, dict)):
             found.put(settings.labels[key], part, key)
         elif key not in _ABOUT:
-            # Templates name fields as they like: vat is a number of the vendor here, and a tax elsewhere.
+            # Templates choose the names of fields: vat is a number of the vendor here, and a tax elsewhere.
             found.skip(key, part)
     _leave_out_incomplete_rows(found)
-    return found.truth(NAME, settings, model=NAME)
+    return found.ground_truth(NAME, settings, model=NAME)
 
 
-def _leave_out_incomplete_rows(found: Gathered) -> None:
-    """Leave rows out that cannot be all of the table: a template's pattern often catches some rows of a page only."""
+def _leave_out_incomplete_rows(found: CollectedFields) -> None:
+    """Leave line items out if some are missing: the pattern of a template often matches only some rows of a page."""
     try:
-        rows = sum((parse_amount(line["total"]) for line in found.lines), Decimal(0))
+        rows = sum((parse_amount(line["total"]) for line in found.line_items), Decimal(0))
         subtotal = parse_amount(found.fields["subtotal"])
     except (KeyError, ValueError):
         return
-    if found.lines and 0 <= rows < subtotal:
-        found.unused.append(f"lines ({len(found.lines)} of {rows}, and amount_untaxed is {subtotal}: rows are missing)")
-        found.lines.clear()
+    if found.line_items and 0 <= rows < subtotal:
+        found.unused.append(
+            f"lines ({len(found.line_items)} of {rows}, and amount_untaxed is {subtotal}: rows are missing)"
+        )
+        found.line_items.clear()
 
 
-def _add_line(line: Any, found: Gathered) -> None:
+def _add_line(line: Any, found: CollectedFields) -> None:
     if not isinstance(line, dict):
-        raise ValueError(f"{NAME}: a line that is no object")
+        raise ValueError(f"{NAME}: a line that is not an object")
     others = {key: part for key, part in line.items() if key not in _LINE}
-    found.lines.append({**mapped(line, _LINE), **others})
+    found.line_items.append({**renamed_values(line, _LINE), **others})
 
 
 INVOICE2DATA = Shape(NAME, _matches, _read, model=NAME)

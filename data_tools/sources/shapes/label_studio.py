@@ -1,6 +1,6 @@
-"""Exports of Label Studio: tasks with the annotations of people, as JSON or as JSON-MIN.
+"""Exports of Label Studio: tasks with annotations, as JSON or as JSON-MIN.
 
-A field is a rectangle with a label and its transcription, or a text area whose own name is that of a field.
+A field is a rectangle with a label and its transcription, or a text area with the name of a field.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from data_tools.sources.field_names import field_named, line_label
+from data_tools.sources.answers.field_names import field_named, line_item_label
+from data_tools.sources.answers.truth import GroundTruth, ReadSettings
 from data_tools.sources.shapes.rows import Box, Piece, rows_of
-from data_tools.sources.shapes.shape import Gathered, Shape, is_empty, is_list_of_objects
-from data_tools.sources.truth import ReadSettings, Truth
+from data_tools.sources.shapes.shape import CollectedFields, Shape, is_empty, is_list_of_objects
 
 NAME = "Label Studio"
 _PREDICTIONS = "Label Studio predictions"
-# What JSON-MIN puts beside the results.
+# Keys of JSON-MIN beside the results.
 _ABOUT_TASK = frozenset({
     "id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "completed_by",
 })  # fmt: skip
@@ -28,7 +28,7 @@ _PAGES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".pdf")
 
 @dataclass
 class _Region:
-    """A labelled place on the page with what somebody read there."""
+    """A labelled region of the page with its transcription."""
 
     labels: list[str]
     box: Box | None
@@ -36,7 +36,7 @@ class _Region:
 
 
 def page_names(task: dict[str, Any]) -> list[str]:
-    """The pages that a task names, as its export spells them; empty where it names none."""
+    """Return the pages that a task names, as its export writes them; empty if it names none."""
     data = task["data"] if isinstance(task.get("data"), dict) else task
     for key, value in data.items():
         names = value if isinstance(value, list) and value else [value]
@@ -46,7 +46,7 @@ def page_names(task: dict[str, Any]) -> list[str]:
 
 
 def task_name(task: dict[str, Any]) -> str:
-    """The number that Label Studio gives a task, as text; empty where there is none."""
+    """Return the number of a task in Label Studio, as text; empty without one."""
     return str(task["id"]) if isinstance(task.get("id"), (int, str)) else ""
 
 
@@ -65,12 +65,12 @@ def _matches(value: Any) -> bool:
 
 
 def _is_minimal(value: dict[str, Any]) -> bool:
-    """Whether a task is of JSON-MIN: results beside the names of its data."""
+    """Return whether a task is in JSON-MIN: results beside the names of its data."""
     return "annotator" in value and "annotation_id" in value and bool(page_names(value))
 
 
-def _read(value: Any, settings: ReadSettings) -> Truth:
-    found, model = Gathered(), None
+def _read(value: Any, settings: ReadSettings) -> GroundTruth:
+    found, model = CollectedFields(), None
     if _is_minimal(value):
         regions, fields = _of_minimal(value)
     else:
@@ -84,18 +84,18 @@ def _read(value: Any, settings: ReadSettings) -> Truth:
             found.skip("region without a label", region.text)
         for label in region.labels:
             if is_empty(region.text):
-                found.unused.append(f"label {label[:60]} (nobody transcribed it)")
+                found.unused.append(f"label {label[:60]} (not transcribed)")
             else:
                 _put_label(label, str(region.text), region.box, settings, found, cells)
     _add_lines(cells, found)
-    return found.truth(NAME, settings, model=model)
+    return found.ground_truth(NAME, settings, model=model)
 
 
 def _result_of(task: dict[str, Any], settings: ReadSettings) -> tuple[list[dict[str, Any]], str | None]:
-    """The results of the one annotation that counts, and the model that made them.
+    """Return the results of the one annotation to use, and the model that made them.
 
     Raises:
-        ValueError: no annotation, or several of which none is marked as the ground truth.
+        ValueError: the task has no annotation, or several and none is marked as the ground truth.
     """
     done = [
         annotation
@@ -119,13 +119,13 @@ def _result_of(task: dict[str, Any], settings: ReadSettings) -> tuple[list[dict[
 def _results(annotation: dict[str, Any]) -> list[dict[str, Any]]:
     results = annotation["result"]
     if not is_list_of_objects(results):
-        raise ValueError(f"{NAME}: result is no list of objects")
+        raise ValueError(f"{NAME}: result is not a list of objects")
     found: list[dict[str, Any]] = results
     return found
 
 
-def _of_result(results: list[dict[str, Any]], found: Gathered) -> tuple[list[_Region], list[tuple[str, str]]]:
-    """Regions and fields of a list of results; without ids, a text belongs to the rectangle before it."""
+def _of_result(results: list[dict[str, Any]], found: CollectedFields) -> tuple[list[_Region], list[tuple[str, str]]]:
+    """Return regions and fields of a list of results; without ids, a text belongs to the rectangle before it."""
     by_id: dict[str, _Region] = {}
     without_id: list[_Region] = []
     fields: list[tuple[str, str]] = []
@@ -157,12 +157,12 @@ def _of_result(results: list[dict[str, Any]], found: Gathered) -> tuple[list[_Re
 
 
 def _is_field(result: dict[str, Any]) -> bool:
-    """Whether a text area has the name of a field, and so belongs to no rectangle."""
+    """Return whether a text area has the name of a field, and so belongs to no rectangle."""
     return field_named(str(result.get("from_name"))) is not None
 
 
 def _of_minimal(task: dict[str, Any]) -> tuple[list[_Region], list[tuple[str, str]]]:
-    """Regions and fields of a task of JSON-MIN, whose texts stand in the order of its rectangles."""
+    """Return regions and fields of a task in JSON-MIN, which has texts in the order of its rectangles."""
     pages = page_names(task)
     regions: list[_Region] = []
     texts: list[tuple[str, list[str]]] = []
@@ -199,7 +199,7 @@ def _labels(value: dict[str, Any], kind: str) -> list[str]:
 
 
 def _text(value: dict[str, Any], kind: str) -> str | None:
-    """What somebody wrote; None where a result holds anything else."""
+    """Return the text of a result; None for other values."""
     if kind in ("number", "datetime") and kind in value:
         return str(value[kind])
     text = value.get("text")
@@ -214,7 +214,7 @@ def _meta_text(result: dict[str, Any]) -> str | None:
 
 
 def _box(value: dict[str, Any]) -> Box | None:
-    """Where a rectangle lies, in hundredths of the page."""
+    """Return the box of a rectangle, in hundredths of the page."""
     sides = [value.get(side) for side in ("x", "y", "width", "height")]
     if not all(isinstance(side, (int, Decimal)) and not isinstance(side, bool) for side in sides):
         return None
@@ -223,10 +223,10 @@ def _box(value: dict[str, Any]) -> Box | None:
 
 
 def _put_label(
-    label: str, text: str, box: Box | None, settings: ReadSettings, found: Gathered, cells: list[Piece]
+    label: str, text: str, box: Box | None, settings: ReadSettings, found: CollectedFields, cells: list[Piece]
 ) -> None:
-    """A labelled text as a field, or as a piece of a line item."""
-    if column := line_label(label, settings.labels):
+    """Add a labelled text as a field, or as a part of a line item."""
+    if column := line_item_label(label, settings.labels):
         cells.append(Piece(column, text, box))
     elif (name := field_named(label, settings.labels)) == "charge":
         found.charges.append({"amount": text})
@@ -236,7 +236,7 @@ def _put_label(
         found.skip(f"label {label[:60]}", text)
 
 
-def _add_lines(cells: list[Piece], found: Gathered) -> None:
+def _add_lines(cells: list[Piece], found: CollectedFields) -> None:
     if not cells:
         return
     rows = rows_of(cells)
@@ -244,7 +244,7 @@ def _add_lines(cells: list[Piece], found: Gathered) -> None:
         names: Iterator[str] = (f"label {piece.name} (which row is not certain)" for piece in cells)
         found.unused += list(dict.fromkeys(names))
     else:
-        found.lines += rows
+        found.line_items += rows
 
 
 LABEL_STUDIO = Shape(NAME, _matches, _read)

@@ -1,11 +1,11 @@
-"""Output of Mindee's invoice and receipt models, of API versions 1 and 2."""
+"""Output of the invoice and receipt models of Mindee, API versions 1 and 2."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from data_tools.sources.shapes.shape import Gathered, Shape, is_empty, mapped, one_line
-from data_tools.sources.truth import ReadSettings, Truth
+from data_tools.sources.answers.truth import GroundTruth, ReadSettings
+from data_tools.sources.shapes.shape import CollectedFields, Shape, is_empty, one_line, renamed_values
 
 NAME = "Mindee"
 _FIELDS = {
@@ -36,13 +36,13 @@ _LINE = {
     "total_price": "total",
     "tax_rate": "tax_rate",
 }
-# What is said about how a value was read.
+# Information about how a value was read.
 _ABOUT = frozenset({"confidence", "polygon", "page_id", "locations", "raw_value", "tax_amount", "unit_measure"})
 _SIGNS = frozenset({"supplier_name", "total_net", "total_amount", "total_incl", "invoice_number"})
 
 
 def _prediction(value: Any) -> dict[str, Any] | None:
-    """The fields of the whole document."""
+    """Return the fields of the whole document."""
     if not isinstance(value, dict):
         return None
     document = value.get("document", value)
@@ -59,9 +59,9 @@ def _matches(value: Any) -> bool:
     return fields is not None and bool(fields.keys() & _SIGNS)
 
 
-def _read(value: Any, settings: ReadSettings) -> Truth:
+def _read(value: Any, settings: ReadSettings) -> GroundTruth:
     fields = _prediction(value) or {}
-    found = Gathered()
+    found = CollectedFields()
     for key, field in fields.items():
         if key == "locale":
             _add_locale(_plain(field), found)
@@ -76,44 +76,44 @@ def _read(value: Any, settings: ReadSettings) -> Truth:
             found.put(name, one_line(text) if name.endswith("_address") else text, key)
         else:
             found.skip(key, _value(field) if isinstance(field, dict) else field)
-    return found.truth(NAME, settings, model=NAME)
+    return found.ground_truth(NAME, settings, model=NAME)
 
 
 def _value(field: Any) -> Any:
-    """A field's value; of a list of fields the only one."""
+    """Return the value of a field; of a list of fields, the only one."""
     if isinstance(field, dict):
         return field.get("value")
     return field if isinstance(field, str) else None
 
 
 def _rows(field: Any) -> list[dict[str, Any]]:
-    """The rows of a list, each as plain values."""
+    """Return the rows of a list, each with plain values."""
     items = field.get("items") if isinstance(field, dict) else field
     return [_plain(item) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _plain(item: Any) -> dict[str, Any]:
-    """An object whose fields are values, or objects with a value."""
+    """Return the values of an object whose fields are values or objects with a value."""
     if not isinstance(item, dict):
         return {}
     fields = item["fields"] if isinstance(item.get("fields"), dict) else item
     return {key: part.get("value") if isinstance(part, dict) else part for key, part in fields.items()}
 
 
-def _add_locale(locale: dict[str, Any], found: Gathered) -> None:
+def _add_locale(locale: dict[str, Any], found: CollectedFields) -> None:
     found.put("currency", locale.get("currency"), "locale.currency")
 
 
-def _add_lines(rows: list[dict[str, Any]], found: Gathered) -> None:
+def _add_lines(rows: list[dict[str, Any]], found: CollectedFields) -> None:
     for row in rows:
         for key, part in row.items():
             if key not in _LINE and key not in _ABOUT:
                 found.skip(f"line_items[].{key}", part)
-        if line := mapped(row, _LINE):
-            found.lines.append(line)
+        if line := renamed_values(row, _LINE):
+            found.line_items.append(line)
 
 
-def _add_taxes(rows: list[dict[str, Any]], found: Gathered) -> None:
+def _add_taxes(rows: list[dict[str, Any]], found: CollectedFields) -> None:
     taxes = []
     for row in rows:
         amount = row.get("amount", row.get("value"))

@@ -1,4 +1,4 @@
-"""Which shape a value is of, told by its content; a further family is one module and one entry here."""
+"""The shapes of ground truth, recognised by content; a new shape is one module and one entry here."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SHAPES: tuple[Shape, ...] = (
 
 
 def recognise(value: Any) -> Shape | None:
-    """The shape of a value; None for canonical answers, flat fields and what nobody knows.
+    """Return the shape of a value; None for canonical answers, flat fields and unknown values.
 
-    A list with one element is recognised by that element where the shape is of one document.
+    A list with one element is recognised by that element, if the shape is of one document.
     """
     if isinstance(value, dict) and "structured_data" in value:
         return None

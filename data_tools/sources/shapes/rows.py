@@ -14,9 +14,9 @@ class Piece:
     """A text on a page.
 
     Attributes:
-        name: the field of a line item that it is.
-        text: what it says.
-        box: left, top, right, bottom; y grows downwards; None where nobody says where it stands.
+        name: its field of a line item.
+        text: its characters.
+        box: left, top, right, bottom; y grows downwards; None if unknown.
     """
 
     name: str
@@ -25,14 +25,14 @@ class Piece:
 
 
 def rows_of(pieces: Sequence[Piece], first: str = "description") -> list[dict[str, str]] | None:
-    """The rows of a table, from the top, by where the pieces stand.
+    """Return the rows of a table, from top to bottom, by the boxes of the pieces.
 
-    A row begins with each piece of the column `first`; every other piece belongs to the row whose height its middle is
-    nearest to.
+    A row begins with each piece of the column `first`; each other piece belongs to the row whose vertical position is
+    nearest to its middle.
 
     Returns:
-        The rows; None where that is not certain: without boxes, with two pieces of a column in one row, or with one
-        that stands far from every row.
+        The rows; None if they are not certain: a piece has no box or is far from every row, or a row has two pieces of
+        one column.
     """
     placed = [(piece, piece.box) for piece in pieces if piece.box is not None]
     starts = sorted((box[1] + box[3], piece, box) for piece, box in placed if piece.name == first)
@@ -53,10 +53,10 @@ def rows_of(pieces: Sequence[Piece], first: str = "description") -> list[dict[st
 
 
 def in_reading_order(pieces: Sequence[tuple[str, Box | None]]) -> list[str]:
-    """Texts from the top and, in a row, from the left; as they are given where one has no box."""
+    """Return texts from top to bottom and, in a row, from left to right; unchanged if one has no box."""
     if any(box is None for _, box in pieces):
         return [text for text, _ in pieces]
     boxes = [box for _, box in pieces if box is not None]
     height = median([box[3] - box[1] for box in boxes] or [1.0]) or 1.0
-    order = sorted(range(len(pieces)), key=lambda place: (round(boxes[place][1] / height), boxes[place][0]))
-    return [pieces[place][0] for place in order]
+    order = sorted(range(len(pieces)), key=lambda index: (round(boxes[index][1] / height), boxes[index][0]))
+    return [pieces[index][0] for index in order]

@@ -1,11 +1,11 @@
-"""Receipts in the form of SROIE: company, date, address and total."""
+"""Receipts of SROIE: company, date, address and total."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from data_tools.sources.shapes.shape import Gathered, Shape, one_line
-from data_tools.sources.truth import ReadSettings, Truth
+from data_tools.sources.answers.truth import GroundTruth, ReadSettings
+from data_tools.sources.shapes.shape import CollectedFields, Shape, one_line
 
 NAME = "SROIE"
 _FIELDS = {
@@ -26,14 +26,14 @@ def _matches(value: Any) -> bool:
     )
 
 
-def _read(value: Any, settings: ReadSettings) -> Truth:
-    found = Gathered()
+def _read(value: Any, settings: ReadSettings) -> GroundTruth:
+    found = CollectedFields()
     for key, part in value.items():
         text = part.strip().removeprefix("RM").strip() if key == "total" and isinstance(part, str) else one_line(part)
         if key == "total" and isinstance(part, str) and text != part.strip():
             found.put("currency", "MYR", key)
         found.put(_FIELDS[key], text, key)
-    return found.truth(NAME, settings)
+    return found.ground_truth(NAME, settings)
 
 
 SROIE = Shape(NAME, _matches, _read)

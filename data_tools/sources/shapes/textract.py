@@ -1,4 +1,4 @@
-"""Output of AWS Textract's AnalyzeExpense."""
+"""Output of AnalyzeExpense of AWS Textract."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from data_tools.sources.answers.truth import GroundTruth, ReadSettings
 from data_tools.sources.shapes.boxes import ocr_of
 from data_tools.sources.shapes.rows import Box
-from data_tools.sources.shapes.shape import Gathered, Shape, is_empty, is_list_of_objects, objects, one_line, taken_off
-from data_tools.sources.truth import ReadSettings, Truth
+from data_tools.sources.shapes.shape import (
+    ADDRESS_FIELDS,
+    CollectedFields,
+    Shape,
+    as_objects,
+    is_empty,
+    is_list_of_objects,
+    one_line,
+    positive_discount,
+)
 
 NAME = "AWS Textract AnalyzeExpense"
 _FIELDS = {
@@ -30,32 +39,31 @@ _FIELDS = {
     "AMOUNT_DUE": "amount_due",
 }
 _CHARGES = frozenset({"SERVICE_CHARGE", "GRATUITY", "SHIPPING_HANDLING_CHARGE"})
-# NAME and ADDRESS are whose their group says.
+# The groups of NAME and ADDRESS name their party.
 _PARTIES = {"VENDOR": "vendor", "RECEIVER": "client"}
 _LINE = {"ITEM": "description", "QUANTITY": "quantity", "UNIT_PRICE": "unit_price", "PRICE": "total"}
 # The whole row as text.
 _ROW = "EXPENSE_ROW"
-_ADDRESSES = frozenset({"vendor_address", "client_address"})
 
 
 def _matches(value: Any) -> bool:
     return isinstance(value, dict) and is_list_of_objects(value.get("ExpenseDocuments"))
 
 
-def _read(value: Any, settings: ReadSettings) -> Truth:
+def _read(value: Any, settings: ReadSettings) -> GroundTruth:
     documents = value["ExpenseDocuments"]
     if len(documents) != 1:
         raise ValueError(f"{NAME}: {len(documents)} documents in one file, expected one")
-    found = Gathered()
-    for field in objects(documents[0].get("SummaryFields") or [], "SummaryFields"):
+    found = CollectedFields()
+    for field in as_objects(documents[0].get("SummaryFields") or [], "SummaryFields"):
         _add(field, found, settings)
-    for group in objects(documents[0].get("LineItemGroups") or [], "LineItemGroups"):
-        for item in objects(group.get("LineItems") or [], "LineItems"):
+    for group in as_objects(documents[0].get("LineItemGroups") or [], "LineItemGroups"):
+        for item in as_objects(group.get("LineItems") or [], "LineItems"):
             _add_line(item, found)
-    return found.truth(NAME, settings, model=NAME, ocr=_ocr(documents[0]))
+    return found.ground_truth(NAME, settings, model=NAME, ocr=_ocr(documents[0]))
 
 
-def _add(field: dict[str, Any], found: Gathered, settings: ReadSettings) -> None:
+def _add(field: dict[str, Any], found: CollectedFields, settings: ReadSettings) -> None:
     kind, text = _kind(field), _text(field)
     name = _FIELDS.get(kind) or _of_party(kind, field)
     if not is_empty(code := (field.get("Currency") or {}).get("Code")):
@@ -63,34 +71,34 @@ def _add(field: dict[str, Any], found: Gathered, settings: ReadSettings) -> None
     if kind in _CHARGES:
         found.charges += [{"amount": text}] if text else []
     elif name == "discount":
-        found.put(name, taken_off(text, settings), f"SummaryFields: {kind}")
+        found.put(name, positive_discount(text, settings), f"SummaryFields: {kind}")
     elif name:
-        found.put(name, one_line(text) if name in _ADDRESSES else " ".join(text.split()), f"SummaryFields: {kind}")
+        found.put(name, one_line(text) if name in ADDRESS_FIELDS else " ".join(text.split()), f"SummaryFields: {kind}")
     else:
         found.skip(f"SummaryFields: {kind[:60]}", text)
 
 
 def _of_party(kind: str, field: dict[str, Any]) -> str | None:
-    """The field that a NAME or an ADDRESS is, by the one party that its groups name."""
+    """Return the field of a NAME or an ADDRESS, by the one party that its groups name."""
     if kind not in ("NAME", "ADDRESS"):
         return None
-    groups = objects(field.get("GroupProperties") or [], "GroupProperties")
+    groups = as_objects(field.get("GroupProperties") or [], "GroupProperties")
     types = {str(name) for group in groups for name in group.get("Types") or []}
-    # A delivery address is no address of the invoice.
+    # A delivery address is not an address of the invoice.
     owners = {party for word, party in _PARTIES.items() if word in types or f"{word}_BILL_TO" in types}
     return f"{owners.pop()}_{kind.lower()}" if len(owners) == 1 else None
 
 
-def _add_line(item: dict[str, Any], found: Gathered) -> None:
+def _add_line(item: dict[str, Any], found: CollectedFields) -> None:
     line: dict[str, Any] = {}
-    for field in objects(item.get("LineItemExpenseFields") or [], "LineItemExpenseFields"):
+    for field in as_objects(item.get("LineItemExpenseFields") or [], "LineItemExpenseFields"):
         kind, text = _kind(field), _text(field)
         if kind in _LINE:
             line.setdefault(_LINE[kind], " ".join(text.split()))
         elif kind != _ROW:
             found.skip(f"LineItems: {kind[:60]}", text)
     if line:
-        found.lines.append(line)
+        found.line_items.append(line)
 
 
 def _kind(field: dict[str, Any]) -> str:
@@ -102,7 +110,7 @@ def _text(field: dict[str, Any]) -> str:
 
 
 def _ocr(document: dict[str, Any]) -> Any:
-    """The page's lines, of a document of one page."""
+    """Return the text lines of a document of one page."""
     blocks = [block for block in document.get("Blocks") or [] if isinstance(block, dict)]
     if any(block.get("Page", 1) != 1 for block in blocks):
         return None

@@ -1,4 +1,4 @@
-"""Receipts in the form of WildReceipt: texts with boxes and the number of a class."""
+"""Receipts of WildReceipt: texts with boxes and the number of a class."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
-from data_tools.sources.amounts import read_total
+from data_tools.sources.answers.amounts import read_total
+from data_tools.sources.answers.truth import GroundTruth, ReadSettings
 from data_tools.sources.shapes.boxes import ocr_of, page_box
 from data_tools.sources.shapes.rows import Box, Piece, in_reading_order, rows_of
-from data_tools.sources.shapes.shape import Gathered, Shape, is_list_of_objects, only
-from data_tools.sources.truth import ReadSettings, Truth
+from data_tools.sources.shapes.shape import CollectedFields, Shape, is_list_of_objects, only_value
 
 NAME = "WildReceipt"
 CLASSES = (
@@ -40,24 +40,24 @@ def _matches(value: Any) -> bool:
     )
 
 
-def _read(value: Any, settings: ReadSettings) -> Truth:
+def _read(value: Any, settings: ReadSettings) -> GroundTruth:
     texts: _Texts = defaultdict(list)
     for item in value["annotations"]:
         texts[_class(item["label"])].append((str(item["text"]), page_box(item["box"])))
-    found = Gathered()
+    found = CollectedFields()
     for name, field in _JOINED.items():
         found.put(field, " ".join(in_reading_order(texts[name])), name)
     for name, field in _SINGLE.items():
-        # A receipt may print its total twice; two different ones are no total.
-        value_of_all = only(text for text, _ in texts[name])
+        # A receipt may print its total twice; two different ones leave it unknown.
+        value_of_all = only_value(text for text, _ in texts[name])
         found.put(field, value_of_all, name)
         if texts[name] and value_of_all is None:
             found.skip(f"annotations: {name} (given twice with different values)", texts[name])
-    found.charges += [{"amount": tip} for tip in [only(text for text, _ in texts["Tips_value"])] if tip]
+    found.charges += [{"amount": tip} for tip in [only_value(text for text, _ in texts["Tips_value"])] if tip]
     found.skip("annotations: Time_value", texts["Time_value"])
     _add_lines(texts, found, settings)
     pieces = [(str(item["text"]), page_box(item["box"])) for item in value["annotations"]]
-    return found.truth(NAME, settings, ocr=ocr_of(pieces, _size(value)))
+    return found.ground_truth(NAME, settings, ocr=ocr_of(pieces, _size(value)))
 
 
 def _class(label: Any) -> str:
@@ -73,8 +73,8 @@ def _size(value: dict[str, Any]) -> tuple[float, float] | None:
     return float(width), float(height)
 
 
-def _add_lines(texts: _Texts, found: Gathered, settings: ReadSettings) -> None:
-    """The rows, where it is certain which texts stand in one."""
+def _add_lines(texts: _Texts, found: CollectedFields, settings: ReadSettings) -> None:
+    """Add the line items, if it is certain which texts are in the same row."""
     pieces = [Piece(column, text, box) for name, column in _COLUMNS.items() for text, box in texts[name]]
     rows = rows_of(pieces)
     if rows is None:
@@ -85,17 +85,17 @@ def _add_lines(texts: _Texts, found: Gathered, settings: ReadSettings) -> None:
         [row.get("price") for row in rows], texts, settings
     )
     for row in rows:
-        # Of several pieces, nothing says whether the price is that of one or of all.
+        # For several pieces, it is unknown whether the price is that of one or of all.
         if totals_are_printed and "price" in row:
             row["total"] = row["price"]
         elif "price" in row:
             found.skip("annotations: Prod_price_value (of one or of all is not certain)", row["price"])
-        found.lines.append({name: text for name, text in row.items() if name != "price"})
+        found.line_items.append({name: text for name, text in row.items() if name != "price"})
 
 
 def _is_subtotal(prices: list[str | None], texts: _Texts, settings: ReadSettings) -> bool:
-    """Whether the prices add up to the subtotal, or to the total of a receipt without one."""
-    printed = only(text for text, _ in texts["Subtotal_value"] or texts["Total_value"])
+    """Return whether the prices add up to the subtotal, or to the total of a receipt without one."""
+    printed = only_value(text for text, _ in texts["Subtotal_value"] or texts["Total_value"])
     try:
         total = read_total(printed, settings.currency)
         return sum((read_total(price, settings.currency) for price in prices), Decimal(0)) == total

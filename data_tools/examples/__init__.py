@@ -1,0 +1,1 @@
+"""Make training examples from records: requests, answers, injected faults, preferences."""

@@ -1,0 +1,1 @@
+"""Write training examples as JSONL and read them back."""

@@ -1,0 +1,1 @@
+"""Preview, report and audit: show data to people."""

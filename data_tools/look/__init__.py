@@ -1,1 +1,0 @@
-"""Looking at what the stage has written: preview and report."""

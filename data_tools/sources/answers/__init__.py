@@ -1,0 +1,1 @@
+"""Right answers: names of fields, flat and nested fields, amounts, and the canonical answer made from them."""

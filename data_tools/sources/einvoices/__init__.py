@@ -1,0 +1,1 @@
+"""E-invoices: UBL and CII files, and those inside a PDF."""

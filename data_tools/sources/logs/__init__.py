@@ -1,0 +1,1 @@
+"""Answers and OCR output in lines of a log."""

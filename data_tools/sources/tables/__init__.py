@@ -1,0 +1,1 @@
+"""Tables of right answers in CSV and XLSX files."""

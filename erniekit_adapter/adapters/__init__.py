@@ -1,1 +1,0 @@
-"""Tensor layouts, the PEFT form, the check of a merge, and the bundle that export writes."""

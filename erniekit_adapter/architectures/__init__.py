@@ -1,0 +1,1 @@
+"""Model families: sizes, linear layers and names."""

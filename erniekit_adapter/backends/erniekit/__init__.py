@@ -1,0 +1,1 @@
+"""ERNIEKit: settings and limits."""

@@ -1,0 +1,1 @@
+"""PaddleFormers: settings and limits."""

@@ -1,0 +1,1 @@
+"""Processes of a toolkit: start, log, watch and end them, and explain their failures."""

@@ -1,0 +1,1 @@
+"""Bundles: export, verification and signatures."""

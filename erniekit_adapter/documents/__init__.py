@@ -1,0 +1,1 @@
+"""Values and texts of all documents: money, dates, JSON, reasoning; one package for each document type."""

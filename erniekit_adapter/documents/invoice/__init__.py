@@ -1,0 +1,1 @@
+"""The invoice: its answer, rules, prompts and parsing."""

@@ -1,0 +1,1 @@
+"""Checks of the files beside a model's weights: configuration, tokenizer, chat template."""

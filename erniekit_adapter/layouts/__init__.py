@@ -1,0 +1,1 @@
+"""Tensor layouts: names and shapes of tensors in each toolkit and in Hugging Face PEFT."""

@@ -1,0 +1,1 @@
+"""Merge of an adapter into its base model."""

@@ -1,0 +1,1 @@
+"""Parity check: comparison of the logits of two readers."""
