@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain, islice
 from multiprocessing import get_context
 from threading import active_count, current_thread, main_thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_tools.parent_death import end_with_parent
 from data_tools.pipeline.filtering import ShardContext, filter_shard
@@ -19,6 +19,9 @@ from data_tools.pipeline.shards import Shard
 from data_tools.pipeline.spool import FilteredShard
 from erniekit_adapter import locks
 from erniekit_adapter.errors import AdapterError, failure
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 # Starting processes takes longer than filtering this number of shards.
 _SHARDS_WITHOUT_PROCESSES = 2
@@ -76,11 +79,21 @@ def _in_processes(shards: Iterable[Shard], context: ShardContext, workers: int) 
         yield in_order(shards, submit, result, workers * _SHARDS_FOR_EACH_WORKER)
     except BaseException:
         # After an error or Ctrl-C, do not wait for shards in progress: with OCR one can take minutes.
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
+        _end_workers(pool)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_workers(pool: ProcessPoolExecutor) -> None:
+    """End the workers of a pool at once, so that `shutdown` does not wait for their shards."""
+    for process in list((pool._processes or {}).values()):
+        process.terminate()
+    # A worker that ends while it sends a result leaves a part of it in the pipe. The pool's thread would wait for the
+    # rest for ever, because this process holds the writing end as well. Without that end it reads an end of file.
+    results: Any = pool._result_queue
+    with suppress(AttributeError, OSError):
+        results._writer.close()
 
 
 def _ended(shard: Shard) -> AdapterError:
