@@ -250,6 +250,8 @@ def test_layout_equals_erniekits_class(
 def test_refuses_to_merge_without_an_expert(root: Path, tmp_path: Path) -> None:
     adapter = random_adapter(config_of(root))
     del adapter["ernie.layers.2.mlp.experts.4.down_proj.lora_B"]
-    native = write_native(tmp_path / "native", adapter, {"r": RANK, "lora_alpha": 6, "rslora": False})
+    native = write_native(
+        tmp_path / "native", adapter, {"r": RANK, "lora_alpha": 6, "rslora": False, "lora_dropout": 0.0}
+    )
     with pytest.raises(AdapterError, match=r"layers\.2\.mlp\.experts\.4\.down_proj\.lora_A: has no counterpart"):
         merge(root / "erniekit", native, tmp_path / "merged", "hugging-face")
