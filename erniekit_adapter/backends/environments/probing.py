@@ -33,9 +33,9 @@ _REQUIRING = ("erniekit", "paddleformers", "transformers", "paddlepaddle", "padd
 _PROBE = """
 import sys
 sys.path[:] = [p for p in sys.path if p]
-import functools, importlib.util as u, json, os, sysconfig
+import functools, importlib.util as u, json, os
 names, modules, packages, requiring, home = json.loads(sys.argv[1])
-own = {os.path.realpath(p) for p in (*sysconfig.get_paths().values(), home or sys.prefix)}
+@functools.lru_cache(None)
 def folder(module):
     try: spec = u.find_spec(module)
     except ModuleNotFoundError: return None
@@ -73,18 +73,11 @@ def unmet(name):
         if has and required.specifier.contains(has, prereleases=True): continue
         found.append(f"{required.name}{required.specifier}, found {has or 'none'}")
     return found
-def folder_of(module):
-    try: spec = u.find_spec(module)
-    except ModuleNotFoundError: return None
-    if spec is None or not spec.origin or spec.origin in ("built-in", "frozen"): return None
-    path = os.path.dirname(spec.origin)
-    for _ in range(module.count(".") + (spec.submodule_search_locations is not None)): path = os.path.dirname(path)
-    return path
 def foreign():
     import sysconfig
     listed = {os.path.realpath(place) for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place}
     listed -= {os.path.realpath(place) for place in (*sysconfig.get_paths().values(), home or sys.prefix)}
-    found = {each: folder_of(each) for each in sorted({modules.get(name, name) for name in names})} if listed else {}
+    found = {each: folder(each) for each in sorted({modules.get(name, name) for name in names})} if listed else {}
     return {module: place for module, place in found.items() if place and os.path.realpath(place) in listed}
 versions = {name: version(name) for name in names}
 print(json.dumps({"python": sys.version.split()[0], "versions": versions,
