@@ -20,12 +20,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from data_tools.synthesize.content import make_invoice  # noqa: E402 - the script runs from anywhere
-from data_tools.synthesize.corrections import automatic_log, flat_correction, reviewed_correction  # noqa: E402
-from erniekit_adapter.documents.json_text import compose  # noqa: E402
+from data_tools.synthesize.content import make_invoice
+from data_tools.synthesize.corrections import automatic_log, flat_correction, reviewed_correction
+from erniekit_adapter.documents.json_text import compose
+
+ROOT = Path(__file__).resolve().parents[1]
 
 PROJECT = """
 model: {{model_name_or_path: {model}}}

@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from erniekit_adapter.project.loading import load_project  # noqa: E402
+from erniekit_adapter.project.loading import load_project
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # All processes of a round inherit this variable.
 MARK = "EXPORT_KILLS_ROUND"
@@ -86,7 +87,7 @@ def main() -> None:
     duration_s = time.monotonic() - begun
     undisturbed, expected = contents(project.bundle_dir), names(project.output_dir)
     print(f"undisturbed: {duration_s:.1f} s, {len(undisturbed)} files in the bundle")
-    rng = random.Random(arguments.seed)  # noqa: S311
+    rng = random.Random(arguments.seed)  # noqa: S311 - times of the kills, not secrets
     different = left_over = orphans = killed = temporary = 0
     for number in range(1, arguments.kills + 1):
         moment_s = rng.uniform(0, duration_s)

@@ -20,19 +20,20 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from erniekit_adapter.backends.environments.installed import find_erniekit  # noqa: E402
-from erniekit_adapter.backends.erniekit.settings import export_settings  # noqa: E402
-from erniekit_adapter.backends.settings import values  # noqa: E402
-from erniekit_adapter.files import read_json, write_json  # noqa: E402
-from erniekit_adapter.layouts.adapter_files import write_peft  # noqa: E402
-from erniekit_adapter.layouts.base_files import list_weights  # noqa: E402
-from erniekit_adapter.layouts.dense import DenseShape, base_shapes, linear_shapes  # noqa: E402
-from erniekit_adapter.merge.merging import write_hf_base  # noqa: E402
-from erniekit_adapter.tensor_files import BFLOAT16, file_header  # noqa: E402
-from erniekit_adapter.workers.erniekit_tiny_model import model_config, tokenizer_config  # noqa: E402
+from erniekit_adapter.backends.environments.installed import find_erniekit
+from erniekit_adapter.backends.erniekit.settings import export_settings
+from erniekit_adapter.backends.settings import values
+from erniekit_adapter.files import read_json, write_json
+from erniekit_adapter.layouts.adapter_files import write_peft
+from erniekit_adapter.layouts.base_files import list_weights
+from erniekit_adapter.layouts.dense import DenseShape, base_shapes, linear_shapes
+from erniekit_adapter.merge.merging import write_hf_base
+from erniekit_adapter.tensor_files import BFLOAT16, file_header
+from erniekit_adapter.workers.erniekit_tiny_model import model_config, tokenizer_config
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SHAPE = DenseShape(layers=20, hidden=2560, heads=20, kv_heads=4, head_dim=128, ffn=9728, vocab=103424, tied=True)
 SHARD_BYTES, RANK = 1_000_000_000, 16

@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KILLS, default=KILLS, help="kinds of kills, used in turn")
     parser.add_argument("--earliest", type=float, default=0.0, help="share of an undisturbed run's time")
     given = parser.parse_args()
-    rng = random.Random(given.seed)  # noqa: S311
+    rng = random.Random(given.seed)  # noqa: S311 - times of the kills, not secrets
     with tempfile.TemporaryDirectory() as name:
         campaign = prepare(Path(name), given.steps, given.save_steps)
         begun = time.monotonic()

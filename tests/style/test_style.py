@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from wording import ROOT, RULES, counts
+from wording import ROOT, RULES, Rule, counts
 
 PACKAGES = ("erniekit_adapter", "data_tools")
 MAX_TEST_NAME = 60
@@ -34,7 +34,7 @@ def measured() -> tuple[int, dict[str, int]]:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_wording_is_within_its_limit(measured: tuple[int, dict[str, int]], rule) -> None:  # type: ignore[no-untyped-def]
+def test_wording_is_within_its_limit(measured: tuple[int, dict[str, int]], rule: Rule) -> None:
     words, found = measured
     assert found[rule.name] * 10_000 / words <= rule.limit, "python tests/style/wording.py --where lists the places"
 
