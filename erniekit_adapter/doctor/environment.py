@@ -10,14 +10,13 @@ from pathlib import Path
 
 from erniekit_adapter.architectures.families import family_of
 from erniekit_adapter.architectures.toolkits import DEFAULT_VERSIONS, RELEASES, TOOLKIT_NAMES, Backend, release_of
+from erniekit_adapter.backends.environments.catalogue import NEWEST_PYTHON, OLDEST_PYTHON
 from erniekit_adapter.backends.environments.installed import Candidate, paired_paddleformers
 from erniekit_adapter.backends.environments.probing import Installed
 from erniekit_adapter.doctor.check import Check, ok, release, shown, skipped, wrong
 from erniekit_adapter.project.model_folder import model_kind
 from erniekit_adapter.project.schema import Project
 
-# PaddlePaddle has wheels for these versions, and ERNIEKit's documentation names them.
-_OLDEST_PYTHON, _NEWEST_PYTHON = (3, 10), (3, 12)
 # Versions with which PaddleFormers 1.2.0 trained in our tests.
 _PADDLEFORMERS = list(RELEASES["paddleformers"])
 _TESTED_WITH_PADDLEFORMERS = {"paddle": (3, 3), "transformers": (5, 3)}
@@ -27,7 +26,7 @@ _OWN_PACKAGES = "unset PYTHONPATH, or remove that folder from it"
 def our_python() -> Check:
     """Check the Python that this command runs in."""
     version = ".".join(map(str, sys.version_info[:3]))
-    if _OLDEST_PYTHON <= sys.version_info[:2] <= _NEWEST_PYTHON:
+    if OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
         return ok(f"Python {version}")
     return wrong(f"Python {version}", "install erniekit-adapter again with Python 3.10, 3.11 or 3.12")
 
@@ -73,7 +72,7 @@ def _matching_versions(backend: Backend, version: str, installed: Installed) -> 
 def environment_checks(project: Project, candidate: Candidate, installed: Installed) -> Iterator[Check]:
     """Check the environment that the toolkit runs in, package by package."""
     python = candidate.python or Path("python")
-    if not _OLDEST_PYTHON <= release(installed.python)[:2] <= _NEWEST_PYTHON:
+    if not OLDEST_PYTHON <= release(installed.python)[:2] <= NEWEST_PYTHON:
         yield wrong(
             f"the toolkit's Python is {installed.python}", "make its environment with Python 3.10, 3.11 or 3.12"
         )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from erniekit_adapter.architectures.toolkits import DEFAULT_VERSIONS
 
+# PaddlePaddle has wheels for these versions of Python, and ERNIEKit's documentation names them.
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 12)
 # The folder that contains this package: the top of a checkout, or site-packages of an installed copy.
 PROJECT_ROOT = Path(__file__).resolve().parents[3]
 # A folder for all environments; it comes before the default places.

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from erniekit_adapter.backends.environments.catalogue import (
     ENVIRONMENTS,
     FOLDER_VARIABLE,
+    NEWEST_PYTHON,
+    OLDEST_PYTHON,
     READY,
     environment_dir,
     environment_python,
@@ -27,7 +29,6 @@ from erniekit_adapter.temporary import temporary_folder
 if TYPE_CHECKING:
     from rich.console import Console
 
-OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 12)
 # Packages on PYTHONPATH would count as installed.
 _CLEAN = ("env", "-u", "PYTHONPATH", "-u", "PYTHONHOME")
 
