@@ -12,13 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from data_tools.examples.building import TrainingExample
 from data_tools.formats.training_examples import parse_example, parse_test_example
-from data_tools.inspect.earlier_versions import current_manifest, current_rejection
 from data_tools.pipeline.manifest import MANIFEST, SAMPLES, DataManifest
 from data_tools.pipeline.split import SplitName
 from data_tools.records import Rejection
 from erniekit_adapter.architectures.toolkits import DataFormat
 from erniekit_adapter.errors import failure, usage_error
 from erniekit_adapter.files import MAX_JSON_BYTES, read_json, read_lines
+from erniekit_adapter.project.former_data_names import current_manifest, current_rejection
 
 BUILD_AGAIN = "run erniekit-adapter data build PROJECT again, or name a data folder that it wrote"
 _FORMAT: TypeAdapter[DataFormat] = TypeAdapter(DataFormat)

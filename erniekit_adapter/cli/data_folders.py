@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 
 from data_tools.inspect.data_folder import read_manifest
-from data_tools.inspect.earlier_versions import current_rejection
 from data_tools.pipeline.manifest import MANIFEST, REJECTED
 from erniekit_adapter.errors import usage_error
 from erniekit_adapter.files import read_lines
+from erniekit_adapter.project.former_data_names import current_rejection
 
 
 def data_dir(folder: Path) -> Path:

@@ -14,6 +14,7 @@ from erniekit_adapter.bundle.model_card import figure
 from erniekit_adapter.errors import usage_error
 from erniekit_adapter.files import read_json
 from erniekit_adapter.metrics import shown_metrics
+from erniekit_adapter.project.former_data_names import current_manifest
 from erniekit_adapter.project.schema import Project
 
 PICTURE_COLUMNS = 84
@@ -62,9 +63,8 @@ def _data_table(data: dict[str, Any]) -> RenderableType:
     table.add_row("records read", f"{data['read']:,}")
     splits = ", ".join(f"{name} {data['by_split'][name]:,}" for name in ("train", "eval", "test"))
     table.add_row("written", f"{data['written']:,} ({splits})")
-    # Manifests of earlier versions call it by_gate.
-    rejected = data["by_filter"] if "by_filter" in data else data["by_gate"]
-    reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(rejected.items()) if name != "duplicate")
+    by_filter = sorted(current_manifest(data)["by_filter"].items())
+    reasons = ", ".join(f"{name} {count:,}" for name, count in by_filter if name != "duplicate")
     table.add_row("rejected", f"{data['rejected']:,}" + (f" ({reasons})" if reasons else ""))
     table.add_row("duplicates", f"{data['duplicates']:,}")
     return table

@@ -10,6 +10,7 @@ from erniekit_adapter.architectures.families import DEFAULT_KIND
 from erniekit_adapter.backends.methods import data_files, data_format, method_of
 from erniekit_adapter.errors import AdapterError, failure, usage_error
 from erniekit_adapter.files import read_json, sha256
+from erniekit_adapter.project.former_data_names import current_settings
 from erniekit_adapter.project.model_folder import local_model_dir, model_kind
 from erniekit_adapter.project.schema import Project
 
@@ -31,8 +32,6 @@ _MADE_BY: Mapping[str, tuple[str, Callable[[Project], Any]]] = {
 }
 
 _BUILD_AGAIN = "run erniekit-adapter data build PROJECT again"
-# Names of settings in data folders of earlier versions.
-_NEW_NAMES: Mapping[str, str] = {"gates": "filters", "wordings": "prompt_templates"}
 
 
 def stale_settings(project: Project, made_with: Mapping[str, Any]) -> list[str]:
@@ -42,7 +41,7 @@ def stale_settings(project: Project, made_with: Mapping[str, Any]) -> list[str]:
         project: the project to train.
         made_with: the settings in the manifest of the data stage.
     """
-    made_with = {_NEW_NAMES.get(name, name): value for name, value in made_with.items()}
+    made_with = current_settings(made_with)
     return [
         f"{key} ({made_with[name]!r}, now {value(project)!r})"
         for name, (key, value) in _MADE_BY.items()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from data_tools.inspect.data_folder import read_manifest, read_rejections
-from data_tools.inspect.earlier_versions import current_manifest, current_rejection
 from data_tools.pipeline.manifest import DataManifest
 from erniekit_adapter.cli.data_folders import rejections
 from erniekit_adapter.errors import AdapterError
+from erniekit_adapter.project.former_data_names import current_manifest, current_rejection
 
 REJECTION = {"source": "a.jsonl", "line": 1, "document_id": "x", "reason": "no OCR"}
 COUNTS = {"read": 1, "written": 1, "rejected": 0, "duplicates": 0, "documents": 1}

@@ -15,10 +15,16 @@ def current_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
     current = _renamed(manifest, _COUNTS)
     if isinstance(inputs := current.get("inputs"), list):
         current["inputs"] = [_renamed(each, _COUNTS) if isinstance(each, dict) else each for each in inputs]
-    for key, names in (("settings", _SETTINGS), ("preferences", _COUNTS)):
-        if isinstance(value := current.get(key), dict):
-            current[key] = _renamed(value, names)
+    if isinstance(settings := current.get("settings"), dict):
+        current["settings"] = current_settings(settings)
+    if isinstance(preferences := current.get("preferences"), dict):
+        current["preferences"] = _renamed(preferences, _COUNTS)
     return current
+
+
+def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a data manifest with the current names."""
+    return _renamed(settings, _SETTINGS)
 
 
 def current_rejection(rejection: Mapping[str, Any]) -> dict[str, Any]:
