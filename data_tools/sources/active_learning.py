@@ -10,12 +10,11 @@ from typing import Any
 from data_tools.records import DocumentRecord, RecordOrRejection, Rejection
 from data_tools.sources.answers.canonical import declared_fault
 from data_tools.sources.answers.truth import DEFAULT, GroundTruth, ReadSettings
-from data_tools.sources.files.json_lines import LineRange, cut_lines
-from data_tools.sources.files.json_values import identifier, parse_object, parse_value, shown, unused
+from data_tools.sources.files.json_values import identifier, parse_value, shown, unused
 from data_tools.sources.files.paths import image_inside
+from data_tools.sources.line_file import LineFile
 from data_tools.sources.logs.answers import read_corrected_answer, read_logged_answer
 from data_tools.sources.logs.ocr import ocr_of
-from data_tools.sources.source import Source
 from erniekit_adapter.project.schema import ActiveLearningSource
 
 MAX_ENVELOPES = 8
@@ -36,27 +35,12 @@ _REVIEWED = "if people confirmed everything in this file, set reviewed: true on 
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
-class ActiveLearningLog(Source[ActiveLearningSource, LineRange]):
-    """A log of corrections; a shard is a range of its lines."""
+class ActiveLearningLog(LineFile[ActiveLearningSource]):
+    """A log of corrections."""
 
-    reads_ahead = True
-
-    def shards(self) -> Iterator[LineRange]:
-        """Yield ranges of lines.
-
-        Raises:
-            AdapterError: the log is missing, not a regular file, or unreadable.
-        """
-        return cut_lines(self.path)
-
-    def read(self, shard: LineRange) -> Iterator[RecordOrRejection]:
-        """Yield a record or rejection for each line."""
-        settings = ReadSettings(self.date_order, self.settings.reviewed)
-        for number, raw in shard.read(self.path):
-            try:
-                yield read_logged(self.path, number, parse_object(raw), settings)
-            except (ValueError, RecursionError) as error:
-                yield Rejection(str(self.path), number, None, "source", str(error) or "nested too deeply")
+    def read_line(self, number: int, line: dict[str, Any]) -> RecordOrRejection:
+        """Return the record of a line, or its rejection."""
+        return read_logged(self.path, number, line, ReadSettings(self.date_order, self.settings.reviewed))
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from data_tools.records import DocumentRecord, RecordOrRejection, Rejection
 from data_tools.sources.answers.canonical import declared_fault, read_written_answer
-from data_tools.sources.files.json_lines import LineRange, cut_lines
-from data_tools.sources.files.json_values import identifier, parse_object, shown, unused
+from data_tools.sources.files.json_values import identifier, shown, unused
 from data_tools.sources.files.paths import image_inside
-from data_tools.sources.source import Source
+from data_tools.sources.line_file import LineFile
 from erniekit_adapter.project.schema import TrainingExamplesSource
 
 _USER_ROLES = frozenset({"human", "user"})
@@ -19,26 +17,12 @@ _ASSISTANT_ROLES = frozenset({"assistant", "gpt"})
 _USED = frozenset({"id", "group", "image", "images", "conversations", "src", "tgt", "label"})
 
 
-class TrainingExampleFile(Source[TrainingExamplesSource, LineRange]):
-    """A file of training examples; a shard is a range of its lines."""
+class TrainingExampleFile(LineFile[TrainingExamplesSource]):
+    """A file of training examples."""
 
-    reads_ahead = True
-
-    def shards(self) -> Iterator[LineRange]:
-        """Yield ranges of lines.
-
-        Raises:
-            AdapterError: the file is missing, not a regular file, or unreadable.
-        """
-        return cut_lines(self.path)
-
-    def read(self, shard: LineRange) -> Iterator[RecordOrRejection]:
-        """Yield a record or rejection for each line."""
-        for number, raw in shard.read(self.path):
-            try:
-                yield _read_line(self.path, number, parse_object(raw))
-            except (ValueError, RecursionError) as error:
-                yield Rejection(str(self.path), number, None, "source", str(error) or "nested too deeply")
+    def read_line(self, number: int, line: dict[str, Any]) -> RecordOrRejection:
+        """Return the record of a line, or its rejection."""
+        return _read_line(self.path, number, line)
 
 
 def _read_line(path: Path, number: int, line: dict[str, Any]) -> RecordOrRejection:
