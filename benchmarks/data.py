@@ -52,9 +52,9 @@ with open(sys.argv[2], "w", encoding="utf-8") as stream:
 EXACT = """
 import sys
 from erniekit_adapter.documents import json_text
-from erniekit_adapter.documents.invoice import rules
+from erniekit_adapter.documents.invoice.rules import RULES
 from erniekit_adapter.documents.invoice.answer import as_json, read_answer
-from erniekit_adapter.documents.invoice.prompts import analysis_request
+from erniekit_adapter.documents.loading import INVOICE
 with open(sys.argv[1], "rb") as log, open(sys.argv[2], "w", encoding="utf-8") as stream:
     for line in log:
         record = json_text.parse(line)
@@ -62,9 +62,9 @@ with open(sys.argv[1], "rb") as log, open(sys.argv[2], "w", encoding="utf-8") as
         if not isinstance(value, str):
             continue
         answer = read_answer(json_text.parse(value))
-        summary = rules.summarize(rules.check(answer)).model_dump()
+        summary = RULES.summarize(RULES.check(answer)).model_dump()
         text = json_text.compose_parsed(as_json(answer) | {"validation_summary": summary})
-        request = analysis_request(record["ocr_context"]["structured_ocr"], with_image=False)
+        request = INVOICE.prompts.analysis_request(record["ocr_context"]["structured_ocr"], with_image=False)
         stream.write(json_text.compose_parsed({"src": [request], "tgt": [text]}) + "\\n")
 """
 DIFFERENT_INVOICES = 2000

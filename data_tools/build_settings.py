@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from erniekit_adapter.architectures.toolkits import DataFormat
 from erniekit_adapter.documents.dates import DateOrder
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import usage_error
 from erniekit_adapter.files import sha256
 from erniekit_adapter.project.schema import FiltersSection, Project, TasksSection
@@ -34,6 +36,7 @@ class BuildSettings:
         max_seq_length: maximum number of tokens of request and answer together.
         tokenizer: tokenizer.model of the model; None if lengths cannot be checked.
         max_samples: maximum number of documents from the sources; None for all. Test sources are not limited.
+        document_type: the type of all documents.
     """
 
     eval_ratio: float = 0.1
@@ -52,6 +55,7 @@ class BuildSettings:
     max_seq_length: int = 4096
     tokenizer: Path | None = None
     max_samples: int | None = None
+    document_type: DocumentType = INVOICE
 
     @property
     def is_multimodal(self) -> bool:
@@ -62,6 +66,9 @@ class BuildSettings:
         """Return the settings for the manifest; the tokenizer with its SHA-256."""
         found = dict(vars(self))
         found["form"] = found.pop("format")  # the name in the manifests of earlier versions
+        found["document_type"] = self.document_type.record
+        prompts = self.document_type.prompts
+        found["request_marks"] = {"ocr": prompts.ocr_mark, "data": prompts.data_mark}
         found |= {"filters": self.filters.model_dump(), "tasks": self.tasks.model_dump()}
         if self.tokenizer:
             found["tokenizer"] = {"path": str(self.tokenizer), "sha256": sha256(self.tokenizer)}
@@ -87,7 +94,8 @@ def settings_of(project: Project) -> BuildSettings:
     """Return the settings of the data stage in a project; lengths are checked if the model is a local folder.
 
     Raises:
-        UsageError: documents would be kept for an evaluation that the toolkit never makes.
+        UsageError: documents would be kept for an evaluation that the toolkit never makes, or validation is a task of a
+            type whose answers have no verdict.
     """
     if project.training.val_split_ratio and not project.evaluates:
         share = project.training.val_split_ratio
@@ -96,6 +104,7 @@ def settings_of(project: Project) -> BuildSettings:
     tokenizer = Path(project.model.model_name_or_path).expanduser() / "tokenizer.model"
     data = project.data
     return BuildSettings(
+        document_type=project.documents,
         eval_ratio=project.eval_ratio,
         test_ratio=data.test_ratio,
         seed=data.seed,

@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel
-
 from data_tools.examples.building import TrainingExample
 from data_tools.examples.toolkit_check import toolkit_problem
 from data_tools.optional_packages import OCR_ENGINE
 from data_tools.records import DocumentRecord
 from data_tools.visibility import nothing_to_read
 from erniekit_adapter.architectures.toolkits import DataFormat
-from erniekit_adapter.documents.invoice import rules
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.rules.rule import Finding, failures
 from erniekit_adapter.project.schema import FiltersSection
 
 # The chat template's tokens around request and answer, and the 8 tokens that ERNIEKit keeps free in each turn.
@@ -73,38 +72,39 @@ def reviewed(record: DocumentRecord) -> str | None:
     return None if record.reviewed else "this answer was not confirmed by a person"
 
 
-def canonical(record: DocumentRecord) -> str | None:
+def canonical(document_type: DocumentType, record: DocumentRecord) -> str | None:
     """Require an answer that is not empty."""
     if record.answer is None:
         return "has no answer"
-    if _has_value(record.answer.structured_data):
-        return None
-    return "the answer is empty: none of its fields has a value"
+    return "the answer is empty: none of its fields has a value" if document_type.is_empty(record.answer) else None
 
 
-def arithmetic(record: DocumentRecord, findings: Iterable[rules.Finding]) -> str | None:
+def arithmetic(record: DocumentRecord, findings: Iterable[Finding]) -> str | None:
     """Require amounts that keep the rules, unless the page is declared to break them."""
     if record.declared_fault is not None:
         return None
-    failures = rules.failures(findings)
+    failed = failures(findings)
     # If an amount itself is invalid, it is the cause of the failing sums.
-    causes = [finding for finding in failures if finding.rule == "BR-DEC"]
-    return "; ".join(str(finding) for finding in causes or failures) or None
+    causes = [finding for finding in failed if finding.rule == "BR-DEC"]
+    return "; ".join(str(finding) for finding in causes or failed) or None
 
 
-def dates(findings: Iterable[rules.Finding]) -> str | None:
-    """Require a due date that is not before the invoice date."""
-    broken = (finding for finding in rules.failures(findings, "warn") if finding.rule == "DUE-DATE")
+def dates(findings: Iterable[Finding], document_type: DocumentType) -> str | None:
+    """Require dates in order, such as a due date that is not before the invoice date."""
+    about_dates = document_type.rules.about_dates
+    broken = (finding for finding in failures(findings, "warn") if finding.rule in about_dates)
     return next((str(finding) for finding in broken), None)
 
 
-def filter_record(record: DocumentRecord, findings: tuple[rules.Finding, ...], outcome: FilterOutcome) -> bool:
+def filter_record(
+    record: DocumentRecord, findings: tuple[Finding, ...], outcome: FilterOutcome, document_type: DocumentType
+) -> bool:
     """Apply the filters that need no page; return whether one rejects the record."""
     return (
         outcome.add("reviewed", reviewed(record))
-        or outcome.add("canonical", canonical(record))
+        or outcome.add("canonical", canonical(document_type, record))
         or outcome.add("arithmetic", arithmetic(record, findings))
-        or outcome.add("dates", dates(findings))
+        or outcome.add("dates", dates(findings, document_type))
     )
 
 
@@ -145,12 +145,3 @@ def filter_example(
     return outcome.add("toolkit", toolkit(example, data_format)) or outcome.add(
         "length", length(example, max_seq_length)
     )
-
-
-def _has_value(part: object) -> bool:
-    """Return whether an answer, or a part of it, has any value."""
-    if isinstance(part, BaseModel):
-        return any(_has_value(value) for value in vars(part).values())
-    if isinstance(part, list):
-        return any(map(_has_value, part))
-    return bool(part.strip()) if isinstance(part, str) else part is not None

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from erniekit_adapter.documents.invoice.answer import Answer
-from erniekit_adapter.documents.invoice.rules import Finding
+from erniekit_adapter.documents.document_type import AnyAnswer
+from erniekit_adapter.documents.rules.rule import Finding
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DocumentRecord:
     line: int | None
     images: tuple[Path, ...]
     ocr: Any
-    answer: Answer | None
+    answer: AnyAnswer | None
     reviewed: bool
     group: str
     request: str | None = None

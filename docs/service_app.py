@@ -1,4 +1,4 @@
-"""An example application around the service: invoices in, answers out, and a new bundle without a restart.
+"""An example application around the service: documents in, answers out, and a new bundle without a restart.
 
 It needs fastapi and uvicorn in addition to erniekit-adapter. Start it with `ERNIE_VLLM_URL=http://127.0.0.1:8000/v1
 ERNIE_MODEL_NAME=tuned uvicorn service_app:app --app-dir docs --port 8080`. For bundles, set ERNIE_PUBLIC_KEY to the key
@@ -30,7 +30,17 @@ BUNDLES = Path(os.environ.get("ERNIE_BUNDLES", "bundles"))
 MAX_BODY_BYTES = 16 * 1024 * 1024
 # Temporary failures are 503, so that clients try again later.
 STATUS_CODES = {"bad_input": 422} | dict.fromkeys(
-    ("bad_answer", "cut", "refused", "content_filter", "tool_calls", "no_finish_reason", "other_finish_reason"), 502
+    (
+        "bad_answer",
+        "cut",
+        "refused",
+        "not_structured",
+        "content_filter",
+        "tool_calls",
+        "no_finish_reason",
+        "other_finish_reason",
+    ),
+    502,
 )
 
 
@@ -46,8 +56,9 @@ app = FastAPI(lifespan=service_of)
 
 
 @app.post("/invoices")
+@app.post("/documents")
 async def analyse(request: Request) -> Response:
-    """Analyse an invoice: {"ocr": any JSON value, "image": base64 of a JPEG, PNG or WebP}, one of them or both."""
+    """Analyse a document: {"ocr": any JSON value, "image": base64 of a JPEG, PNG or WebP}, one of them or both."""
     try:
         # request.json() would read 3025.00 as 3025.0, which differs from the training examples.
         value = jsontext.parse(await limited_body(request))
@@ -74,9 +85,9 @@ async def use(name: str) -> Response:
 
 @app.get("/health")
 async def health() -> Response:
-    """Return the target of the next invoice."""
+    """Return the target of the next document."""
     target = app.state.vlm.target
-    return json_response({"model": target.model, "bundle": target.bundle})
+    return json_response({"model": target.model, "bundle": target.bundle, "document_type": target.documents.name})
 
 
 async def limited_body(request: Request) -> bytes:

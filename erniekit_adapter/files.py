@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import hashlib
 import json
@@ -9,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +27,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 # Name of the replaced folder inside a temporary folder.
 _RETIRED = "retired"
 _SHOWN_CHARACTERS = 120
+# Maximum number of files that are compared with a wrong name.
+_MAX_SIMILAR = 1000
 
 
 @contextmanager
@@ -175,6 +179,16 @@ def empty_folder(folder: Path, keep: Container[str] = ()) -> None:
                 path.unlink()
     except OSError as error:
         raise failure(folder, f"cannot be emptied: {error.strerror or error}", "remove it by hand") from error
+
+
+def similar_path(path: Path, is_wanted: Callable[[Path], bool] = Path.is_file) -> Path | None:
+    """Return a path in the same folder with a similar name, for a hint; None without one."""
+    try:
+        inner = [found for found in islice(path.parent.iterdir(), _MAX_SIMILAR) if is_wanted(found)]
+    except OSError:
+        return None
+    near = difflib.get_close_matches(path.name, [found.name for found in inner], n=1)
+    return path.with_name(near[0]) if near else None
 
 
 def read_bytes(path: Path, limit_bytes: int = MAX_JSON_BYTES) -> bytes:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-LINE_ITEMS = "line_items"
-
 
 @dataclass(frozen=True)
 class Counts:
@@ -54,13 +52,16 @@ class AnswerScore:
         strict_json: the text is valid JSON without repair.
         repaired_json: the text became valid JSON after repair; never together with `strict_json`.
         schema_valid: the JSON, repaired or not, matches the schema of an answer.
-        rule_compliant: the answer's own values pass every rule of level error.
-        arithmetic_verified: the answer's totals agree with the recomputed ones.
-        arithmetic_coverage: share of the arithmetic rules whose operands are all present, from 0 to 1.
-        math_flag_right: the answer's `math_verified` equals the recomputed result.
-        expected_rule_compliant, expected_arithmetic_verified: the same for the expected answer. If the invoice itself
+        rule_compliant: the answer's own values pass every rule of level error; None without such rules.
+        arithmetic_verified: the answer's totals agree with the recomputed ones; None without rules on sums.
+        arithmetic_coverage: share of the arithmetic rules whose operands are all present, from 0 to 1; None without
+            arithmetic rules.
+        math_flag_right: the answer's `math_verified` equals the recomputed result; None if answers of this document
+            type have no verdict, or no rules on sums.
+        expected_rule_compliant, expected_arithmetic_verified: the same for the expected answer. If the document itself
             is wrong, a faithful answer is not compliant.
         fields: counts by field (`vendor_block.name`) and by column of a table (`line_items.total`).
+        line_items: path of the table of line items; None without tables.
         rows_expected, rows_exact: number of expected line items, and of those with every cell correct.
         document_exact: every field and every row is correct and nothing was added.
         said_valid: the answer's `is_valid`; None if the answer has no verdict.
@@ -71,13 +72,14 @@ class AnswerScore:
     strict_json: bool
     repaired_json: bool
     schema_valid: bool
-    rule_compliant: bool
-    arithmetic_verified: bool
-    arithmetic_coverage: float
-    math_flag_right: bool
-    expected_rule_compliant: bool
-    expected_arithmetic_verified: bool
+    rule_compliant: bool | None
+    arithmetic_verified: bool | None
+    arithmetic_coverage: float | None
+    math_flag_right: bool | None
+    expected_rule_compliant: bool | None
+    expected_arithmetic_verified: bool | None
     fields: Mapping[str, Counts]
+    line_items: str | None
     rows_expected: int
     rows_exact: int
     document_exact: bool
@@ -86,17 +88,22 @@ class AnswerScore:
 
     @property
     def field_counts(self) -> Counts:
-        """Sum over all fields, including the cells of taxes, discounts and charges; without line items."""
-        return total(counts for name, counts in self.fields.items() if not _is_line_cell(name))
+        """Sum over all fields, including the cells of other tables; without line items."""
+        return total(counts for name, counts in self.fields.items() if not self._is_line_cell(name))
 
     @property
     def line_cell_counts(self) -> Counts:
         """Sum over all cells of the line items."""
-        return total(counts for name, counts in self.fields.items() if _is_line_cell(name))
+        return total(counts for name, counts in self.fields.items() if self._is_line_cell(name))
+
+    def _is_line_cell(self, name: str) -> bool:
+        return self.line_items is not None and name.startswith(f"{self.line_items}.")
 
 
 # A term of a ratio: the contribution of one answer to the numerator or to the denominator.
 Term = Callable[[AnswerScore], float]
+# A fact about one answer; None if its document type has no rules or no verdict for it.
+Fact = Callable[[AnswerScore], float | None]
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,16 @@ class Metric:
 
 def _one(_: AnswerScore) -> float:
     return 1
+
+
+def _value(fact: Fact) -> Term:
+    """Return the numerator of a rate whose fact can be unknown."""
+    return lambda score: fact(score) or 0
+
+
+def _known(fact: Fact) -> Term:
+    """Return the denominator of a rate: 1 if the fact is known, 0 if the document type does not have it."""
+    return lambda score: fact(score) is not None
 
 
 def _twice_correct(counts: Counts) -> float:
@@ -180,8 +197,8 @@ _REGISTERED = (
         "rule_compliant",
         "rule compliance",
         "answers whose own values pass every rule of level error / answers",
-        lambda score: score.rule_compliant,
-        _one,
+        _value(lambda score: score.rule_compliant),
+        _known(lambda score: score.rule_compliant),
         is_compared=True,
         is_shown=True,
     ),
@@ -189,8 +206,8 @@ _REGISTERED = (
         "arithmetic_verified",
         "arithmetic rate",
         "answers whose totals agree with the recomputed ones / answers",
-        lambda score: score.arithmetic_verified,
-        _one,
+        _value(lambda score: score.arithmetic_verified),
+        _known(lambda score: score.arithmetic_verified),
         is_compared=True,
         is_shown=True,
     ),
@@ -235,30 +252,30 @@ _REGISTERED = (
         "arithmetic_coverage",
         "arithmetic coverage",
         "sum of the shares of arithmetic rules with all operands / answers",
-        lambda score: score.arithmetic_coverage,
-        _one,
+        _value(lambda score: score.arithmetic_coverage),
+        _known(lambda score: score.arithmetic_coverage),
     ),
     Metric(
         "math_flag_right",
         "correct `math_verified`",
         "answers whose `math_verified` equals the recomputed result / answers",
-        lambda score: score.math_flag_right,
-        _one,
+        _value(lambda score: score.math_flag_right),
+        _known(lambda score: score.math_flag_right),
     ),
     Metric(
         "expected_rule_compliant",
         "rule compliance of the truth",
         "expected answers that pass every rule of level error / test examples",
-        lambda score: score.expected_rule_compliant,
-        _one,
+        _value(lambda score: score.expected_rule_compliant),
+        _known(lambda score: score.expected_rule_compliant),
         interval="none",
     ),
     Metric(
         "expected_arithmetic_verified",
         "arithmetic rate of the truth",
         "expected answers whose totals agree with the recomputed ones / test examples",
-        lambda score: score.expected_arithmetic_verified,
-        _one,
+        _value(lambda score: score.expected_arithmetic_verified),
+        _known(lambda score: score.expected_arithmetic_verified),
         interval="none",
     ),
 )
@@ -278,7 +295,3 @@ def shown_metrics() -> tuple[Metric, ...]:
 def total(counts: Iterable[Counts]) -> Counts:
     """Return the sum of the counts."""
     return sum(counts, Counts())
-
-
-def _is_line_cell(name: str) -> bool:
-    return name.startswith(f"{LINE_ITEMS}.")

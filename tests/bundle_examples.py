@@ -11,9 +11,11 @@ import numpy as np
 from layout_examples import CONFIG
 from rich.console import Console
 
+from erniekit_adapter.architectures.families import BundleFormat
 from erniekit_adapter.bundle.export import export
 from erniekit_adapter.files import sha256, write_json
 from erniekit_adapter.layouts.dense import DenseShape, base_shapes, linear_shapes
+from erniekit_adapter.parity.readers import Readers, Unread
 from erniekit_adapter.project.model_folder import model_fingerprint
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.tensor_files import write_tensors
@@ -99,3 +101,9 @@ def exported(project: Project, *, allow_unchecked: bool = True) -> dict[str, byt
         for path in sorted(project.bundle_dir.rglob("*"))
         if path.is_file()
     }
+
+
+def find_no_readers(formats: list[BundleFormat], *machine: object) -> Readers:
+    """Return readers as on a machine without toolkits."""
+    reason = Unread("no toolkit is installed: /home/user lacks it", "install one")
+    return Readers({}, dict.fromkeys(formats, reason), "cpu")

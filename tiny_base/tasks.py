@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from erniekit_adapter.documents.invoice.prompts import analysis_request
+from erniekit_adapter.documents.loading import INVOICE
 from tiny_base import words
 
 # All names of the canonical schema: the invented keys must not contain them.
-CANONICAL_KEYS = frozenset(re.findall(r'"(\w+)"', analysis_request(None, with_image=False)))
+CANONICAL_KEYS = frozenset(re.findall(r'"(\w+)"', INVOICE.prompts.analysis_request(None, with_image=False)))
 # Names of each field: as a key, or with spaces in a question. Names of the canonical blocks are not among them.
 FIELD_NAMES = {
     "seller": ("seller", "supplier", "vendor", "issuer", "sold_by", "vendor_name", "company", "from"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from erniekit_adapter.documents.invoice.prompts import analysis_request
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.workers.erniekit_tiny_model import TOKENIZER_OPTIONS
 from tiny_base.mix import conversations
 from tiny_base.sizes import SHAPE
@@ -21,7 +21,7 @@ _PROSE_TIMES, _WORD_TIMES = 150, 60
 
 def corpus(seed: int) -> Iterator[str]:
     """Yield the lines for training; of the canonical request only its prose, not its structure."""
-    request_prose = analysis_request(None, with_image=False).partition("\n")[0]
+    request_prose = INVOICE.prompts.analysis_request(None, with_image=False).partition("\n")[0]
     for _ in range(_PROSE_TIMES):
         yield request_prose
         yield from SENTENCES

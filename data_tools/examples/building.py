@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,21 +14,17 @@ import orjson
 from data_tools.build_settings import BuildSettings
 from data_tools.examples.faults import inject_fault
 from data_tools.examples.personal import mask_value
-from data_tools.examples.visible_values import check_values
-from data_tools.records import DocumentRecord, RecordOrRejection, Rejection
+from data_tools.examples.visible_values import VisibilityResult, check_values
+from data_tools.records import DocumentRecord, RecordOrRejection, RejectedError, Rejection
 from erniekit_adapter.documents import json_text
 from erniekit_adapter.documents.control_tokens import neutralised
-from erniekit_adapter.documents.invoice import rules
-from erniekit_adapter.documents.invoice.answer import as_json, read_answer
-from erniekit_adapter.documents.invoice.prompts import (
-    TASKS,
-    Task,
-    analysis_request,
-    extraction_request,
-    validation_request,
-)
+from erniekit_adapter.documents.document_type import AnyAnswer, DocumentType
+from erniekit_adapter.documents.prompt_set import TASKS, Task
+from erniekit_adapter.documents.rules.context import rows_at, values_at
+from erniekit_adapter.documents.rules.rule import Finding, failures
 
-_NO_CONTENT = ("confidence", "logo_detected", "logo_brand")
+# The message of a missing value that a schema requires.
+_REQUIRED = ": Field required"
 
 
 @dataclass(frozen=True)
@@ -81,8 +77,8 @@ class VisibleContent:
     ocr: Any
     request: str | None
     data: dict[str, Any]
-    findings: tuple[rules.Finding, ...]
-    shown_findings: tuple[rules.Finding, ...] | None
+    findings: tuple[Finding, ...]
+    shown_findings: tuple[Finding, ...] | None
     left_out: tuple[str, ...]
     unseen: tuple[str, ...]
     masked: tuple[str, ...]
@@ -93,9 +89,7 @@ class VisibleContent:
     left_out_rows: tuple[str, ...] = ()
 
 
-def visible_content(
-    record: DocumentRecord, findings: tuple[rules.Finding, ...], settings: BuildSettings
-) -> VisibleContent:
+def visible_content(record: DocumentRecord, findings: tuple[Finding, ...], settings: BuildSettings) -> VisibleContent:
     """Remove from a record's answer the values that its request does not show.
 
     Args:
@@ -108,9 +102,9 @@ def visible_content(
     """
     if record.answer is None:
         raise ValueError(f"{record.document_id} has no answer")
-    value = as_json(record.answer)
-    drop_confidence(value)
-    data, ocr, request = value["structured_data"], record.ocr, record.request
+    document_type = settings.document_type
+    data, ocr, request = document_type.content_of(record.answer), record.ocr, record.request
+    drop_unprinted(data, document_type)
     masked: tuple[str, ...] = ()
     if settings.filters.personal == "mask":
         data, ocr, request, masked = _masked(data, ocr, request)
@@ -119,7 +113,10 @@ def visible_content(
     shown_findings = None
     if (unseen and drops) or record.findings is not None:
         is_wrong = record.declared_fault is not None
-        shown_findings = rules.check(read_answer({"structured_data": data}), as_given=is_wrong)
+        shown = _read_shown(document_type, data, visibility)
+        shown_findings = document_type.rules.check(shown, as_given=is_wrong)
+        if masked:
+            shown_findings = _with_masked(document_type, record, data, findings, shown_findings)
     input_json = json_text.compose_parsed(ocr if request is None else request)
     answer_digest = sha256(orjson.dumps(data, default=_plain_number)).digest()
     left_out, kept = (unseen, ()) if drops else ((), unseen)
@@ -140,6 +137,46 @@ def visible_content(
     )
 
 
+def _read_shown(document_type: DocumentType, data: dict[str, Any], visibility: VisibilityResult) -> AnyAnswer:
+    """Return the answer with the values that the request shows.
+
+    Raises:
+        RejectedError: the page belongs to another document, or the schema requires a value that the page does not show.
+    """
+    try:
+        return document_type.read_content(data)
+    except ValueError as error:
+        if visibility.mismatch is not None:
+            raise RejectedError("page_mismatch", visibility.mismatch) from error
+        if not data:
+            raise RejectedError(
+                "visible", f"none of its values is on the page: {', '.join(visibility.unseen)}"
+            ) from error
+        names = [name for name, mark, _ in (part.partition(_REQUIRED) for part in str(error).split("; ")) if mark]
+        if not names:
+            raise
+        reason = f"the page does not show values that the schema of {document_type.name} requires: {', '.join(names)}"
+        raise RejectedError("visible", reason) from error
+
+
+def _with_masked(
+    document_type: DocumentType,
+    record: DocumentRecord,
+    data: Mapping[str, Any],
+    findings: tuple[Finding, ...],
+    shown: tuple[Finding, ...],
+) -> tuple[Finding, ...]:
+    """Return findings of which those on masked values are replaced by those on the values themselves."""
+    if record.answer is None:
+        return shown
+    truth = document_type.content_of(record.answer)
+    changed = {path for path in document_type.fields if not set(values_at(data, path)).issubset(values_at(truth, path))}
+    known = {finding.rule: finding for finding in findings}
+    rules = document_type.rules.by_name
+    masked = {name for name in known if name in rules and not changed.isdisjoint(rules[name].paths)}
+    return tuple(known[finding.rule] if finding.rule in masked else finding for finding in shown)
+
+
 def _masked(data: Any, ocr: Any, request: str | None) -> tuple[Any, Any, str | None, tuple[str, ...]]:
     # Masked together: a number that only one part names as personal must be masked in all parts.
     masked, kinds = mask_value({"data": data, "ocr": ocr, "request": request})
@@ -153,14 +190,16 @@ def make_example(
     if content.request is not None:
         return make_analysis_example(record, content, images, settings)
     task = _choose_task(content.answer_digest, settings)
-    if task == "validation" and not _can_be_validated(content):
+    if task == "validation" and not _can_be_validated(content, settings.document_type):
         task = "analysis"
     template = _seeded_number(content.answer_digest, settings.seed, "wording") % settings.prompt_templates
     if task == "validation":
         return _validation_example(record, content, template, settings)
     with_image = bool(images)
-    ask = analysis_request if task == "analysis" else extraction_request
-    answer = _analysis(content) if task == "analysis" else {"structured_data": content.data}
+    document_type = settings.document_type
+    prompts, is_analysis = document_type.prompts, task == "analysis"
+    ask = prompts.analysis_request if is_analysis else prompts.extraction_request
+    answer = _analysis(content, document_type) if is_analysis else document_type.wrapped(content.data)
     request = ask(content.ocr, with_image=with_image, template=template, written_ocr=content.input_json)
     return _new_example(record, content, task, request, answer, images)
 
@@ -171,8 +210,9 @@ def make_analysis_example(
     """Make the example that matches the service and is used in tests: an analysis with the first prompt template."""
     request = content.request
     if request is None:
-        request = analysis_request(content.ocr, with_image=bool(images), written_ocr=content.input_json)
-    return _new_example(record, content, "analysis", request, _analysis(content), images)
+        prompts = settings.document_type.prompts
+        request = prompts.analysis_request(content.ocr, with_image=bool(images), written_ocr=content.input_json)
+    return _new_example(record, content, "analysis", request, _analysis(content, settings.document_type), images)
 
 
 def _new_example(
@@ -181,7 +221,7 @@ def _new_example(
     return TrainingExample(
         document_id=record.document_id,
         group=record.group,
-        # A ready-made request did not come from `documents.invoice.prompts`.
+        # A ready-made request did not come from the prompt templates.
         request=neutralised(request),
         answer_text=neutralised(json_text.compose_parsed(answer)),
         images=tuple(images),
@@ -190,36 +230,40 @@ def _new_example(
     )
 
 
-def _analysis(content: VisibleContent) -> dict[str, Any]:
-    # Never copied from a log: logs mark everything as valid, and the model would learn that.
-    return {
-        "structured_data": content.data,
-        "validation_summary": rules.summarize(content.findings, content.shown_findings).model_dump(),
-    }
+def _analysis(content: VisibleContent, document_type: DocumentType) -> dict[str, Any]:
+    # The verdict is never copied from a log: logs mark everything as valid, and the model would learn that.
+    return document_type.wrapped(content.data, document_type.rules.summarize(content.findings, content.shown_findings))
 
 
-def _can_be_validated(content: VisibleContent) -> bool:
-    """Return whether `data` alone breaks only rules that the complete document breaks too."""
-    given = rules.failures(rules.check(read_answer({"structured_data": content.data}), as_given=True))
-    return {found.rule for found in given} <= {found.rule for found in rules.failures(content.findings)}
+def _can_be_validated(content: VisibleContent, document_type: DocumentType) -> bool:
+    """Return whether `data` alone breaks only rules that the complete document breaks too.
+
+    A type without a verdict has no validation task.
+    """
+    if document_type.verdict is None or not document_type.prompts.validation:
+        return False
+    given = failures(document_type.rules.check(document_type.read_content(content.data), as_given=True))
+    return {found.rule for found in given} <= {found.rule for found in failures(content.findings)}
 
 
 def _validation_example(
     record: DocumentRecord, content: VisibleContent, template: int, settings: BuildSettings
 ) -> TrainingExample:
     """Make a validation example without pages; a share of them gets one or two faults."""
-    answer = read_answer({"structured_data": content.data})
+    document_type = settings.document_type
+    answer = document_type.read_content(content.data)
     faults: tuple[str, ...] = ()
     if _seeded_share(content.answer_digest, settings.seed, "fault") < settings.fault_share:
         rng = random.Random(_seeded_number(content.answer_digest, settings.seed, "kind"))  # noqa: S311 - content, no secrets
-        answer, faults = inject_fault(answer, rng, 1 + rng.randrange(2))
-    data = {"structured_data": as_json(answer)["structured_data"]}
-    summary = rules.summarize(rules.check(answer, as_given=True)).model_dump()
+        answer, faults = inject_fault(document_type, answer, rng, 1 + rng.randrange(2))
+    data = document_type.wrapped(document_type.content_of(answer))
+    found = document_type.rules
+    summary = document_type.written_summary(found.summarize(found.check(answer, as_given=True)))
     return TrainingExample(
         document_id=record.document_id,
         group=record.group,
-        request=validation_request(data, template=template),
-        answer_text=neutralised(json_text.compose_parsed({"validation_summary": summary})),
+        request=document_type.prompts.validation_request(data, template=template),
+        answer_text=neutralised(json_text.compose_parsed({document_type.verdict_key: summary})),
         left_out=content.left_out,
         task="validation",
         faults=faults,
@@ -245,7 +289,9 @@ def _seeded_share(answer_digest: bytes, seed: int, purpose: str) -> float:
     return _seeded_number(answer_digest, seed, purpose) / 2**64
 
 
-def known_names(record: RecordOrRejection, *, with_vendor: bool = False) -> list[tuple[str, str]]:
+def known_names(
+    document_type: DocumentType, record: RecordOrRejection, *, with_vendor: bool = False
+) -> list[tuple[str, str]]:
     """Return the names by which records of one document are recognised, even without an example: (kind, name) each.
 
     The kinds are `vendor` (if all documents of a vendor must stay together), `number` (the vendor's invoice number) and
@@ -254,9 +300,8 @@ def known_names(record: RecordOrRejection, *, with_vendor: bool = False) -> list
     if isinstance(record, Rejection):
         return [("name", record.document_id)] if record.document_id else []
     # An unconfirmed number may belong to another document.
-    data = record.answer.structured_data if record.answer and record.reviewed else None
-    vendor = data.vendor_block.name if data and data.vendor_block else None
-    number = data.client_info.invoice_number if data and data.client_info else None
+    answer = record.answer if record.reviewed else None
+    vendor, number = (document_type.text_with_role(answer, role) for role in ("issuer", "number"))
     names = [("name", record.group)] if record.group else []
     if vendor and number:
         names.append(("number", f"{number} of {vendor.casefold()}"))
@@ -265,13 +310,15 @@ def known_names(record: RecordOrRejection, *, with_vendor: bool = False) -> list
     return names
 
 
-def drop_confidence(value: dict[str, Any]) -> None:
-    """Remove values from an answer that no page shows: confidence values and logos."""
-    value.pop("confidence_scores", None)
-    data = value["structured_data"]
-    for part in (data.get("vendor_block", {}), data.get("client_info", {}), *data.get("line_items", [])):
-        for name in _NO_CONTENT:
-            part.pop(name, None)
+def drop_unprinted(data: dict[str, Any], document_type: DocumentType) -> None:
+    """Remove values from a content that no page shows, such as confidence values and logos."""
+    for (table, parents), names in document_type.unprinted.items():
+        for part in rows_at(data, table) if table else (data,):
+            for parent in parents:
+                part = part.get(parent) if isinstance(part, dict) else None
+            if isinstance(part, dict):
+                for name in names:
+                    part.pop(name, None)
 
 
 def _plain_number(value: Any) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_tools.examples.building import TrainingExample, VisibleContent, drop_confidence
+from data_tools.examples.building import TrainingExample, VisibleContent, drop_unprinted
 from data_tools.examples.personal import mask_value
 from data_tools.records import DocumentRecord
+from data_tools.sources.answers.truth import ReadSettings
 from data_tools.sources.logs.answers import read_logged_answer
 from erniekit_adapter.documents import json_text
 from erniekit_adapter.documents.control_tokens import neutralised
-from erniekit_adapter.documents.invoice import rules
-from erniekit_adapter.documents.invoice.answer import as_json
+from erniekit_adapter.documents.document_type import DocumentType
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,13 @@ def make_preference(
     content: VisibleContent,
     chosen: TrainingExample,
     images: Sequence[Path],
+    document_type: DocumentType,
     *,
     mask_personal: bool,
 ) -> Preference:
     """Make the preference of a record whose answer is a correction.
 
-    The model's answer keeps its own verdict on the invoice, even if the verdict is wrong. If it has none, the verdict
+    The model's answer keeps its own verdict on the document, even if the verdict is wrong. If it has none, the verdict
     is computed from its own amounts, so that the two answers differ only in the person's changes.
 
     Args:
@@ -55,21 +56,26 @@ def make_preference(
         content: content that the request shows.
         chosen: the analysis example of the record.
         images: page images of the request.
+        document_type: the type of the document.
         mask_personal: whether personal data is masked.
 
     Raises:
         ValueError: the output does not map to an answer without loss, or has the same content as the correction.
     """
-    truth = read_logged_answer(record.model_output)
+    truth = read_logged_answer(record.model_output, ReadSettings(document_type=document_type))
     if truth.unused_keys:
         raise ValueError(f"the model's output has keys without a place in the answer: {', '.join(truth.unused_keys)}")
-    value = as_json(truth.answer)
-    drop_confidence(value)
+    value = document_type.dump(truth.answer)
+    data = document_type.unwrapped(value)
+    drop_unprinted(data, document_type)
+    summary = document_type.claimed_summary(truth.answer) or document_type.rules.summarize(
+        document_type.rules.check(truth.answer)
+    )
     if mask_personal:
-        value, _ = mask_value(value)
-    if value["structured_data"] == content.data:
+        data, _ = mask_value(data)
+    if data == content.data:
         raise ValueError("the correction changed no field of the answer")
-    value.setdefault("validation_summary", rules.summarize(rules.check(truth.answer)).model_dump())
+    value = document_type.wrapped(data, summary)
     return Preference(
         document_id=record.document_id,
         group=record.group,

@@ -13,8 +13,9 @@ from data_tools.optional_packages import OCR_ENGINE
 from data_tools.records import DocumentRecord
 from data_tools.visibility import PageText, drop_unseen, nothing_to_read, page_mismatch, page_text
 from erniekit_adapter.documents import json_text
-from erniekit_adapter.documents.invoice.answer import as_json
-from erniekit_adapter.documents.invoice.prompts import OCR_MARK
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.fields import NUMBER_KINDS
+from erniekit_adapter.documents.rules.context import rows_at
 
 UNCHECKED = (
     "the text of the page is not available, so the values on it cannot be checked: give each page an ocr_path or a PDF "
@@ -22,7 +23,6 @@ UNCHECKED = (
     "check, set data.filters.visible: unchecked"
 )
 _MAX_ROW_CHARACTERS = 60
-_NUMBERS = frozenset({"quantity", "unit_price", "total"})
 
 
 @dataclass(frozen=True)
@@ -52,60 +52,69 @@ def check_values(
         request: the request of a ready-made example, masked in the same way.
         settings: levels of the filters.
     """
-    page = _page(record, ocr, request, is_multimodal=settings.is_multimodal)
+    document_type = settings.document_type
+    page = _page(record, ocr, request, document_type, is_multimodal=settings.is_multimodal)
     if settings.filters.visible == "off" or page is None:
         return VisibilityResult()
-    kept = {"structured_data": copy.deepcopy(data) if settings.filters.visible == "warn" else data}
-    unseen = drop_unseen(kept, page)
+    kept = copy.deepcopy(data) if settings.filters.visible == "warn" else data
+    unseen = drop_unseen(document_type, kept, page)
     if not unseen or record.answer is None:
         return VisibilityResult(unseen)
-    truth = as_json(record.answer)["structured_data"]
-    mismatch = page_mismatch(truth, kept["structured_data"], page, settings.min_visible_share)
-    rows = _rows_left_out(truth.get("line_items", []), kept["structured_data"].get("line_items", []))
+    truth = document_type.content_of(record.answer)
+    mismatch = page_mismatch(document_type, truth, kept, page, settings.min_visible_share)
+    table = document_type.line_items
+    rows = _rows_left_out(rows_at(truth, table), rows_at(kept, table), document_type) if table else []
     if settings.filters.personal == "mask":
         mismatch = mismatch and str(mask_value(mismatch)[0])
         rows = [str(mask_value(row)[0]) for row in rows]
     return VisibilityResult(unseen, mismatch, tuple(rows))
 
 
-def _rows_left_out(truth: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]]) -> list[str]:
+def _rows_left_out(
+    truth: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]], document_type: DocumentType
+) -> list[str]:
     """Return the line items of a ground truth that are missing in an answer; the other items keep their order."""
     found: list[str] = []
+    columns = document_type.columns(document_type.line_items or "")
+    numbers = {field.name for field in columns if field.kind in NUMBER_KINDS and field.is_printed}
+    description = next((field.name for field in columns if field.kind == "text"), "description")
     place = 0
     if len(shown) == len(truth):
         return found
     for number, row in enumerate(truth, start=1):
         # The description may be masked in the answer, so only numbers are compared.
-        if place < len(shown) and all(row.get(name) == shown[place][name] for name in shown[place].keys() & _NUMBERS):
+        if place < len(shown) and all(row.get(name) == shown[place][name] for name in shown[place].keys() & numbers):
             place += 1
         else:
-            found.append(f"{number} ({str(row.get('description', 'no description'))[:_MAX_ROW_CHARACTERS]})")
+            found.append(f"{number} ({str(row.get(description, 'no description'))[:_MAX_ROW_CHARACTERS]})")
     return found
 
 
-def unchecked(record: DocumentRecord, *, is_multimodal: bool) -> str | None:
+def unchecked(document_type: DocumentType, record: DocumentRecord, *, is_multimodal: bool) -> str | None:
     """Return why the values of a record with a page image cannot be looked for; None if they can."""
-    if not is_multimodal or _page(record, record.ocr, record.request, is_multimodal=True) is not None:
+    if not is_multimodal or _page(record, record.ocr, record.request, document_type, is_multimodal=True) is not None:
         return None
     return UNCHECKED
 
 
-def _page(record: DocumentRecord, ocr: object, request: str | None, *, is_multimodal: bool) -> PageText | None:
+def _page(
+    record: DocumentRecord, ocr: object, request: str | None, document_type: DocumentType, *, is_multimodal: bool
+) -> PageText | None:
     """Return the text to search; None if the page is an image whose text is not known."""
     if request is None:
         has_image = is_multimodal and (record.images or record.pdf)
         return None if has_image and nothing_to_read(ocr) else page_text(ocr)
-    text = _text_of_request(request)
+    text = _text_of_request(request, document_type.prompts.ocr_mark)
     if not is_multimodal or not record.images:
         return page_text(text)
     if not nothing_to_read(ocr):
         return page_text([text, ocr])
-    return page_text(text) if text is not request or _shows_most(record, request) else None
+    return page_text(text) if text is not request or _shows_most(record, request, document_type) else None
 
 
-def _text_of_request(request: str) -> object:
+def _text_of_request(request: str, ocr_mark: str) -> object:
     """Return the OCR output in a request as JSON, or the request itself if it has none in the service's format."""
-    _, mark, written = request.partition(f"\n{OCR_MARK} ")
+    _, mark, written = request.partition(f"\n{ocr_mark} ")
     if not mark:
         return request
     try:
@@ -115,14 +124,14 @@ def _text_of_request(request: str) -> object:
     return request if nothing_to_read(ocr) else ocr
 
 
-def _shows_most(record: DocumentRecord, request: str) -> bool:
+def _shows_most(record: DocumentRecord, request: str, document_type: DocumentType) -> bool:
     """Return whether a free-form request contains the page's text: at least half of the answer's values."""
     if record.answer is None:
         return False
-    value = as_json(record.answer)
-    before = _count(value["structured_data"])
-    drop_unseen(value, page_text(request))
-    return before > 0 and 2 * _count(value["structured_data"]) >= before
+    value = document_type.content_of(record.answer)
+    before = _count(value)
+    drop_unseen(document_type, value, page_text(request))
+    return before > 0 and 2 * _count(value) >= before
 
 
 def _count(value: object) -> int:

@@ -14,8 +14,10 @@ import simplejson
 from data_tools.sources.einvoices.parse import FoundInvoice, is_pdf, is_xml, read_einvoice, read_pdf
 from data_tools.sources.files.json_values import parse_value, shown
 from data_tools.sources.ground_truth import read_ground_truth
-from erniekit_adapter.documents.invoice import rules
+from erniekit_adapter.documents.invoice.answer import as_invoice
 from erniekit_adapter.documents.invoice.einvoice_rules import check_einvoice
+from erniekit_adapter.documents.invoice.rules import RULES
+from erniekit_adapter.documents.rules.rule import Finding, failures
 from erniekit_adapter.errors import AdapterError, Problem
 from erniekit_adapter.files import read_bytes
 
@@ -36,12 +38,12 @@ class Audit:
     path: Path
     kind: str
     number: str | None
-    findings: tuple[rules.Finding, ...]
+    findings: tuple[Finding, ...]
 
     @property
     def failed(self) -> bool:
         """Return whether a rule of level error failed."""
-        return bool(rules.failures(self.findings))
+        return bool(failures(self.findings))
 
     @property
     def checked(self) -> int:
@@ -104,11 +106,11 @@ def _of_answer(path: Path, value: Any) -> Audit:
     if not isinstance(value, dict):
         raise ValueError(f"JSON, but not an object: {shown(value)}")
     truth = read_ground_truth(value)
-    answer, fault = truth.answer, truth.fault
+    answer, fault = as_invoice(truth.answer), truth.fault
     kind = truth.kind if truth.kind == "canonical answer" else "ground truth"
     client = answer.structured_data.client_info
     number = client.invoice_number if client else None
-    return Audit(path, f"{kind} (declared fault: {fault})" if fault else kind, number, rules.check(answer))
+    return Audit(path, f"{kind} (declared fault: {fault})" if fault else kind, number, RULES.check(answer))
 
 
 def json_text(audits: Sequence[Audit | Unreadable]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from data_tools.pipeline.manifest import MANIFEST, SAMPLES, DataManifest
 from data_tools.pipeline.split import SplitName
 from data_tools.records import Rejection
 from erniekit_adapter.architectures.toolkits import DataFormat
+from erniekit_adapter.documents.loading import INVOICE
+from erniekit_adapter.documents.prompt_set import PromptSet
 from erniekit_adapter.errors import failure, usage_error
 from erniekit_adapter.files import MAX_JSON_BYTES, read_json, read_lines
 from erniekit_adapter.project.former_data_names import current_manifest, current_rejection
@@ -93,6 +95,18 @@ def manifest_format(manifest: DataManifest) -> DataFormat:
         return _FORMAT.validate_python(manifest.settings.get("form"))
     except ValidationError as error:
         raise usage_error(MANIFEST, f"settings.form: {_first(error)}", BUILD_AGAIN) from error
+
+
+def request_prompts(manifest: DataManifest) -> PromptSet:
+    """Return prompts that find the constant part of a build's requests; earlier builds are of invoices."""
+    marks = manifest.settings.get("request_marks")
+    prompts = INVOICE.prompts
+    if not isinstance(marks, dict):
+        return prompts
+    ocr, data = (
+        str(marks.get(name) or known) for name, known in (("ocr", prompts.ocr_mark), ("data", prompts.data_mark))
+    )
+    return replace(prompts, ocr_mark=ocr, data_mark=data)
 
 
 def read_traced_examples(data_dir: Path) -> list[TracedExample]:

@@ -22,6 +22,7 @@ from data_tools.inspect.data_folder import (
     read_manifest,
     read_traced_examples,
     read_whole_lines,
+    request_prompts,
     shown_images,
 )
 from data_tools.pipeline.manifest import PREFERENCES, SAMPLES, DataManifest
@@ -116,7 +117,7 @@ def preview(
         examples = _examples_of_task(data_dir, task, manifest, traced_examples)
     found = 0
     with _texts(manifest, model_dir) as text_of:
-        count_tokens = _counter(model_dir)
+        count_tokens = _counter(model_dir, manifest)
         for number, traced, example in islice(examples, count):
             found += 1
             text, note = text_of(example)
@@ -236,10 +237,12 @@ def _plain_text(example: TrainingExample) -> ModelText:
     return ModelText(f"user:\n{pages}{example.request}\nassistant:\n", example.answer_text)
 
 
-def _counter(model_dir: Path | None) -> Callable[[str], int] | None:
+def _counter(model_dir: Path | None, manifest: DataManifest) -> Callable[[str], int] | None:
     tokenizer = model_dir / "tokenizer.model" if model_dir else None
     try:
-        return token_counter(tokenizer) if tokenizer and tokenizer.is_file() else None
+        if tokenizer is None or not tokenizer.is_file():
+            return None
+        return token_counter(tokenizer, request_prompts(manifest).constant_part)
     except AdapterError:  # the preview also works without token counts
         return None
 

@@ -17,6 +17,7 @@ from data_tools.inspect.data_folder import (
     read_manifest,
     read_rejections,
     read_traced_examples,
+    request_prompts,
     shown_images,
 )
 from data_tools.inspect.histogram import Histogram, histogram
@@ -27,7 +28,7 @@ from data_tools.pipeline.split import SPLITS, SplitName
 from data_tools.pipeline.statistics import DUPLICATE, location_of
 from erniekit_adapter.architectures.toolkits import DataFormat
 from erniekit_adapter.documents import json_text
-from erniekit_adapter.documents.invoice.prompts import constant_part
+from erniekit_adapter.documents.prompt_set import PromptSet
 from erniekit_adapter.errors import usage_error
 from erniekit_adapter.files import read_bytes, write_text
 from erniekit_adapter.terminal import printable
@@ -72,14 +73,21 @@ def write_report(data_dir: Path, output: Path) -> None:
         generator=_GENERATOR,
         data_dir=str(data_dir),
         format=data_format,
+        document_type=_type_name(manifest),
         manifest=manifest,
         settings=_cut(_indented(manifest.settings), _TEXT_CHARACTERS),
         **_figures(manifest),
-        examples=_examples(data_dir, data_format),
+        examples=_examples(data_dir, data_format, request_prompts(manifest)),
         rejected=_first_of_each_filter(data_dir / REJECTED, manifest.by_filter),
         warned=_first_of_each_filter(data_dir / WARNED, manifest.warned),
     )
     write_text(output, page)
+
+
+def _type_name(manifest: DataManifest) -> str:
+    """Return the name of the document type; empty for earlier builds."""
+    record = manifest.settings.get("document_type")
+    return str(record.get("name", "")) if isinstance(record, dict) else ""
 
 
 def _check_replaceable(output: Path) -> None:
@@ -226,7 +234,7 @@ def _changes(manifest: DataManifest) -> list[tuple[str, str, _Table]]:
     return [(title, unit, _table(counts)) for title, unit, counts in tables if counts]
 
 
-def _examples(data_dir: Path, data_format: DataFormat) -> list[dict[str, Any]]:
+def _examples(data_dir: Path, data_format: DataFormat, prompts: PromptSet) -> list[dict[str, Any]]:
     """Return some examples of every split and task as the template shows them."""
     left = _PICTURE_CHARACTERS
     found = []
@@ -238,7 +246,7 @@ def _examples(data_dir: Path, data_format: DataFormat) -> list[dict[str, Any]]:
             page = _page(image, f"page {number} of {_cut(traced.document_id)}", left)
             left -= len(page["data_uri"])
             pages.append(page)
-        constant = constant_part(example.request)
+        constant = prompts.constant_part(example.request)
         tokens = [] if traced.tokens is None else [f"{traced.tokens:,} tokens"]
         found.append(
             {

@@ -208,11 +208,11 @@ def _filter_all(
     spool: Spool,
     on_record: OnRecord | None,
 ) -> None:
-    order = context.settings.date_order
+    order, document_type = context.settings.date_order, context.settings.document_type
     shards = (
         shard
         for each in statistics.sources.values()
-        for shard in cut(each.source, role_is_test=each.role == "test", date_order=order)
+        for shard in cut(each.source, role_is_test=each.role == "test", date_order=order, document_type=document_type)
     )
     with run_shards(shards, context, runner) as filtered:
         for shard, records in filtered:

@@ -60,10 +60,11 @@ from data_tools.pipeline.spool import (
     row_json,
 )
 from data_tools.pipeline.tokens import most_tokens, token_counter
-from data_tools.records import DocumentRecord, RecordOrRejection, Rejection
+from data_tools.records import DocumentRecord, RecordOrRejection, RejectedError, Rejection
 from data_tools.sources.files.json_values import as_text, is_text, shown
 from data_tools.visibility import page_text
-from erniekit_adapter.documents.invoice import rules
+from erniekit_adapter.documents.invoice.answer import Answer
+from erniekit_adapter.documents.rules.rule import Finding, failures, unshown_reason
 
 # Tokens are counted in the first examples of every source, and in one of 64 of the others, chosen by content.
 COUNTED_EXAMPLES = 1_000
@@ -105,7 +106,7 @@ def filter_shard(shard: Shard, context: ShardContext) -> FilteredShard:
         AdapterError: a file of the source cannot be read, or the tokenizer or the OCR engine is missing.
     """
     tokenizer = context.settings.tokenizer
-    count = token_counter(tokenizer) if tokenizer else None
+    count = token_counter(tokenizer, context.settings.document_type.prompts.constant_part) if tokenizer else None
     # Records contain no reference cycles; searching for them takes a twentieth of the time.
     gc.disable()
     try:
@@ -177,7 +178,7 @@ def _filter_one(
     else:
         rejection = record
     # A document of the test sources is kept from training even if a filter removes it from the test.
-    return rejection, (), _name_keys(record, context.settings.group_by) if shard.role_is_test else []
+    return rejection, (), _name_keys(record, context.settings) if shard.role_is_test else []
 
 
 class _RecordFilter:
@@ -191,12 +192,13 @@ class _RecordFilter:
     def result(self) -> Rejection | tuple[RecordRow, Texts, list[bytes]]:
         """Return the record's row, texts and keys, or its rejection."""
         findings = self.findings()
-        if filter_record(self.record, findings, self.outcome):
+        if filter_record(self.record, findings, self.outcome, self.settings.document_type):
             return self.rejection()
         pages = self.pages()
         if pages is None or self.outcome.add("visible", readable_request(self.record, self.settings.format)):
             return self.rejection()
-        if self.outcome.add_unchecked(unchecked(self.record, is_multimodal=self.settings.is_multimodal)):
+        unread = unchecked(self.settings.document_type, self.record, is_multimodal=self.settings.is_multimodal)
+        if self.outcome.add_unchecked(unread):
             return self.rejection()
         images, page_images = pages
         findings = self.with_signs_of_page(findings)
@@ -210,7 +212,7 @@ class _RecordFilter:
             return self.rejection()
         return self.accepted(example, content, images, page_images)
 
-    def findings(self) -> tuple[rules.Finding, ...]:
+    def findings(self) -> tuple[Finding, ...]:
         """Return the results of the rules on the complete document, with values that the page does not show."""
         record = self.record
         if record.findings is not None:
@@ -218,12 +220,12 @@ class _RecordFilter:
         if record.answer is None:
             return ()
         is_wrong = record.declared_fault is not None
-        return rules.check(record.answer, complete=record.complete, as_given=is_wrong)
+        return self.settings.document_type.rules.check(record.answer, complete=record.complete, as_given=is_wrong)
 
-    def with_signs_of_page(self, findings: tuple[rules.Finding, ...]) -> tuple[rules.Finding, ...]:
+    def with_signs_of_page(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """Give a credit note's amounts the signs of its page; return the results of the rules on it."""
         record = self.record
-        if record.answer is None or not has_negative_total(record.answer):
+        if not isinstance(record.answer, Answer) or not has_negative_total(record.answer):
             return findings
         answer = as_printed(record.answer, page_text(record.ocr if record.request is None else record.request))
         if answer is record.answer:
@@ -250,12 +252,12 @@ class _RecordFilter:
                 return None
         return images, inspected
 
-    def content(self, findings: tuple[rules.Finding, ...]) -> VisibleContent | None:
+    def content(self, findings: tuple[Finding, ...]) -> VisibleContent | None:
         """Return the content that the request shows; None if a filter rejects the record for it."""
         try:
             content = visible_content(self.record, findings, self.settings)
-        except ValueError as error:
-            self.outcome.add("canonical", str(error))
+        except (RejectedError, ValueError) as error:
+            self.outcome.add(error.filter if isinstance(error, RejectedError) else "canonical", str(error))
             return None
         if self.outcome.add("page_mismatch", content.mismatch):
             return None
@@ -273,9 +275,8 @@ class _RecordFilter:
 
     def unshown_verdict(self, content: VisibleContent) -> str | None:
         """Return why the verdict on the complete document does not fit the reduced answer."""
-        if content.shown_findings is None:
-            return None
-        reason = rules.unshown_reason(content.findings, content.shown_findings)
+        shown, verdict = content.shown_findings, self.settings.document_type.verdict
+        reason = unshown_reason(content.findings, shown) if shown is not None and verdict else None
         if reason is None:
             return None
         named, others = content.left_out_rows[:_MAX_NAMED_ROWS], content.left_out_rows[_MAX_NAMED_ROWS:]
@@ -336,8 +337,8 @@ class _RecordFilter:
             warnings=self.outcome.warnings + self.unused_keys(),
             masked=list(content.masked),
             preference_rejection=preference_rejection,
-            verdict=_VERDICTS[rules.validity(content.findings)],
-            failed_rules=[finding.rule for finding in rules.failures(content.findings)],
+            verdict=_VERDICTS[settings.document_type.rules.validity(content.findings)],
+            failed_rules=[finding.rule for finding in failures(content.findings)],
         )
         return row, (training, test, preference), self.keys(content, page_images)
 
@@ -357,7 +358,9 @@ class _RecordFilter:
         chosen = analysis or make_analysis_example(self.record, content, images, settings)
         try:
             mask = settings.filters.personal == "mask"
-            preference = make_preference(self.record, content, chosen, images, mask_personal=mask)
+            preference = make_preference(
+                self.record, content, chosen, images, settings.document_type, mask_personal=mask
+            )
         except (ValueError, RecursionError) as error:
             return b"", ("canonical", f"the model's output: {error}"[:MAX_REASON_CHARACTERS])
         if problem := preference_problem(preference):
@@ -378,15 +381,15 @@ class _RecordFilter:
             files = [*self.record.images, *([self.record.pdf] if self.record.pdf else [])]
             pages = [page.sha256 for page in page_images] or [str(file).encode() for file in files]
             digest = sha256(b"\0".join([digest, *pages])).digest()
-        keys = [*_name_keys(self.record, self.settings.group_by), _key(document_groups.REQUEST, digest)]
+        keys = [*_name_keys(self.record, self.settings), _key(document_groups.REQUEST, digest)]
         keys.append(_key(document_groups.CONTENT, sha256(digest + content.answer_digest).digest()))
         if page_images and not self.record.augmented:
             keys.append(_key(document_groups.ANSWER, content.answer_digest))
         return keys
 
 
-def _name_keys(record: RecordOrRejection, group_by: str) -> list[bytes]:
-    names = known_names(record, with_vendor=group_by == "vendor")
+def _name_keys(record: RecordOrRejection, settings: BuildSettings) -> list[bytes]:
+    names = known_names(settings.document_type, record, with_vendor=settings.group_by == "vendor")
     return [_key(_KIND_OF_NAME[kind], sha256(name.encode()).digest()) for kind, name in names]
 
 

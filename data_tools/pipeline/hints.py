@@ -21,13 +21,15 @@ HINTS: Mapping[str, str] = {
     "verdict": "give all pages and OCR that reads every row, or remove from the answer the values that the "
     "page does not show",
     "toolkit": "remove the text that the toolkit treats as a control token from the document",
-    "length": "raise training.max_seq_length to the number in the reason",
+    "length": "raise training.max_seq_length to the largest number in the reasons; "
+    "erniekit-adapter data rejected FOLDER --filter length lists them",
     "held_out": "remove the document from data.sources or from data.test_sources",
     "max_samples": "raise dataset.max_samples",
     "duplicate": "none needed; data.filters.duplicate: off keeps copies",
     "personal": "set data.filters.personal: mask",
     UNUSED_KEYS: "none needed if these values are not to be learnt; otherwise map a key to a field with labels: "
-    "{belegnr: invoice_number} on the source (columns: for a table); docs/formats.md lists the fields",
+    "{belegnr: invoice_number} on the source (columns: for a table), or add it to schema.json of your own type; "
+    "docs/formats.md lists the fields of invoices",
 }
 
 

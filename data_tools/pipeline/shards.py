@@ -10,6 +10,7 @@ from data_tools.records import RecordOrRejection
 from data_tools.sources.registry import open_source
 from data_tools.sources.source import Source
 from erniekit_adapter.documents.dates import DateOrder
+from erniekit_adapter.documents.document_type import DocumentType
 from erniekit_adapter.project.section import SourceSection
 
 
@@ -28,14 +29,20 @@ class Shard:
     part: Any
 
 
-def cut(settings: SourceSection, *, role_is_test: bool, date_order: DateOrder | None = None) -> Iterator[Shard]:
+def cut(
+    settings: SourceSection,
+    *,
+    role_is_test: bool,
+    date_order: DateOrder | None = None,
+    document_type: DocumentType,
+) -> Iterator[Shard]:
     """Cut a source into shards, in order.
 
     Raises:
         AdapterError: the source cannot be read.
         UsageError: its settings do not fit its content.
     """
-    source = open_source(settings, date_order)
+    source = open_source(settings, date_order, document_type)
     return (Shard(source, role_is_test, part) for part in source.shards())
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 
-from erniekit_adapter.documents.invoice.prompts import constant_part
 from erniekit_adapter.errors import failure
 
 FIRST_BOUND = 256
@@ -16,8 +15,12 @@ _BLANK = "▁"
 
 
 @cache
-def token_counter(tokenizer: Path) -> Callable[[str], int]:
+def token_counter(tokenizer: Path, constant_part: Callable[[str], str]) -> Callable[[str], int]:
     """Return a function that counts a text's tokens with a model's `tokenizer.model`.
+
+    Args:
+        tokenizer: the file.
+        constant_part: returns the constant part of a request, which is counted once.
 
     Raises:
         AdapterError: the file is missing or not a SentencePiece model.

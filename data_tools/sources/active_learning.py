@@ -40,7 +40,8 @@ class ActiveLearningLog(LineFile[ActiveLearningSource]):
 
     def read_line(self, number: int, line: dict[str, Any]) -> RecordOrRejection:
         """Return the record of a line, or its rejection."""
-        return read_logged(self.path, number, line, ReadSettings(self.date_order, self.settings.reviewed))
+        settings = ReadSettings(self.date_order, self.settings.reviewed, document_type=self.document_type)
+        return read_logged(self.path, number, line, settings)
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class _LogLine:
             answer=truth.answer,
             reviewed=True,
             group=name,
-            declared_fault=truth.fault or declared_fault(truth.answer),
+            declared_fault=truth.fault or declared_fault(self.settings.document_type, truth.answer),
             unused_keys=unused(self.value, _NOT_TAUGHT.union(used)) + self.envelope_keys + truth.unused_keys,
             language=truth.language,
             model_output=model_output,

@@ -9,19 +9,21 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from data_tools.records import DocumentRecord, RecordOrRejection, RejectedError, Rejection
-from data_tools.sources.answers.field_names import check_labels
 from data_tools.sources.answers.truth import GroundTruth, ReadSettings, unconfirmed, with_currency_hint
 from data_tools.sources.files.annotation_files import AnnotationItem, annotation_files, annotation_items
 from data_tools.sources.files.json_lists import broken_text
 from data_tools.sources.files.json_values import parse_object, read_value, shown
 from data_tools.sources.files.paths import find_file
-from data_tools.sources.ground_truth import read_ground_truth
+from data_tools.sources.ground_truth import check_source_labels, read_ground_truth
 from data_tools.sources.shapes.boxes import image_size, ocr_of, page_box
 from data_tools.sources.shapes.label_studio import LABEL_STUDIO, page_names, task_name
 from data_tools.sources.shapes.registry import recognise
 from data_tools.sources.shapes.sroie import SROIE
 from data_tools.sources.shapes.wildreceipt import WILDRECEIPT
 from data_tools.sources.source import Source, in_groups
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.field_names import FieldNames
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.files import is_inside, read_bytes
 from erniekit_adapter.project.schema import AnnotationsSource
@@ -47,13 +49,19 @@ class Annotations(Source[AnnotationsSource, AnnotationShard]):
             AdapterError: the source cannot be read.
             UsageError: a label names an unknown field.
         """
-        check_labels(self.settings.labels, self.path)
+        check_source_labels(self.settings.labels, self.path, self.document_type)
         return in_groups(annotation_items(self.path))
 
     def read(self, shard: AnnotationShard) -> Iterator[RecordOrRejection]:
         """Yield a record or rejection for each document."""
         given = self.settings
-        settings = ReadSettings(self.date_order, given.reviewed, labels=given.labels, currency=given.currency)
+        settings = ReadSettings(
+            self.date_order,
+            given.reviewed,
+            labels=given.labels,
+            currency=given.currency,
+            document_type=self.document_type,
+        )
         for item in shard:
             yield item if isinstance(item, Rejection) else _record_or_rejection(item, given, settings)
 
@@ -79,11 +87,11 @@ def _read(item: AnnotationItem, source: AnnotationsSource, settings: ReadSetting
     value = _value(item)
     names = _page_names(value)
     name = names[0] if names else _own_name(value, item)
-    shape = recognise(value)
+    shape = recognise(value, settings.document_type)
     if shape is WILDRECEIPT:
         value = _with_class_names(value, item.path.parent)
     try:
-        truth = read_ground_truth(value if shape else _without_names(value), settings)
+        truth = read_ground_truth(value if shape else _without_names(value, settings.document_type), settings)
     except ValueError as error:
         raise RejectedError("canonical", with_currency_hint(error), name) from error
     if truth.model and not settings.reviewed:
@@ -143,8 +151,10 @@ def _own_name(value: dict[str, Any], item: AnnotationItem) -> str:
     return f"{item.path.name}:{number}" if number else item.path.stem
 
 
-def _without_names(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: part for key, part in value.items() if key not in _NAMES}
+def _without_names(value: dict[str, Any], document_type: DocumentType) -> dict[str, Any]:
+    """Return an object without the name of its page, unless a declared type has a field with such a key."""
+    kept = () if document_type is INVOICE else [key for key in _NAMES if FieldNames(document_type).is_own(key)]
+    return {key: part for key, part in value.items() if key not in _NAMES or key in kept}
 
 
 def _top_folder(source: AnnotationsSource) -> Path:

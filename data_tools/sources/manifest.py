@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.records import DocumentRecord, RecordOrRejection, RejectedError, Rejection
-from data_tools.sources.answers.field_names import check_labels
 from data_tools.sources.answers.truth import GroundTruth, ReadSettings, unconfirmed, with_currency_hint
 from data_tools.sources.files.json_values import read_value, shown, unused
 from data_tools.sources.files.paths import find_file, working_folder
-from data_tools.sources.ground_truth import read_ground_truth
+from data_tools.sources.ground_truth import check_source_labels, read_ground_truth
 from data_tools.sources.manifests.entries import (
     COUNT_KEYS,
     IMAGE_KEYS,
@@ -44,7 +43,7 @@ class DocumentManifest(Source[ManifestSource, ManifestShard]):
             AdapterError: the manifest cannot be read or is not a JSON list.
             UsageError: a label names an unknown field.
         """
-        check_labels(self.settings.labels, self.path)
+        check_source_labels(self.settings.labels, self.path, self.document_type)
         return in_groups(read_documents(self.path))
 
     def read(self, shard: ManifestShard) -> Iterator[RecordOrRejection]:
@@ -62,7 +61,9 @@ class DocumentManifest(Source[ManifestSource, ManifestShard]):
     @property
     def _read_settings(self) -> ReadSettings:
         given = self.settings
-        return ReadSettings(self.date_order, given.reviewed, given.complete, given.labels, given.currency)
+        return ReadSettings(
+            self.date_order, given.reviewed, given.complete, given.labels, given.currency, self.document_type
+        )
 
 
 @dataclass(frozen=True)

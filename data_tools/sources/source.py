@@ -11,6 +11,8 @@ from typing import ClassVar, Generic, TypeVar
 
 from data_tools.records import RecordOrRejection
 from erniekit_adapter.documents.dates import DateOrder
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.files import fingerprint, sha256
 from erniekit_adapter.project.section import SourceSection
 
@@ -29,12 +31,14 @@ class Source(ABC, Generic[Settings, Part]):
     Attributes:
         settings: the source's section of the project file.
         date_order: how to read dates with several meanings; None to reject them.
+        document_type: the type of the documents.
         reads_ahead: whether a shard's records are small enough to read many of them before the first is filtered.
         warns_of_unused_keys: whether keys without a place in the answer are reported for each record.
     """
 
     settings: Settings
     date_order: DateOrder | None = None
+    document_type: DocumentType = INVOICE
     reads_ahead: ClassVar[bool] = False
     warns_of_unused_keys: ClassVar[bool] = True
 

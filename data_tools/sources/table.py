@@ -9,7 +9,9 @@ from data_tools.records import RecordOrRejection, Rejection
 from data_tools.sources.source import Source, in_groups
 from data_tools.sources.tables.documents import TableDocument, read_table_documents
 from data_tools.sources.tables.records import read_table_document
+from data_tools.sources.tables.type_records import read_type_document
 from data_tools.sources.tables.values import Conventions
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.project.table_source import TableSource
 
 
@@ -38,7 +40,7 @@ class DocumentTable(Source[TableSource, TableShard]):
             AdapterError: the table or the folder of pages cannot be read.
             UsageError: the meaning of a column is not clear.
         """
-        conventions, documents = read_table_documents(self.settings, self.date_order)
+        conventions, documents = read_table_documents(self.settings, self.date_order, self.document_type)
         return (TableShard(group, conventions) for group in in_groups(iter(documents)))
 
     def read(self, shard: TableShard) -> Iterator[RecordOrRejection]:
@@ -46,5 +48,7 @@ class DocumentTable(Source[TableSource, TableShard]):
         for found in shard.documents:
             if isinstance(found, Rejection):
                 yield found
-            else:
+            elif self.document_type is INVOICE:
                 yield read_table_document(self.path, found, shard.conventions)
+            else:
+                yield read_type_document(self.path, found, shard.conventions, self.document_type)

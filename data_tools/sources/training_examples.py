@@ -10,6 +10,7 @@ from data_tools.sources.answers.canonical import declared_fault, read_written_an
 from data_tools.sources.files.json_values import identifier, shown, unused
 from data_tools.sources.files.paths import image_inside
 from data_tools.sources.line_file import LineFile
+from erniekit_adapter.documents.document_type import DocumentType
 from erniekit_adapter.project.schema import TrainingExamplesSource
 
 _USER_ROLES = frozenset({"human", "user"})
@@ -22,14 +23,14 @@ class TrainingExampleFile(LineFile[TrainingExamplesSource]):
 
     def read_line(self, number: int, line: dict[str, Any]) -> RecordOrRejection:
         """Return the record of a line, or its rejection."""
-        return _read_line(self.path, number, line)
+        return _read_line(self.document_type, self.path, number, line)
 
 
-def _read_line(path: Path, number: int, line: dict[str, Any]) -> RecordOrRejection:
+def _read_line(document_type: DocumentType, path: Path, number: int, line: dict[str, Any]) -> RecordOrRejection:
     document_id = identifier(line.get("id"), f"{path.name}:{number}")
     request, answer_text = request_and_answer(line)
     try:
-        answer = read_written_answer(answer_text)
+        answer = read_written_answer(document_type, answer_text)
     except ValueError as error:
         return Rejection(str(path), number, document_id, "canonical", f"text of the assistant: {error}"[:2000])
     images = [image_inside(path.parent, name) for name in _image_names(line)]
@@ -43,7 +44,7 @@ def _read_line(path: Path, number: int, line: dict[str, Any]) -> RecordOrRejecti
         reviewed=True,
         group=identifier(line.get("group"), identifier(line.get("id"), "")),
         request=request.strip(),
-        declared_fault=declared_fault(answer),
+        declared_fault=declared_fault(document_type, answer),
         unused_keys=unused(line, _USED) + (("image that is not a file in the folder",) if None in images else ()),
     )
 

@@ -11,10 +11,10 @@ from babel.numbers import get_currency_symbol
 from data_tools.synthesize.invoice import SyntheticInvoice
 from data_tools.synthesize.page_layout import postal_address, tax_name, text_lines
 from data_tools.synthesize.streams import random_stream
-from erniekit_adapter.documents.invoice import rules
 from erniekit_adapter.documents.invoice.answer import read_answer
-from erniekit_adapter.documents.invoice.prompts import analysis_request
+from erniekit_adapter.documents.invoice.rules import RULES
 from erniekit_adapter.documents.json_text import compose
+from erniekit_adapter.documents.loading import INVOICE
 
 MODEL_VERSION = "synthetic-0"
 
@@ -42,7 +42,7 @@ def canonical_answer(invoice: SyntheticInvoice) -> dict[str, Any]:
         },
     }
     # The page shows no other value that could explain a difference.
-    summary = rules.summarize(rules.check(read_answer(answer), as_given=True))
+    summary = RULES.summarize(RULES.check(read_answer(answer), as_given=True))
     return answer | {"validation_summary": summary.model_dump()}
 
 
@@ -100,7 +100,7 @@ def reviewed_correction(
         "document_id": document_id,
         "timestamp": timestamp,
         "type": "correction",
-        "prompt": analysis_request(ocr, with_image=True),
+        "prompt": INVOICE.prompts.analysis_request(ocr, with_image=True),
         "completion": compose(answer),
         "metadata": {
             "user_id": f"reviewer-{random_stream('reviewer', invoice.invoice_id).randint(1, 5)}",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 from data_tools.visibility.boxes import Line
-from data_tools.visibility.fields import FIELDS
-from data_tools.visibility.labels import OTHER_AMOUNTS, TOTALS, label_pattern
+from data_tools.visibility.identity import Identity, identity_of
+from data_tools.visibility.labels import OTHER_AMOUNTS, label_pattern
 from data_tools.visibility.page_text import PageText
+from data_tools.visibility.plan import SearchPlan, plan_of
 from data_tools.visibility.spellings import (
     THOUSANDS,
     joined_numbers_in,
@@ -19,16 +19,13 @@ from data_tools.visibility.spellings import (
     repaired_numbers,
     without_dates,
 )
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.rules.context import number_of, value_at
 
 # With fewer values, a single missing one would be a large share.
 MIN_VALUES = 4
-# The number of known values among number, vendor and total that makes their absence evidence.
+# The number of known values among number, issuer and total that makes their absence evidence.
 _LEAST_IDENTITY = 2
-_IDENTITY = (
-    ("invoice number", "client_info", "invoice_number"),
-    ("vendor", "vendor_block", "name"),
-    ("total", "financial_summary", "grand_total"),
-)
 _QUOTED_CHARACTERS = 80
 _MAX_NAMED = 6
 # Minimum digits of an amount without decimals, to exclude `Total 3 items`.
@@ -37,45 +34,53 @@ _WITH_DECIMALS = re.compile(r"[.,]\d{2}(?!\d)")
 
 
 def page_mismatch(
-    truth: Mapping[str, Any], shown: Mapping[str, Any], page: PageText, min_visible_share: float
+    document_type: DocumentType,
+    truth: Mapping[str, Any],
+    shown: Mapping[str, Any],
+    page: PageText,
+    min_visible_share: float,
 ) -> str | None:
     """Return why a page does not belong to its ground truth; None if it may belong to it.
 
     Args:
-        truth: structured data before values were removed.
-        shown: structured data after `drop_unseen`.
+        document_type: the type of the document.
+        truth: content before values were removed.
+        shown: content after `drop_unseen`.
         page: text of the page.
         min_visible_share: required share of found values, 0 to 1; not applied to fewer than MIN_VALUES.
     """
+    identity = identity_of(document_type)
     return (
-        _other_identity(truth, shown, page)
-        or _other_total(truth, shown, page)
-        or _small_share(truth, shown, page, min_visible_share)
+        _other_identity(identity, truth, shown, page)
+        or _other_total(identity, truth, shown, page)
+        or _small_share(plan_of(document_type), identity, truth, shown, page, min_visible_share)
     )
 
 
-def _other_identity(truth: Mapping[str, Any], shown: Mapping[str, Any], page: PageText) -> str | None:
-    """Return a reason if invoice number, vendor and total are all absent from the page."""
-    known = [(label, block, name) for label, block, name in _IDENTITY if name in truth.get(block, {})]
-    if len(known) < _LEAST_IDENTITY or any(name in shown.get(block, {}) for _, block, name in known):
+def _other_identity(
+    identity: Identity, truth: Mapping[str, Any], shown: Mapping[str, Any], page: PageText
+) -> str | None:
+    """Return a reason if number, issuer and total are all absent from the page."""
+    known = [(label, path) for label, path in identity.fields if value_at(truth, path) is not None]
+    if len(known) < _LEAST_IDENTITY or any(value_at(shown, path) is not None for _, path in known):
         return None
-    values = ", ".join(f"{label} {truth[block][name]}" for label, block, name in known)
-    return f"the page belongs to another document: it does not show {values}; {_quoted(page)}"
+    values = ", ".join(f"{label} {value_at(truth, path)}" for label, path in known)
+    return f"the page belongs to another document: it does not show {values}; {_quoted(page, identity)}"
 
 
-def _other_total(truth: Mapping[str, Any], shown: Mapping[str, Any], page: PageText) -> str | None:
+def _other_total(identity: Identity, truth: Mapping[str, Any], shown: Mapping[str, Any], page: PageText) -> str | None:
     """Return a reason if the page prints another total and does not print the expected one as its total."""
-    total = truth.get("financial_summary", {}).get("grand_total")
-    if total is None:
+    total = number_of(value_at(truth, identity.total)) if identity.total else None
+    if identity.total is None or total is None:
         return None
-    if "grand_total" in shown.get("financial_summary", {}):
+    if value_at(shown, identity.total) is not None:
         known = {plain_number(total)}
-        other = _sum_with_tax(truth["financial_summary"])
+        other = identity.sum_of(truth)
         if other is None or plain_number(other) == plain_number(total):
             return None
     else:
-        known, other = {plain_number(amount) for amount in _amounts(truth)}, None
-    printed = list(_totals(page))
+        known, other = {plain_number(amount) for amount in identity.amounts(truth)}, None
+    printed = list(_totals(page, identity.labels))
     others = [found for found in printed if not known & set(found[2])]
     if other is not None:
         # The page's total is the sum of the true amounts.
@@ -88,22 +93,15 @@ def _other_total(truth: Mapping[str, Any], shown: Mapping[str, Any], page: PageT
     return f"the page prints another total: {label} {text}; the ground truth has {total}"
 
 
-def _sum_with_tax(summary: Mapping[str, Any]) -> Decimal | None:
-    """Return subtotal - discounts + charges + taxes; None if the subtotal is absent, or no tax has an amount.
-
-    Use it only if the true total is on the page, as the subtotal or the amount due.
-    """
-    net, taxes = _net(summary), [row["amount"] for row in summary.get("taxes", []) if "amount" in row]
-    total = summary["grand_total"]
-    if net is None or not taxes or total not in (summary.get("subtotal"), net, summary.get("amount_due")):
-        return None
-    return net + sum(taxes, Decimal(0)) + Decimal(summary.get("rounding") or 0)
-
-
 def _small_share(
-    truth: Mapping[str, Any], shown: Mapping[str, Any], page: PageText, min_visible_share: float
+    plan: SearchPlan,
+    identity: Identity,
+    truth: Mapping[str, Any],
+    shown: Mapping[str, Any],
+    page: PageText,
+    min_visible_share: float,
 ) -> str | None:
-    values, found = dict(_values(truth)), dict(_values(shown))
+    values, found = dict(_values(truth, plan)), dict(_values(shown, plan))
     all_values, all_found = sum(map(len, values.values())), sum(map(len, found.values()))
     if all_values < MIN_VALUES or all_found >= min_visible_share * all_values:
         return None
@@ -112,13 +110,14 @@ def _small_share(
     named = ", ".join(missing[:_MAX_NAMED]) + (", …" if len(missing) > _MAX_NAMED else "")
     return (
         f"only {all_found} of {all_values} values are on the page, less than data.min_visible_share "
-        f"{min_visible_share}; not found: {named}; {_quoted(page)}"
+        f"{min_visible_share}; not found: {named}; {_quoted(page, identity)}"
     )
 
 
-def _values(data: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+def _values(data: Mapping[str, Any], plan: SearchPlan) -> Iterator[tuple[str, list[Any]]]:
     """Yield each printable field with its values."""
     found: dict[str, list[Any]] = {}
+    known = frozenset(plan.fields)
     waiting: list[tuple[str, Any]] = [("", data)]
     while waiting:
         name, value = waiting.pop()
@@ -126,36 +125,16 @@ def _values(data: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
             waiting += [(f"{name}.{key}" if name else key, part) for key, part in value.items()][::-1]
         elif isinstance(value, list):
             waiting += [(f"{name}[]", part) for part in value][::-1]
-        elif name in FIELDS:
+        elif name in known:
             found.setdefault(name, []).append(value)
     yield from found.items()
 
 
-def _amounts(data: Mapping[str, Any]) -> Iterator[Decimal]:
-    """Yield every amount of the financial summary, and sums of them that a page may print."""
-    summary = data.get("financial_summary", {})
-    parts = [summary, *(row for name in ("taxes", "discounts", "charges") for row in summary.get(name, []))]
-    for part in parts:
-        yield from (value for name, value in part.items() if isinstance(value, Decimal) and name != "rate")
-    if (net := _net(summary)) is not None:
-        yield net
-
-
-def _net(summary: Mapping[str, Any]) -> Decimal | None:
-    """Return subtotal - discounts + charges."""
-    subtotal: Decimal | None = summary.get("subtotal")
-    if subtotal is None:
-        return None
-    less = sum((row["amount"] for row in summary.get("discounts", []) if "amount" in row), Decimal(0))
-    more = sum((row["amount"] for row in summary.get("charges", []) if "amount" in row), Decimal(0))
-    return subtotal - less + more
-
-
-def _totals(page: PageText) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _totals(page: PageText, labels: tuple[str, ...]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Yield each labelled total of the page: label, amount as printed, and its possible values."""
     for line in page.lines:
         for start in line.starts or (0,):
-            if (label := _total_label(line, start)) is None:
+            if (label := _total_label(line, start, labels)) is None:
                 continue
             text = without_dates(repaired_numbers(line.text))
             after = [found for found in _joined(text) if found[0] >= start + len(label)]
@@ -178,9 +157,9 @@ def _joined(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     yield from sorted(numbers)
 
 
-def _total_label(line: Line, start: int) -> str | None:
+def _total_label(line: Line, start: int, labels: tuple[str, ...]) -> str | None:
     """Return the label of a total at a position of a line, or None."""
-    own = label_pattern(TOTALS).match(line.text, start)
+    own = label_pattern(labels).match(line.text, start)
     if own is None:
         return None
     other = label_pattern(OTHER_AMOUNTS).match(line.text, start)
@@ -193,8 +172,8 @@ def _is_amount(text: str, start: int, end: int, readings: tuple[str, ...]) -> bo
     )
 
 
-def _quoted(page: PageText) -> str:
+def _quoted(page: PageText, identity: Identity) -> str:
     """Quote the totals and the first characters of the page."""
-    totals = [f"{label} {text}" for label, text, _ in _totals(page)]
+    totals = [f"{label} {text}" for label, text, _ in _totals(page, identity.labels)]
     begins = page.text.strip()[:_QUOTED_CHARACTERS]
     return f"it prints {', '.join([*totals[-2:], repr(begins)])}"

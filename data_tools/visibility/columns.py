@@ -6,6 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import combinations, product
 
 from data_tools.visibility.boxes import Line
 from data_tools.visibility.labels import Column, column_heads
@@ -24,6 +26,11 @@ _HEADS = 2
 _NEAR_CHARACTERS = 24
 # A longer line is a page without line breaks.
 _MAX_LINE_CHARACTERS = 2_000
+# Maximum number of columns of taxes with different ways to fill them.
+_MAX_TAXES = 4
+# Maximum number of other numbers before the quantity.
+_MAX_LEFT = 2
+_CENT = Decimal("0.01")
 _DIGIT = re.compile(r"[0-9]")
 _NUMERIC: tuple[Column, ...] = ("quantity", "price", "tax", "total")
 
@@ -120,15 +127,25 @@ def assigned_by_order(head: Head, numbers: Sequence[Number], begin: int | None) 
 
 def _in_order(columns: Sequence[Column], numbers: list[Number]) -> Iterator[tuple[Column, Number]]:
     kinds = [kind for kind in columns if kind != "tax"]
+    # `10 338,29` can be one number or two.
     parts = [number for number in numbers if not any(other.is_part_of(number) for other in numbers)]
     wholes = [number for number in numbers if not any(number.is_part_of(other) for other in numbers)]
-    # `10 338,29` can be one number or two.
     for own in (parts, wholes):
         if len(own) == len(kinds) + 1 and own[0].x0 == 0:
             # Row number.
             del own[0]
     fitting = [own for own in (parts, wholes) if len(own) == len(kinds)]
-    if len(fitting) == 1 or (fitting and parts == wholes):
+    with_taxes = [found for own in (parts, wholes) for found in _with_taxes(columns, kinds, own)]
+    # Numbers of columns that the head does not name are left of the quantity: `500 g`.
+    shorter = [own[left:] for own in (parts, wholes) for left in range(1, _MAX_LEFT + 1)]
+    further = [found for own in shorter for found in _with_taxes(columns, kinds, own)]
+    multiplied = [found for found in (*with_taxes, *further) if _is_multiplied(found)]
+    if multiplied and all(found == multiplied[0] for found in multiplied):
+        chosen = multiplied[0]
+    elif with_taxes and fitting:
+        # One number and no tax, or two numbers and a tax: the columns are not known.
+        return
+    elif len(fitting) == 1 or (fitting and parts == wholes):
         chosen = list(zip(kinds, fitting[0], strict=True))
     elif len(wholes) > len(kinds) and columns[-1:] == ["total"]:
         # Discounts or codes are in between; the last column is still the last.
@@ -138,6 +155,31 @@ def _in_order(columns: Sequence[Column], numbers: list[Number]) -> Iterator[tupl
     for kind, number in chosen:
         near = (other for other in numbers if number.is_part_of(other) or other.is_part_of(number))
         yield from ((kind, own) for own in (number, *near))
+
+
+def _with_taxes(
+    columns: Sequence[Column], kinds: Sequence[Column], numbers: Sequence[Number]
+) -> Iterator[list[tuple[Column, Number]]]:
+    """Yield the ways to assign all numbers if some columns of taxes have an amount, and others a rate or nothing."""
+    filled = len(numbers) - len(kinds)
+    taxes = [place for place, kind in enumerate(columns) if kind == "tax"]
+    if not 0 < filled <= len(taxes) <= _MAX_TAXES:
+        return
+    seen: list[list[Column]] = []
+    for chosen in combinations(taxes, filled):
+        own = [kind for place, kind in enumerate(columns) if kind != "tax" or place in chosen]
+        if own not in seen:
+            seen.append(own)
+            yield list(zip(own, numbers, strict=True))
+
+
+def _is_multiplied(assigned: Sequence[tuple[Column, Number]]) -> bool:
+    """Return whether quantity × price = total."""
+    values = [
+        [Decimal(reading) for kind, number in assigned if kind == name for reading in number.readings]
+        for name in ("quantity", "price", "total")
+    ]
+    return any(abs(quantity * price - total) <= _CENT for quantity, price, total in product(*values))
 
 
 def assigned_by_boxes(head: Head, numbers: Sequence[Number]) -> Iterator[tuple[Column, Number]]:

@@ -52,6 +52,12 @@ TOTALS = (
     "totale", "totaal incl. btw", "totaal incl btw", "totaalbedrag", "totaal", "合計金額", "合計", "价税合计",
     "総計", "総額", "ご請求金額", "请付总额", "总计", "合计", "总金额", "합계", "총액",
 )  # fmt: skip
+# Labels of the last balance of a statement.
+CLOSING_BALANCES = (
+    "closing balance", "ending balance", "new balance", "balance carried forward", "neuer saldo", "endsaldo",
+    "neuer kontostand", "kontostand neu", "schlusssaldo", "nouveau solde", "solde final", "saldo final",
+    "saldo finale", "nieuw saldo", "eindsaldo", "期末余额", "本期余额", "账户余额", "期末残高", "기말잔액",
+)  # fmt: skip
 # Labels of amounts that may differ from the total with tax: such a row is neither a total nor a line item.
 OTHER_AMOUNTS = (
     "amount due", "balance due", "balance", "zahlbetrag", "zu zahlen", "zahlbar", "net à payer", "te betalen",

@@ -38,9 +38,27 @@ def drop_unseen_items(items: list[dict[str, Any]], page: PageText, others: Mappi
     unseen: set[str] = set()
     for item, row in zip(items, table.rows(items), strict=True):
         if any(item is other for other in doubtful):
-            unseen |= _drop(item, row, table, page, numbers)
+            unseen |= {f"line_items[].{name}" for name in _drop(item, row, table, page, numbers)[0]}
     items[:] = [item for item in items if item]
     return unseen
+
+
+def drop_unseen_roles(
+    items: list[dict[str, Any]], table: ItemTable, page: PageText, others: Any
+) -> list[ItemRow | None]:
+    """Remove values from line items in the same way, but keep empty rows.
+
+    Returns:
+        The row of each item on the page; None if it is unknown.
+    """
+    numbers = _numbers(items, others)
+    rows: list[ItemRow | None] = []
+    for item, row in zip(items, table.rows(items), strict=True):
+        found = row
+        if not _is_printed_in_order(item, page.text):
+            _, found = _drop(item, row, table, page, numbers)
+        rows.append(found)
+    return rows
 
 
 def _is_printed_in_order(item: Mapping[str, Any], text: str) -> bool:
@@ -58,7 +76,8 @@ def _is_printed_in_order(item: Mapping[str, Any], text: str) -> bool:
 
 def _drop(
     item: dict[str, Any], row: ItemRow | None, table: ItemTable, page: PageText, numbers: Counter[str]
-) -> set[str]:
+) -> tuple[set[str], ItemRow | None]:
+    """Remove values from a line item; return their names, and its row on the page."""
     description = item.get("description")
     is_named = description is not None and (f" {description} " in page.text or shows_text(description, page))
     amounts = {name: item[name] for name in AMOUNTS if name in item}
@@ -75,7 +94,7 @@ def _drop(
         removed |= shown
     for name in removed:
         del item[name]
-    return {f"line_items[].{name}" for name in removed}
+    return removed, row
 
 
 def _is_too_little(
@@ -94,7 +113,7 @@ def _is_too_little(
     return all(numbers[number] > own[number] for number in evidence)
 
 
-def _numbers(items: Sequence[Mapping[str, Any]], others: Mapping[str, Any]) -> Counter[str]:
+def _numbers(items: Sequence[Mapping[str, Any]], others: Any) -> Counter[str]:
     """Count how often each number is a value of a row or of the summary."""
     found = Counter(plain_number(row[name]) for row in items for name in AMOUNTS if name in row)
     waiting: list[Any] = [others]

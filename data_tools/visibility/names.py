@@ -8,10 +8,11 @@ from functools import cache
 
 from data_tools.visibility.labels import CREDIT_NOTE, label_pattern, printed
 from data_tools.visibility.page_text import PageText
+from data_tools.visibility.spellings import without_compatibility_forms
 from data_tools.visibility.text import shows_text
 
 # Each group has the names of one thing in several languages; a name is replaced by the printed name of its group.
-_TAXES = (
+TAXES = (
     (
         "vat", "value added tax", "value-added tax", "mwst.", "mwst", "mehrwertsteuer", "ust.", "ust", "umsatzsteuer",
         "tva", "t.v.a.", "taxe sur la valeur ajoutée", "iva", "i.v.a.", "imposta sul valore aggiunto",
@@ -20,7 +21,7 @@ _TAXES = (
         "消費税等", "消費税", "増値税", "增值税", "부가가치세", "부가세", "consumption tax",
     ),
 )  # fmt: skip
-_METHODS = (
+METHODS = (
     (
         "credit transfer", "sepa credit transfer", "bank transfer", "wire transfer", "wire", "transfer",
         "payment to bank account", "überweisung", "sepa-überweisung", "banküberweisung", "virement bancaire",
@@ -36,7 +37,7 @@ _METHODS = (
     ),
     (
         "cash", "in cash", "bar", "barzahlung", "bargeld", "espèces", "contanti", "efectivo", "en efectivo", "contant",
-        "現金", "现金", "현금",
+        "tunai", "dinheiro", "numerário", "gotówka", "kontant", "nakit", "現金", "现金", "현금",
     ),
     (
         "credit card", "card", "card payment", "bank card", "debit card", "kreditkarte", "kartenzahlung", "ec-karte",
@@ -45,6 +46,8 @@ _METHODS = (
     ),
     ("cheque", "cheques", "check", "checks", "scheck", "chèque", "assegno", "小切手", "支票", "수표"),
 )  # fmt: skip
+# First letters after the name of a tax in a tax number: VAT ID, USt-IdNr., VAT No, VAT Reg.
+_OF_A_TAX_NUMBER = frozenset({"ID", "Id", "id", "No", "no", "Nr", "nr", "N°", "Nu", "nu", "Re", "re"})
 # Words next to which the name of a tax belongs to a tax number, not to an amount.
 _ID_AFTER = re.compile(r"\s?[-.:]?\s?(?:id|ident|no|nr|nummer|number|reg|registration|intra|n°|#|番号)", re.IGNORECASE)
 _ID_BEFORE = re.compile(
@@ -56,12 +59,12 @@ _AMOUNT_AFTER = re.compile(r"[^\n]{0,24}?\d")
 
 def printed_tax(value: str, page: PageText) -> str | None:
     """Return the name of a tax as printed; None if the page prints none of its names."""
-    return _printed(value, page, _TAXES, is_tax=True)
+    return _printed(value, page, TAXES, is_tax=True)
 
 
 def printed_method(value: str, page: PageText) -> str | None:
     """Return the name of a payment method as printed; None if the page prints none of its names."""
-    return _printed(value, page, _METHODS, is_tax=False)
+    return _printed(value, page, METHODS, is_tax=False)
 
 
 def shows_document_type(value: str, page: PageText) -> bool:
@@ -69,11 +72,18 @@ def shows_document_type(value: str, page: PageText) -> bool:
     return value != "credit_note" or printed(CREDIT_NOTE, page.text) is not None
 
 
+def is_of_a_tax_number(name: str, text: str) -> bool:
+    """Return whether the name of a tax in a text is followed by the words for a number."""
+    end = text.find(f" {name} ") + len(name) + 2
+    return text[end : end + 2] in _OF_A_TAX_NUMBER
+
+
 def _printed(value: str, page: PageText, groups: tuple[tuple[str, ...], ...], *, is_tax: bool) -> str | None:
-    group = _group(" ".join(value.casefold().split()), groups)
+    plain = without_compatibility_forms(value)
+    group = _group(" ".join(plain.casefold().split()), groups)
     if group is None:
         return value if shows_text(value, page) else None
-    own = _places(label_pattern((value,)), page, is_tax=is_tax)
+    own = _places(label_pattern((plain,)), page, is_tax=is_tax)
     if own:
         return value
     in_lower_case = page.text.casefold()

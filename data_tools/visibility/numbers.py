@@ -23,6 +23,12 @@ def shows_amount(value: Decimal | int, page: PageText) -> bool:
     return (f" {cents} " in text and Decimal(cents) == value) or is_printed(plain_number(Decimal(value)), page)
 
 
+def shows_own_number(value: Decimal, page: PageText) -> bool:
+    """Return whether a number is printed as a separate number, and not as a rate; the sign is ignored."""
+    plain = plain_number(Decimal(value))
+    return plain in page.amounts or plain in page.own_repaired_amounts
+
+
 def shows_rate(value: Decimal, page: PageText) -> bool:
     """Return whether a rate, a fraction in the answer, is printed: 0.19 as 19 %, 19,0 or 0.19."""
     percent = _percent(value)

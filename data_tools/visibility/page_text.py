@@ -106,6 +106,12 @@ class PageText:
         return own_numbers_in(text) | joined_numbers_in(text)
 
     @cached_property
+    def own_repaired_amounts(self) -> frozenset[str]:
+        """The same without numbers that are not separate: of 9% 8.09 only 8.09."""
+        text = without_dates(self.repaired)
+        return own_numbers_in(text) | (joined_numbers_in(text) - numbers_in(text))
+
+    @cached_property
     def dates(self) -> frozenset[date]:
         """All possible dates of the text: 03/04/2025 is two."""
         return dates_in(self.repaired)

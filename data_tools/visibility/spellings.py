@@ -39,7 +39,7 @@ _NUMERIC_DATE = re.compile(r"(?<![\d.,])(\d{1,2})\s?([-./])\s?(\d{1,2})\s?\2\s?(
 _ISO_DATE = re.compile(r"(?<!\d)(\d{4})\s?([-./年])\s?(\d{1,2})\s?[-./月]\s?\d{1,2}日?(?!\d)")
 _DAY_OF_MONTH = re.compile(r"(?<!\d)\d{1,2}\s?[月월]\s?\d{1,2}\s?[日일]")
 _NAMED_DATE = re.compile(
-    r"(?<!\d)\d{1,2}(?:st|nd|rd|th|er|o)?[\s.,/-]{0,3}(?:de |of )?(?P<month>[^\W\d_]{3,12})\b"
+    r"(?<!\d)(?<!\d[.,])\d{1,2}(?:st|nd|rd|th|er|o)?[\s.,/-]{0,3}(?:de |of )?(?P<month>[^\W\d_]{3,12})\b"
     r"(?:[\s.,/-]{0,3}(?:de |del )?(?:\d{4}|\d{2})(?![\d.,]*\d))?"
     r"|\b(?P<later>[^\W\d_]{3,12})[\s.]{1,2}\d{1,2}(?:st|nd|rd|th)?(?:[\s.,/-]{1,3}\d{4})?(?![\d.,]*\d)"
 )
@@ -56,6 +56,11 @@ _GAP = r"[\s.,/-]{0,3}"
 _YEAR_FIRST = re.compile(r"(?<!\d)(\d{4})\s?[-./年년]\s?(\d{1,2})\s?[-./月월]\s?(\d{1,2})(?!\d)")
 _COMPACT_DATE = re.compile(r"(?<!\d)(\d{4})(\d{2})(\d{2})(?!\d)")
 _REIWA_DATE = re.compile(r"令和\s?(\d{1,2})\s?年\s?(\d{1,2})\s?月\s?(\d{1,2})(?!\d)")
+_MINGUO_DATE = re.compile(r"民[國国]\s?(\d{2,3})\s?年\s?(\d{1,2})\s?月\s?(\d{1,2})(?!\d)")
+_NUMERALS = "〇零一二三四五六七八九"
+_WRITTEN_DATE = re.compile(
+    rf"([{_NUMERALS}○]{{4}})\s?年\s?([{_NUMERALS}十]{{1,3}})\s?月\s?([{_NUMERALS}十]{{1,3}})\s?日"
+)
 _YEAR_LAST = re.compile(r"(?<!\d)(\d{1,2})\s?[-./]\s?(\d{1,2})\s?[-./]\s?(\d{4}|\d{2})(?!\d)")
 _DAY_MONTH = re.compile(
     rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|er|o)?{_GAP}(?:de |of )?([^\W\d_]{{3,12}}){_GAP}(?:de |del )?"
@@ -63,9 +68,14 @@ _DAY_MONTH = re.compile(
 )
 _MONTH_DAY = re.compile(rf"([^\W\d_]{{3,12}}){_GAP}(\d{{1,2}})(?:st|nd|rd|th)?[\s.,/-]{{1,3}}(\d{{4}})(?!\d)")
 _YEAR_MONTH = re.compile(rf"(?<!\d)(\d{{4}}){_GAP}([^\W\d_]{{3,12}}){_GAP}(\d{{1,2}})(?!\d)")
+# 02.01. has a point at its end, which distinguishes it from the amount 02.01.
+_SHORT_DATE = re.compile(r"(?<![\d.,/-])(\d{1,2})(?:\.(?=\d{1,2}\.)|[/-])(\d{1,2})(?![\d/-]|[.,]\d)")
+_MONTH_AND_DAY = re.compile(r"(?<!\d)(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日일]")
+_NAMED_DAY = re.compile(r"(?<!\d)(\d{1,2})(?:st|nd|rd|th|er|o)?\.?[ -]?([^\W\d_]{3,12})(?![^\W\d_])")
+_NAMED_MONTH = re.compile(r"(?<![^\W\d_])([^\W\d_]{3,12})\.?[ -]?(\d{1,2})(?:st|nd|rd|th)?(?!\d)")
 _CURRENCY_LOCALES = (*MONTH_LOCALES, "cs", "da", "hu", "ja", "ko", "nb", "pl", "sv", "tr", "zh")
 _OTHER_CURRENCY_MARKS = {
-    "CHF": ("Fr", "SFr"), "CNY": ("元",), "JPY": ("円",),
+    "CHF": ("Fr", "SFr"), "CNY": ("元",), "IDR": ("Rp",), "JPY": ("円",), "MYR": ("RM",),
     **dict.fromkeys(("ARS", "CLP", "COP", "CUP", "DOP", "SVC", "UYU"), ("$",)),
 }  # fmt: skip
 
@@ -201,6 +211,11 @@ def dates_in(text: str) -> frozenset[date]:
     found = [(year, int(month), day) for year, month, day in _YEAR_FIRST.findall(text) + _COMPACT_DATE.findall(text)]
     # The first year of Reiwa is 2019.
     found += [(str(2018 + int(year)), int(month), day) for year, month, day in _REIWA_DATE.findall(text)]
+    found += [(str(1911 + int(year)), int(month), day) for year, month, day in _MINGUO_DATE.findall(text)]
+    found += [
+        ("".join(str(_numeral(digit)) for digit in year), _numeral(month), str(_numeral(day)))
+        for year, month, day in _WRITTEN_DATE.findall(text)
+    ]
     for first, second, last in _YEAR_LAST.findall(text):
         found += (last, int(first), second), (last, int(second), first), (first, int(second), last)
     named = [(year, name, day) for day, name, year in _DAY_MONTH.findall(text)]
@@ -208,6 +223,28 @@ def dates_in(text: str) -> frozenset[date]:
     for year, name, day in named + _YEAR_MONTH.findall(text):
         found += [(year, month, day) for month in month_numbers().get(name.casefold(), ())]
     return frozenset(day for parts in found for day in _date(*parts))
+
+
+def _numeral(text: str) -> int:
+    """Return a number up to 99 in Chinese numerals: 〇, 七, 十五, 三十."""
+    tens, is_above_nine, ones = text.rpartition("十")
+    value = max(_NUMERALS.find(ones), 1) - 1 if ones else 0
+    return value if not is_above_nine else 10 * (max(_NUMERALS.find(tens), 1) - 1 if tens else 1) + value
+
+
+def days_of_months_in(text: str) -> frozenset[tuple[int, int]]:
+    """Return all days that a text may print without a year, as (month, day): `15.01.`, `01/15`, `15 Jan`, `1月15日`.
+
+    `03/04` is two days.
+    """
+    found: set[tuple[int, int]] = set()
+    for first, second in _SHORT_DATE.findall(text):
+        found |= {(int(second), int(first)), (int(first), int(second))}
+    found |= {(int(month), int(day)) for month, day in _MONTH_AND_DAY.findall(text)}
+    named = [(name, day) for day, name in _NAMED_DAY.findall(text)] + _NAMED_MONTH.findall(text)
+    for name, day in named:
+        found |= {(month, int(day)) for month in month_numbers().get(name.casefold(), ())}
+    return frozenset((month, day) for month, day in found if 1 <= month <= 12 and 1 <= day <= 31)
 
 
 def _date(year: str, month: int, day: str) -> Iterator[date]:

@@ -11,10 +11,18 @@ from typing import Any
 from data_tools.visibility.boxes import Line
 from data_tools.visibility.columns import Head, Number, assigned_by_boxes, assigned_by_order, head_of, numbers_of
 from data_tools.visibility.labels import OTHER_AMOUNTS, TOTALS, Column, label_pattern, may_be_head
-from data_tools.visibility.page_text import PageText, words_of
-from data_tools.visibility.spellings import plain_number
+from data_tools.visibility.page_text import PageText, normal_words, words_of
+from data_tools.visibility.spellings import plain_number, without_compatibility_forms
+from erniekit_adapter.documents.fields import Role
 
 AMOUNTS: dict[str, Column] = {"quantity": "quantity", "unit_price": "price", "total": "total"}
+# Roles of columns by the name that they have in line items here.
+ROLE_NAMES: dict[str, Role] = {
+    "description": "description",
+    "quantity": "quantity",
+    "unit_price": "unit_price",
+    "total": "line_total",
+}
 # Minimum share of a description's words in each of its lines.
 _LEAST_SHARE = 0.34
 # Maximum number of lines of an item above and below the line with most of its words.
@@ -41,12 +49,14 @@ class ItemRow:
         by_column: numbers in each column of the head, as far as they can be assigned.
         free: numbers that may not be in a column of quantities, prices and totals.
         has_description: whether its lines were found by the description.
+        anchor: its line with most of the description, or with its numbers.
     """
 
     numbers: frozenset[str]
     by_column: Mapping[Column, frozenset[str]]
     free: frozenset[str]
     has_description: bool = True
+    anchor: int = 0
 
     def shows(self, field: str, value: Any) -> bool:
         """Return whether the row prints a value of a field in its column or, if that is empty, in no other column."""
@@ -64,12 +74,12 @@ class ItemTable:
             self.lines = tuple(Line(line.text, page=line.page) for line in self.lines)
         self.words = [frozenset(words_of(line.text)) for line in self.lines]
         self._known: dict[int, list[Number]] = {}
-        self._with_word: dict[str, list[int]] = defaultdict(list)
+        self.lines_with_word: dict[str, list[int]] = defaultdict(list)
         for place, words in enumerate(self.words):
             for word in words:
-                self._with_word[word].append(place)
+                self.lines_with_word[word].append(place)
         # A sequence of single words or cells has no rows.
-        self._has_rows = any(line.cells for line in self.lines) or any(
+        self.has_rows = any(line.cells for line in self.lines) or any(
             len(self.numbers(place)) >= _ROW for place in range(len(self.lines))
         )
         self._heads = [
@@ -84,7 +94,7 @@ class ItemTable:
         return self._known[place]
 
     @cached_property
-    def _with_number(self) -> dict[str, list[int]]:
+    def lines_with_number(self) -> dict[str, list[int]]:
         """Lines that print each number."""
         found: dict[str, list[int]] = defaultdict(list)
         for place in range(len(self.lines)):
@@ -94,7 +104,7 @@ class ItemTable:
 
     def rows(self, items: Sequence[Mapping[str, Any]]) -> list[ItemRow | None]:
         """Return the row of each item, in order; None if its position is unknown."""
-        if not self._has_rows:
+        if not self.has_rows:
             return [None] * len(items)
         anchors: list[int | None] = []
         taken: set[int] = set()
@@ -106,16 +116,52 @@ class ItemTable:
         owner = {anchor: number for number, anchor in enumerate(anchors) if anchor is not None}
         for number, (item, anchor) in enumerate(zip(items, anchors, strict=True)):
             if anchor is not None:
-                self._claim(item, anchor, number, owner)
+                self.claim(item, anchor, number, owner)
+        is_below = self._has_numbers_below(owner) or self._all_have_numbers_below(items, anchors, owner)
         return [
-            None if anchor is None else self._row(item, anchor, number, owner)
+            None if anchor is None else self._row(item, anchor, number, owner, is_below=is_below)
             for number, (item, anchor) in enumerate(zip(items, anchors, strict=True))
         ]
+
+    def _has_numbers_below(self, owner: Mapping[int, int]) -> bool:
+        """Return whether some item can have its numbers only below its description, and none only above it.
+
+        The line on the other side belongs to another item, or has no numbers.
+        """
+        sides: set[int] = set()
+        for place, number in owner.items():
+            if self.numbers(place):
+                continue
+            near = {step: next(self._neighbours(place, step, 1, number, owner), None) for step in (-1, 1)}
+            free = [step for step, other in near.items() if other is not None and self.numbers(other)]
+            sides.update(free if len(free) == 1 else ())
+        return sides == {1}
+
+    def _all_have_numbers_below(
+        self, items: Sequence[Mapping[str, Any]], anchors: Sequence[int | None], owner: Mapping[int, int]
+    ) -> bool:
+        """Return whether every item without numbers in its line has them in the next line of text."""
+        places = [
+            anchor + 1
+            for item, anchor in zip(items, anchors, strict=True)
+            if anchor is not None and len(self._besides_description(anchor, item)) < _ROW
+        ]
+        return bool(places) and all(
+            place < len(self.lines)
+            and place not in owner
+            and not self.lines[place].cells
+            and self.lines[place].page == self.lines[place - 1].page
+            and not self.ends_table(place)
+            and len(self.numbers(place)) >= _ROW
+            for place in places
+        )
 
     def row_by_numbers(self, item: Mapping[str, Any]) -> ItemRow | None:
         """Return the row with at least two numbers of an item whose description is not on the page."""
         expected = Counter(plain_number(item[field]) for field in AMOUNTS if field in item)
-        places = Counter(place for reading in expected for place in self._with_number.get(reading, ())[:_MAX_PLACES])
+        places = Counter(
+            place for reading in expected for place in self.lines_with_number.get(reading, ())[:_MAX_PLACES]
+        )
         for place in sorted(places):
             numbers = self.numbers(place)
             if sum((expected & Counter(_first_known(number, expected) for number in numbers)).values()) < _ROW:
@@ -126,7 +172,7 @@ class ItemTable:
 
     def _anchor(self, item: Mapping[str, Any], taken: set[int]) -> int | None:
         """Return the line with most of a description's words; of equal ones the one with most of the item's numbers."""
-        ordered = words_of(str(item.get("description") or ""))
+        ordered = normal_words(str(item.get("description") or ""))
         if not ordered:
             return None
         words = _long_words(ordered) or frozenset(ordered)
@@ -134,11 +180,11 @@ class ItemTable:
         is_unspaced = ordered[0][0] >= "\u2e80"
         shared: Counter[int] = Counter()
         for word in words:
-            shared.update(self._with_word.get(word, ())[:_MAX_PLACES])
+            shared.update(self.lines_with_word.get(word, ())[:_MAX_PLACES])
         if is_unspaced:
             # Words that begin with the first word, because blanks between words are optional.
-            longer = (word for word in self._with_word if word != ordered[0] and word.startswith(ordered[0]))
-            shared.update(place for word in longer for place in self._with_word[word][:_MAX_PLACES])
+            longer = (word for word in self.lines_with_word if word != ordered[0] and word.startswith(ordered[0]))
+            shared.update(place for word in longer for place in self.lines_with_word[word][:_MAX_PLACES])
         expected = {plain_number(item[field]) for field in AMOUNTS if field in item}
         best, found = (0, -1), None
         for place, count in sorted(shared.items()):
@@ -156,26 +202,35 @@ class ItemTable:
                 best, found = score, place
         return found
 
-    def _claim(self, item: Mapping[str, Any], anchor: int, number: int, owner: dict[int, int]) -> None:
+    def has_words(self, text: str, place: int) -> bool:
+        """Return whether a line has a word of a text that is not a unit."""
+        return not _long_words(normal_words(text)).isdisjoint(self.words[place])
+
+    def claim(self, item: Mapping[str, Any], anchor: int, number: int, owner: dict[int, int]) -> None:
         """Assign to an item the lines around its anchor that print more of its description, and those in between."""
-        words = _long_words(words_of(str(item["description"])))
+        words = _long_words(normal_words(str(item["description"])))
         for step in (-1, 1):
             between: list[int] = []
             for place in range(anchor + step, anchor + (_LINES_BELOW + 1) * step, step):
-                if not 0 <= place < len(self.lines) or owner.get(place, number) != number or self._ends_table(place):
+                if not 0 <= place < len(self.lines) or owner.get(place, number) != number or self.ends_table(place):
                     break
                 own = _long_words(self.words[place])
                 if own and 2 * len(own & words) >= len(own):
                     owner.update(dict.fromkeys((*between, place), number))
                 between.append(place)
 
-    def _ends_table(self, place: int) -> bool:
+    def ends_table(self, place: int) -> bool:
+        """Return whether a line is the head of a table, or begins with the label of a sum."""
         return self._heads[place] is not None or _is_summary(self.lines[place].text)
 
-    def _row(self, item: Mapping[str, Any], anchor: int, number: int, owner: Mapping[int, int]) -> ItemRow | None:
-        words = frozenset(words_of(str(item["description"])))
+    def _row(
+        self, item: Mapping[str, Any], anchor: int, number: int, owner: Mapping[int, int], *, is_below: bool
+    ) -> ItemRow | None:
+        words = frozenset(normal_words(str(item["description"])))
         own = [anchor]
-        for step, most in ((-1, _LINES_ABOVE), (1, _LINES_BELOW)):
+        sides = ((-1, _LINES_ABOVE), (1, _LINES_BELOW))
+        # Of lines at the same distance, the first one has the numbers.
+        for step, most in reversed(sides) if is_below else sides:
             own += self._neighbours(anchor, step, most, number, owner)
         expected = {plain_number(item[field]) for field in AMOUNTS if field in item}
         chosen: list[tuple[int, list[Number]]] = []
@@ -199,7 +254,7 @@ class ItemTable:
         """Return the row of some lines, with numbers assigned to the columns of the nearest head above."""
         columns, free = self._by_column(lines, words)
         readings = frozenset(reading for _, numbers in lines for number in numbers for reading in number.readings)
-        return ItemRow(readings, columns, free, has_description)
+        return ItemRow(readings, columns, free, has_description, lines[0][0])
 
     def _in_empty_columns(
         self, place: int, numbers: list[Number], above: Sequence[tuple[int, list[Number]]]
@@ -214,7 +269,7 @@ class ItemTable:
     def _neighbours(self, anchor: int, step: int, most: int, number: int, owner: Mapping[int, int]) -> Iterator[int]:
         """Yield neighbours that may belong to an item, up to another item, a head, a sum, or a new page."""
         for place in range(anchor + step, anchor + (most + 1) * step, step):
-            if not 0 <= place < len(self.lines) or owner.get(place, number) != number or self._ends_table(place):
+            if not 0 <= place < len(self.lines) or owner.get(place, number) != number or self.ends_table(place):
                 return
             if self.lines[place].page != self.lines[anchor].page:
                 return
@@ -222,7 +277,7 @@ class ItemTable:
 
     def _besides_description(self, place: int, item: Mapping[str, Any]) -> list[Number]:
         """Return the numbers of a line that are not in the item's description (same value, same neighbouring word)."""
-        described = numbers_of(Line(str(item["description"])))
+        described = numbers_of(Line(without_compatibility_forms(str(item["description"]))))
         if not described:
             return self.numbers(place)
         return [number for number in self.numbers(place) if not any(number.is_same(other) for other in described)]

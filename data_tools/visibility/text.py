@@ -54,7 +54,8 @@ def shows_identifier(value: str, page: PageText) -> bool:
     words = normal_words(value)
     letters = "".join(words)
     if not letters:
-        return bool(value.strip()) and value.strip() in page.text
+        signs = without_compatibility_forms(value).strip()
+        return bool(signs) and signs in page.text
     if letters.isdigit() and len(words) == 1 and len(letters) <= OWN_WORD_DIGITS:
         return re.search(rf"(?<![0-9])(?<![0-9][.,]){letters}(?![0-9]|[.,][0-9])", page.text) is not None
     if f" {' '.join(words)} " in page.spaced:

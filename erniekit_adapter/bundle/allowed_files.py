@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
+from erniekit_adapter.documents.declared import DEFINITION_FILE, SCHEMA_FILE
 from erniekit_adapter.file_checks.content import MODEL_FILES, FileKind
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 MODEL_CARD = "README.md"
+# Folder and files of a declared document type.
+TYPE_FOLDER = "document_type"
+TYPE_FILES = (SCHEMA_FILE, DEFINITION_FILE)
 
 _ADAPTER: dict[str, FileKind] = {"adapter_config.json": "config", "adapter_model.safetensors": "weights"}
 _NATIVE: dict[str, FileKind] = {"lora_config.json": "config", "peft_model.safetensors.index.json": "index"}
@@ -35,7 +39,12 @@ NEEDED = {
     "merged-hf": ("config.json", "tokenizer_config.json"),
 }
 _MIB = 1024 * 1024
-_MAX_BYTES: dict[FileKind, int] = {"index": 32 * _MIB, "sentencepiece": 32 * _MIB}
+TYPE_MAX_BYTES = _MIB // 4  # YAML is slow to read
+_MAX_BYTES: dict[FileKind, int] = {
+    "index": 32 * _MIB,
+    "sentencepiece": 32 * _MIB,
+    "document type": TYPE_MAX_BYTES,
+}
 
 
 def kind_of_file(name: str) -> FileKind | None:
@@ -43,6 +52,8 @@ def kind_of_file(name: str) -> FileKind | None:
     if name == MODEL_CARD:
         return "model card"
     bundle_format, _, file = name.partition("/")
+    if bundle_format == TYPE_FOLDER and file in TYPE_FILES:
+        return "document type"
     if kind := FORMAT_FILES.get(bundle_format, {}).get(file):
         return kind
     shards = _SHARDS.get(bundle_format)

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from erniekit_adapter.architectures.families import DEFAULT_KIND, BundleFormat, kind_of_config
+from erniekit_adapter.bundle.document_types import check_can_be_exported, write_document_type
 from erniekit_adapter.bundle.formats import ExportSource, peft_readers, whole_model_order, write_formats
 from erniekit_adapter.bundle.manifest import check_lora_config, manifest_content
 from erniekit_adapter.bundle.metrics import adapter_fingerprint, describe, measured
@@ -22,6 +23,7 @@ from erniekit_adapter.merge.merge_checks import check_adapter_changes_something
 from erniekit_adapter.parity.checks import check_parity, parity_lines, probe_requests
 from erniekit_adapter.parity.readers import find_readers, refuse_unread
 from erniekit_adapter.parity.reading import WrittenModels
+from erniekit_adapter.project.made_for import TRAIN_AGAIN, refuse_other_type
 from erniekit_adapter.project.model_folder import local_model_dir, model_fingerprint
 from erniekit_adapter.project.run_records import read_training_manifest
 from erniekit_adapter.project.schema import Project
@@ -36,7 +38,8 @@ def export(project: Project, console: Console, *, allow_unchecked: bool = False)
         allow_unchecked: also write formats without a reader on this machine; the manifest marks them as not checked.
 
     Raises:
-        UsageError: no training is finished, it has no adapter, or the base model was replaced.
+        UsageError: no training is finished, it has no adapter, the base model was replaced, or it was trained with
+            another document type.
         AdapterError: the adapter changes nothing, cannot be represented or does not match the base model, a file is
             missing, a format computes something else than the trained adapter, `verify` would refuse the bundle, or
             another stage uses the bundle or trains the run.
@@ -50,6 +53,9 @@ def export(project: Project, console: Console, *, allow_unchecked: bool = False)
 def _export(project: Project, console: Console, *, allow_unchecked: bool) -> dict[str, Any]:
     refuse_foreign_folder(project.bundle_dir, "manifest.json")
     training, base_dir = finished_training(project.training_dir), local_model_dir(project)
+    documents = project.documents
+    refuse_other_type(project, training, project.training_dir, TRAIN_AGAIN)
+    check_can_be_exported(documents)
     adapter_dir, name = project.training_dir / training["adapter"], base_name(project.model.model_name_or_path)
     source = checked_source(adapter_dir, base_dir, training["base_model"], name)
     backend, kind = training["toolkit"]["name"], kind_of_config(source.base_config) or DEFAULT_KIND
@@ -78,10 +84,12 @@ def _export(project: Project, console: Console, *, allow_unchecked: bool) -> dic
             "readers": peft_readers(formats, kind),
             "proof": parity,
             "adapter": fingerprint,
+            "document_type": documents.record,
             **_metrics(project.evaluation_dir / "results.json", fingerprint),
         }
-        describe(bundle, manifest)
-        verify_files(*read_manifest(bundle))
+        write_document_type(documents, bundle)
+        describe(bundle, manifest, documents)
+        verify_files(*read_manifest(bundle), python_rules=documents.python_rules)
     for line in parity_lines(parity):
         console.print(line)
     console.print(f"bundle: {project.bundle_dir}")

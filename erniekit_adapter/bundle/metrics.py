@@ -11,6 +11,7 @@ from typing import Any
 
 from erniekit_adapter.bundle.allowed_files import MANIFEST, MODEL_CARD, SIGNATURE
 from erniekit_adapter.bundle.model_card import model_card
+from erniekit_adapter.documents.document_type import DocumentType
 from erniekit_adapter.files import fingerprint, read_json, sha256, write_json, write_text, writing_folder
 from erniekit_adapter.metrics import shown_metrics
 
@@ -37,24 +38,31 @@ def measured(results: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def describe(bundle: Path, manifest: Mapping[str, Any], known: Mapping[str, Any] = MappingProxyType({})) -> None:
+def describe(
+    bundle: Path,
+    manifest: Mapping[str, Any],
+    document_type: DocumentType,
+    known: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Write the model card and the manifest of a bundle after its formats.
 
     Args:
         bundle: the folder.
         manifest: content of the manifest without `files`.
+        document_type: the type of the documents that its adapter reads.
         known: entries of files that are already hashed.
     """
-    write_text(bundle / MODEL_CARD, model_card(manifest))
+    write_text(bundle / MODEL_CARD, model_card(manifest, document_type))
     write_json(bundle / MANIFEST, {**manifest, "files": dict(_files(bundle, known))})
 
 
-def add_metrics(bundle: Path, results: Mapping[str, Any]) -> bool:
+def add_metrics(bundle: Path, results: Mapping[str, Any], document_type: DocumentType) -> bool:
     """Write metrics into a bundle's manifest and model card, atomically. Other files are linked, not copied.
 
     Args:
         bundle: the folder.
         results: content of results.json.
+        document_type: the type of the documents that its adapter reads.
 
     Returns:
         False for a signed bundle, which is not changed.
@@ -68,7 +76,7 @@ def add_metrics(bundle: Path, results: Mapping[str, Any]) -> bool:
         shutil.copytree(bundle, written, copy_function=_link, dirs_exist_ok=True)
         for name in (MODEL_CARD, MANIFEST):
             (written / name).unlink(missing_ok=True)
-        describe(written, {**manifest, "metrics": measured(results)}, known)
+        describe(written, {**manifest, "metrics": measured(results)}, document_type, known)
     return True
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from erniekit_adapter.bundle.allowed_files import MANIFEST, SIGNATURE
@@ -18,7 +19,12 @@ from erniekit_adapter.files import read_bytes, write_bytes, write_json
 
 
 def sign(
-    bundle: Path, *, key_variable: str | None = None, key_file: Path | None = None, counter: int | None = None
+    bundle: Path,
+    *,
+    key_variable: str | None = None,
+    key_file: Path | None = None,
+    counter: int | None = None,
+    python_rules: Sequence[str] = (),
 ) -> Path:
     """Verify a bundle, store a counter in its manifest and sign it. An existing signature is replaced.
 
@@ -28,6 +34,7 @@ def sign(
         key_file: the private key's PEM file, which only its owner can read; pass exactly one of the two.
         counter: a number that is higher than that of every bundle signed before with this key; None for the time in
             seconds since 1970, or one more than the bundle's counter if that is higher.
+        python_rules: entry points that the rules of its document type may name.
 
     Returns:
         The signature's file.
@@ -38,7 +45,7 @@ def sign(
     """
     key = private_key(key_variable, key_file)
     root, content, manifest = read_manifest(bundle)
-    verify_files(root, content, manifest)
+    verify_files(root, content, manifest, python_rules=python_rules)
     old = manifest.get("counter")
     if counter is None:
         counter = max(int(time.time()), old + 1 if type(old) is int else 0)

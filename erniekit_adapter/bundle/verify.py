@@ -9,17 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from erniekit_adapter.bundle.agreement import disagreements, manifest_problems
-from erniekit_adapter.bundle.allowed_files import FORMAT_FILES, MANIFEST, SIGNATURE, name_problem
+from erniekit_adapter.bundle.allowed_files import FORMAT_FILES, MANIFEST, SIGNATURE, TYPE_FOLDER, name_problem
 from erniekit_adapter.bundle.counters import check_counter
+from erniekit_adapter.bundle.document_types import entry_problems, read_bundled_type
 from erniekit_adapter.bundle.listed_files import COPY_AGAIN, read_listed, read_small
 from erniekit_adapter.bundle.signatures import check_signature
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import AdapterError, Problem, failure, usage_error
 from erniekit_adapter.parity.comparison import CHECKED
 from erniekit_adapter.strict_json import parse_strict
@@ -43,6 +46,7 @@ class Verified:
         size_bytes: size of all files.
         signature: `checked` with a public key, or `none` for an unsigned bundle.
         key: the SHA-256 of the public key of the signature; empty for an unsigned bundle.
+        document_type: the type of its documents.
     """
 
     path: Path
@@ -52,6 +56,7 @@ class Verified:
     size_bytes: int
     signature: Literal["checked", "none"]
     key: str = ""
+    document_type: DocumentType = INVOICE
 
     @property
     def unchecked(self) -> list[str]:
@@ -70,6 +75,7 @@ def verify(
     *,
     trust: Trust = "signed",
     counter_file: Path | None = None,
+    python_rules: Sequence[str] = (),
 ) -> Verified:
     """Check the signature of a bundle, that every file matches the manifest, and that the files contain data only.
 
@@ -80,10 +86,12 @@ def verify(
         trust: `unsigned` accepts a bundle without a signature. A signed bundle always needs the public key.
         counter_file: file with the highest counter of each key; an older bundle is refused. It is only read here, see
             `counters.remember`.
+        python_rules: entry points that the rules of its document type may name; they are loaded.
 
     Raises:
         AdapterError: the bundle is unsigned, wrongly signed or older than one that was used; a file is missing, changed
-            or additional, or has another kind than its name; or the base model is another one; all at once.
+            or additional, or has another kind than its name; the document type is not valid; or the base model is
+            another one; all at once.
         UsageError: the public key or the counter file cannot be read, `cryptography` is not installed, or both a
             public key and `unsigned` are given.
     """
@@ -96,7 +104,7 @@ def verify(
     manifest = _parsed(root / MANIFEST, content)
     if counter_file:
         check_counter(counter_file, key, manifest.get("counter"), root / MANIFEST)
-    return verify_files(root, content, manifest, base_dir, key)
+    return verify_files(root, content, manifest, base_dir, key, python_rules)
 
 
 def _signer(root: Path, content: bytes, public_key: Path | None, trust: Trust) -> str:
@@ -157,29 +165,42 @@ def _parsed(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def verify_files(
-    root: Path, content: bytes, manifest: dict[str, Any], base_dir: Path | None = None, key: str = ""
+    root: Path,
+    content: bytes,
+    manifest: dict[str, Any],
+    base_dir: Path | None = None,
+    key: str = "",
+    python_rules: Sequence[str] = (),
 ) -> Verified:
-    """Check every file of a bundle, without its signature; the arguments are the results of `read_manifest`.
+    """Check every file of a bundle, without its signature; the first arguments are the results of `read_manifest`.
 
     Raises:
         AdapterError: see `verify`.
     """
     listed: dict[str, dict[str, Any]] = manifest["files"]
-    problems = [*manifest_problems(str(root / MANIFEST), manifest), *_names_agree(root, listed)]
+    location = str(root / MANIFEST)
+    problems = [*manifest_problems(location, manifest), *entry_problems(location, manifest)]
+    problems += _names_agree(root, listed)
     wrong = {problem.location for problem in problems}
     names = [name for name in _largest_first(listed) if str(root / name) not in wrong]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         files = list(threads.map(lambda name: read_listed(root, name, listed[name]), names))
     problems += [problem for file in files for problem in file.problems]
+    document_type = INVOICE
     if not problems:
         problems += disagreements(root, manifest, {file.name: file for file in files})
+        try:
+            document_type = read_bundled_type(root, manifest, python_rules)
+        except AdapterError as error:
+            problems += error.problems
     if base_dir:
         problems += _base(manifest, base_dir)
     if problems:
         raise AdapterError(sorted(map(_printable, problems), key=lambda problem: problem.location))
     size_bytes = sum(entry["size_bytes"] for entry in listed.values())
     identity = hashlib.sha256(content).hexdigest()
-    return Verified(root, manifest, identity, len(listed), size_bytes, "checked" if key else "none", key)
+    signature: Literal["checked", "none"] = "checked" if key else "none"
+    return Verified(root, manifest, identity, len(listed), size_bytes, signature, key, document_type)
 
 
 def _wrong_entries(path: Path, files: object) -> Iterator[Problem]:
@@ -227,8 +248,8 @@ def _walk(folder: Path, above: str) -> Iterator[tuple[str, str]]:
             yield name, "is a link"
         elif not entry.is_dir(follow_symlinks=False):
             yield name, "" if entry.is_file(follow_symlinks=False) else "is not a regular file"
-        elif above or entry.name not in FORMAT_FILES:
-            yield name, "is a folder, but not the folder of a bundle format"
+        elif above or entry.name not in (*FORMAT_FILES, TYPE_FOLDER):
+            yield name, "is a folder, but not the folder of a bundle format or document type"
         elif not any(os.scandir(entry.path)):
             yield name, "is an empty folder"
         else:

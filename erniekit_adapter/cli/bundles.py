@@ -13,6 +13,11 @@ from erniekit_adapter.cli.layout import Command
 from erniekit_adapter.errors import usage_error
 from erniekit_adapter.terminal import echo
 
+PythonRules = Annotated[
+    list[str],
+    typer.Option(metavar="NAME", help="entry point that a rule of the document type may use", show_default=False),
+]
+
 
 @app.command(
     cls=Command,
@@ -34,6 +39,7 @@ def verify(
         Path | None,
         typer.Option(metavar="FILE", help="stores the highest counter, to refuse older bundles", show_default=False),
     ] = None,
+    python_rule: PythonRules = [],
 ) -> None:
     """Check the signature and every file of a bundle, and that it contains only data.
 
@@ -44,9 +50,11 @@ def verify(
 
     if counter_file and not public_key:
         raise usage_error("--counter-file", "needs --public-key", "give the public key of the signature")
-    found = verify(bundle, public_key, base, trust=trust, counter_file=counter_file)
+    found = verify(bundle, public_key, base, trust=trust, counter_file=counter_file, python_rules=tuple(python_rule))
     signed = f"signed, counter {found.manifest.get('counter', 'none')}" if found.key else "not signed"
     echo(f"✓ {found.path}: {found.files} files, {found.size_bytes:,} bytes, identity {found.identity}, {signed}")
+    if found.document_type.digest:
+        echo(f"  document type: {found.document_type.name}, {found.document_type.digest}")
     if counter_file:
         remember(counter_file, found.key, found.manifest["counter"])
     for name in found.unchecked:
@@ -75,6 +83,7 @@ def sign(
             metavar="N", min=1, help="higher than in every earlier bundle; default: the time", show_default=False
         ),
     ] = None,
+    python_rule: PythonRules = [],
 ) -> None:
     """Sign a bundle with an Ed25519 key.
 
@@ -84,7 +93,7 @@ def sign(
 
     if (key_file is None) == (key_variable is None):
         raise usage_error("sign", "needs either --key-file or --key-variable", "give one of them")
-    sign(bundle, key_file=key_file, key_variable=key_variable, counter=counter)
+    sign(bundle, key_file=key_file, key_variable=key_variable, counter=counter, python_rules=tuple(python_rule))
     echo(f"signed {bundle}")
 
 

@@ -184,6 +184,9 @@ def columns(
     decimal_mark: Annotated[
         DecimalMark | None, typer.Option(help="decimal mark of the amounts", show_default=False)
     ] = None,
+    document_type: Annotated[
+        str, typer.Option(metavar="TYPE", help="name of a document type, or its folder: ./types/order")
+    ] = "invoice",
 ) -> None:
     """Print how the columns of a table would be read.
 
@@ -191,8 +194,10 @@ def columns(
     """
     from data_tools.inspect.columns import find_mapping, table_source
     from erniekit_adapter.cli.data_printing import print_mapping
+    from erniekit_adapter.documents.loading import load_document_type
 
-    found = find_mapping(table_source(file, mapped or [], ignore or [], sheet, decimal_mark))
+    kind = load_document_type(document_type)
+    found = find_mapping(table_source(file, mapped or [], ignore or [], sheet, decimal_mark, kind), kind)
     print_mapping(found, str(file))
     if found.questions or not found.matched:
         raise typer.Exit(2)
@@ -227,6 +232,9 @@ def prepare(
         typer.Option(help="OCR engine for pages without OCR; default: rapidocr if installed", show_default=False),
     ] = None,
     reviewed: Annotated[bool, typer.Option("--reviewed", help="people confirmed these answers")] = False,
+    document_type: Annotated[
+        str, typer.Option(metavar="TYPE", help="name of a document type, or its folder: ./types/order")
+    ] = "invoice",
 ) -> None:
     """Write the training examples of one source as an interchange file.
 
@@ -236,11 +244,13 @@ def prepare(
     from data_tools.build_settings import BuildSettings
     from data_tools.pipeline.build import prepare
     from erniekit_adapter.cli.data_printing import print_manifest
+    from erniekit_adapter.documents.loading import load_document_type
     from erniekit_adapter.project.schema import FiltersSection
 
+    kind = load_document_type(document_type)
     source = _one_source(active_learning_file, manifest, images_dir, ground_truth_dir, reviewed)
     filters = FiltersSection(arithmetic=arithmetic)
-    settings = BuildSettings(filters=filters, ocr=ocr or _installed_ocr())
+    settings = BuildSettings(filters=filters, ocr=ocr or _installed_ocr(), document_type=kind)
     with counting("records read") as on_record:
         found = prepare(source, output, settings, on_record)
     print_manifest(found, output)

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from data_tools.pipeline.manifest import DataManifest
 
 _MAX_REASON_CHARACTERS = 160
+_MAX_FIELDS = 8
 
 
 def print_manifest(manifest: DataManifest, output: Path) -> None:
     """Print the counts of a build, the reasons for rejections, and its warnings."""
+    from data_tools.pipeline.hints import UNUSED_KEYS, hint
+
     splits = ", ".join(f"{name} {count}" for name, count in manifest.by_split.items())
     verdicts, failed = _verdict_counts(manifest)
     rows = [
@@ -31,12 +34,24 @@ def print_manifest(manifest: DataManifest, output: Path) -> None:
     rows += [
         (f"  {verdict}", str(count), failed if verdict == "invalid" else "") for verdict, count in verdicts.items()
     ]
+    if manifest.settings.get("preference"):
+        pairs = manifest.preferences["by_split"]
+        found = ", ".join(f"{name} {count}" for name, count in pairs.items())
+        rows.append(("preference pairs", str(sum(pairs.values())), found or "they are made from corrections in logs"))
     print_table(str(output), ("", "records", ""), rows)
     for source in manifest.inputs:
         if source["by_filter"]:
             _print_filters(source)
+    if manifest.left_out:
+        fields = ", ".join(f"{path} {count}" for path, count in list(manifest.left_out.items())[:_MAX_FIELDS])
+        more = len(manifest.left_out) - _MAX_FIELDS
+        others = f" and {more} more" if more > 0 else ""
+        echo(one_line(f"left out of answers, because their pages do not show them: {fields}{others}"))
+        echo(one_line(f"    → look: erniekit-adapter data preview {output.parent}; docs/visibility.md"))
     for warning in manifest.warnings:
         echo(f"warning: {warning}", stderr=True)
+    if manifest.unused_keys:
+        echo(f"    → keys without a place: {hint(UNUSED_KEYS)}", stderr=True)
 
 
 def _verdict_counts(manifest: DataManifest) -> tuple[dict[str, int], str]:
@@ -85,7 +100,7 @@ def print_rejections(rejections: Iterable[dict[str, Any]], only: str | None) -> 
 def print_audit(found: Audit | Unreadable) -> None:
     """Print the findings of an audited file, or its problem to standard error."""
     from data_tools.inspect.audit import Unreadable
-    from erniekit_adapter.documents.invoice.rules import failures
+    from erniekit_adapter.documents.rules.rule import failures
 
     if isinstance(found, Unreadable):
         problem = found.problem

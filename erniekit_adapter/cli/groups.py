@@ -23,7 +23,7 @@ class Program(Group):
     """Commands of `erniekit-adapter`."""
 
     panels: ClassVar = {
-        "Before a run": ("setup", "check", "translate", "plan", "doctor"),
+        "Before a run": ("setup", "document-type", "check", "translate", "plan", "doctor"),
         "A run, in this order": ("data", "train", "export", "evaluate", "summary"),
         "Bundles": ("verify", "sign", "import"),
         "More": ("sweep", "tiny-model"),
@@ -37,6 +37,15 @@ class DataGroup(Group):
         "Build and look": ("build", "preview", "report", "rejected"),
         "Documents": ("audit", "columns", "prepare"),
         "Synthetic documents": ("synthesize", "corpus"),
+    }
+
+
+class DocumentTypeGroup(Group):
+    """Commands of `erniekit-adapter document-type`."""
+
+    panels: ClassVar = {
+        "Look": ("list", "show", "check"),
+        "Make one": ("new",),
     }
 
 
@@ -74,6 +83,20 @@ data_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data_app, name="data")
+document_type_app = typer.Typer(
+    cls=DocumentTypeGroup,
+    help=f"Show and check document types, and write a new one from examples of its answers.\n\n{_EXIT_CODES}",
+    epilog="""
+    erniekit-adapter document-type new delivery-note --from answers.jsonl
+    erniekit-adapter document-type show receipt
+    """,
+    context_settings={"max_content_width": _MAX_WIDTH},
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(document_type_app, name="document-type")
 
 
 def _print_version(is_given: bool) -> None:

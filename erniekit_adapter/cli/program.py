@@ -10,7 +10,7 @@ import warnings
 from contextlib import suppress
 
 from erniekit_adapter.backends.processes.ended import EndedBySignal, ending_on_signals
-from erniekit_adapter.cli import bundles, data, projects, runs  # noqa: F401  # they add their commands to the groups
+from erniekit_adapter.cli import bundles, data, document_types, projects, runs  # noqa: F401  # they add their commands to the groups
 from erniekit_adapter.cli.groups import NAME, app, data_app
 from erniekit_adapter.cli.layout import Interrupted, OutputClosed
 from erniekit_adapter.cli.printing import print_problems

@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.fields import KINDS
+from erniekit_adapter.evaluation.answer_values import scored_name
 from erniekit_adapter.evaluation.bootstrap import interval, ratio, ratios, resampled_totals, terms
-from erniekit_adapter.metrics import METRICS, AnswerScore, Counts
+from erniekit_adapter.metrics import METRICS, AnswerScore, Counts, total
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class FieldScore:
-    """Precision, recall and F1 of one field; `support` is the number of expected values."""
+    """Precision, recall and F1 of one field, or of all fields of a kind; `support` is the number of expected values."""
 
     precision: float | None
     recall: float | None
@@ -35,14 +38,14 @@ class FieldScore:
 
 @dataclass(frozen=True)
 class VerdictCounts:
-    """Detection of wrong invoices, over the test examples whose expected answer has a verdict.
+    """Detection of wrong documents, over the test examples whose expected answer has a verdict.
 
     Attributes:
-        caught: wrong invoices that the answer calls invalid.
-        missed: wrong invoices that the answer calls valid, or gives no verdict.
-        false_alarms: valid invoices that the answer calls invalid.
-        passed: valid invoices that the answer calls valid.
-        silent: valid invoices without a verdict in the answer.
+        caught: wrong documents that the answer calls invalid.
+        missed: wrong documents that the answer calls valid, or gives no verdict.
+        false_alarms: valid documents that the answer calls invalid.
+        passed: valid documents that the answer calls valid.
+        silent: valid documents without a verdict in the answer.
         precision: caught / (caught + false_alarms).
         recall: caught / (caught + missed).
         agreement: (caught + passed) / sum of the five counts.
@@ -67,14 +70,16 @@ class Figures:
         estimates: the metrics with an interval, by name.
         constants: the metrics without an interval, by name.
         fields: figures by field and by column, sorted by name.
-        verdicts: the answers' own verdicts compared with the expected ones.
+        kinds: figures of all fields and columns of a kind, in the order of the kinds; only those with values.
+        verdicts: the answers' own verdicts compared with the expected ones; None if answers have no verdict.
     """
 
     samples: int
     estimates: Mapping[str, Estimate]
     constants: Mapping[str, float | None]
     fields: Mapping[str, FieldScore]
-    verdicts: VerdictCounts
+    kinds: Mapping[str, FieldScore]
+    verdicts: VerdictCounts | None
 
     def as_json(self) -> dict[str, Any]:
         """Return the entries of `results.json` for this system: every metric under its name."""
@@ -82,10 +87,13 @@ class Figures:
         return {**nested.pop("estimates"), **nested.pop("constants"), **nested}
 
 
-def summarize(scores: Sequence[AnswerScore], *, seed: int = 0, resamples: int = 1000) -> Figures:
+def summarize(
+    document_type: DocumentType, scores: Sequence[AnswerScore], *, seed: int = 0, resamples: int = 1000
+) -> Figures:
     """Compute the figures of a test set.
 
     Args:
+        document_type: the type of the documents.
         scores: one score for each test example.
         seed: seed of the bootstrap; the same seed gives the same intervals.
         resamples: number of test sets that the bootstrap draws.
@@ -93,12 +101,14 @@ def summarize(scores: Sequence[AnswerScore], *, seed: int = 0, resamples: int = 
     Raises:
         AdapterError: `scores` is empty, or `resamples` is below 1.
     """
+    by_field = _by_field(scores)
     return Figures(
         samples=len(scores),
         estimates=_estimates(scores, seed, resamples),
         constants=_constants(scores),
-        fields=_by_field(scores),
-        verdicts=_verdicts(scores),
+        fields={name: _field_score(counts) for name, counts in sorted(by_field.items())},
+        kinds=_by_kind(document_type, by_field),
+        verdicts=_verdicts(scores) if document_type.verdict is not None else None,
     )
 
 
@@ -119,20 +129,27 @@ def _constants(scores: Sequence[AnswerScore]) -> dict[str, float | None]:
     return {metric.name: ratio(*terms(scores, metric).sum(axis=0).tolist()) for metric in metrics}
 
 
-def _by_field(scores: Sequence[AnswerScore]) -> dict[str, FieldScore]:
+def _by_field(scores: Sequence[AnswerScore]) -> dict[str, Counts]:
     totals: dict[str, Counts] = {}
     for score in scores:
         for name, counts in score.fields.items():
             totals[name] = totals.get(name, Counts()) + counts
-    return {
-        name: FieldScore(
-            precision=ratio(counts.true_positives, counts.predicted),
-            recall=ratio(counts.true_positives, counts.support),
-            f1=ratio(2 * counts.true_positives, counts.predicted + counts.support),
-            support=counts.support,
-        )
-        for name, counts in sorted(totals.items())
-    }
+    return totals
+
+
+def _by_kind(document_type: DocumentType, by_field: Mapping[str, Counts]) -> dict[str, FieldScore]:
+    kind_of = {scored_name(path): field.kind for path, field in document_type.fields.items()}
+    found = {kind: total(by_field[name] for name in by_field if kind_of[name] == kind) for kind in KINDS}
+    return {kind: _field_score(counts) for kind, counts in found.items() if counts != Counts()}
+
+
+def _field_score(counts: Counts) -> FieldScore:
+    return FieldScore(
+        precision=ratio(counts.true_positives, counts.predicted),
+        recall=ratio(counts.true_positives, counts.support),
+        f1=ratio(2 * counts.true_positives, counts.predicted + counts.support),
+        support=counts.support,
+    )
 
 
 def _verdicts(scores: Sequence[AnswerScore]) -> VerdictCounts:

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from erniekit_adapter.bundle.model_card import figure
+from erniekit_adapter.documents.fields import KINDS
 from erniekit_adapter.errors import usage_error
 from erniekit_adapter.files import read_json
 from erniekit_adapter.metrics import shown_metrics
@@ -29,7 +30,7 @@ def print_summary(project: Project, console: Console) -> None:
     data = _manifest(project, "data", "manifest.json")
     training = _manifest(project, "training", "manifest.json")
     results = _manifest(project, "evaluation", "results.json")
-    console.print(Group(_data_table(data), _training_table(training), _results_table(results)))
+    console.print(Group(_data_table(data), _training_table(training), *_results_tables(results)))
     console.print(f"bundle: {project.bundle_dir}")
 
 
@@ -45,8 +46,14 @@ def summary_picture(project: Project, title: str) -> str:
 
 
 def print_results(results: dict[str, Any], console: Console) -> None:
-    """Print the table of an evaluation."""
-    console.print(_results_table(results))
+    """Print the tables of an evaluation."""
+    console.print(Group(*_results_tables(results)))
+    if results["tuned"].get("strict_json", {}).get("value") == 0:
+        console.print(
+            "No answer of the tuned model is JSON: see samples.jsonl beside results.json. The model may need more "
+            "steps (training.max_steps), more documents, longer answers (evaluate.max_new_tokens), or "
+            "evaluate.structured: auto."
+        )
 
 
 def _manifest(project: Project, stage: str, name: str) -> dict[str, Any]:
@@ -79,6 +86,11 @@ def _training_table(training: dict[str, Any]) -> RenderableType:
     return table
 
 
+def _results_tables(results: dict[str, Any]) -> list[RenderableType]:
+    # Results of an earlier version have no figures by kind.
+    return [_results_table(results), *([_kinds_table(results)] if "kinds" in results["base"] else [])]
+
+
 def _results_table(results: dict[str, Any]) -> RenderableType:
     """Return one row for each shown metric: both models, the difference with its 95 % interval, and the verdict."""
     title = f"evaluation on {results['samples']} test documents"
@@ -88,14 +100,35 @@ def _results_table(results: dict[str, Any]) -> RenderableType:
     for metric in (metric for metric in shown_metrics() if metric.name in results["comparison"]):
         compared = results["comparison"][metric.name]
         interval = f"{_signed(compared['difference'])} [{_signed(compared['low'])}, {_signed(compared['high'])}]"
-        values = (figure(results[side][metric.name]["value"]) for side in ("base", "tuned"))
-        table.add_row(metric.label, *values, interval, compared["verdict"])
-    base = results["base"]
-    if base["expected_rule_compliant"] < 1:
-        table.caption = (
-            f"Some test invoices are wrong on the page: a perfect reader reaches {base['expected_rule_compliant']:.3f} "
-            f"in rule compliance and {base['expected_arithmetic_verified']:.3f} in arithmetic."
-        )
+        values = [results[side][metric.name]["value"] for side in ("base", "tuned")]
+        # A document type without tables or rules has no such figures.
+        if values != [None, None]:
+            table.add_row(metric.label, *map(figure, values), interval, compared["verdict"])
+    table.caption = _reachable(results["base"])
+    return table
+
+
+def _reachable(base: dict[str, Any]) -> str | None:
+    """Return a note on the figures that a perfect reader reaches, if documents are wrong on the page."""
+    compliant, verified = base["expected_rule_compliant"], base["expected_arithmetic_verified"]
+    if compliant is None or compliant == 1:
+        return None
+    sums = "" if verified is None else f" and {verified:.3f} in arithmetic"
+    return (
+        f"Some test documents are wrong on the page: a perfect reader reaches {compliant:.3f} in rule compliance{sums}."
+    )
+
+
+def _kinds_table(results: dict[str, Any]) -> RenderableType:
+    """Return one row for each kind of field: F1 of both models, and the number of expected values."""
+    by_kind = {side: results[side]["kinds"] for side in ("base", "tuned")}
+    columns = ("", "base", "tuned", "expected values")
+    table = Table(*columns, title="F1 by kind of field", title_justify="left", box=SIMPLE_HEAD)
+    for kind in KINDS:
+        found = [by_kind[side].get(kind) for side in ("base", "tuned")]
+        if any(found):
+            support = max(each["support"] for each in found if each)
+            table.add_row(kind, *(figure(each["f1"] if each else None) for each in found), f"{support:,}")
     return table
 
 

@@ -11,7 +11,7 @@ from erniekit_adapter.file_checks.chat_templates import template_problems
 from erniekit_adapter.file_checks.configs import EXPORT_AGAIN, config_problems
 from erniekit_adapter.strict_json import parse_strict
 
-FileKind = Literal["weights", "index", "config", "sentencepiece", "template", "model card"]
+FileKind = Literal["weights", "index", "config", "sentencepiece", "template", "model card", "document type"]
 
 # Files beside the weights of a model, by name.
 MODEL_FILES: dict[str, FileKind] = {
@@ -51,6 +51,8 @@ def check_content(location: str, name: str, kind: FileKind, content: bytes) -> t
         return list(error.problems), None
     if kind == "template":
         return template_problems(location, text), None
+    if kind == "document type":
+        return [], None  # its files are checked together, see bundle.document_types
     has_front_matter = text.startswith("---\n") and "\n---\n" in text[3:]
     return (
         [] if has_front_matter else [Problem(location, "does not begin with a model card's ---", EXPORT_AGAIN)]

@@ -11,8 +11,8 @@ from typing import Any, Literal, cast
 
 import orjson
 
-from erniekit_adapter.backends.environments.hugging_face import find_transformers, setup_hint
-from erniekit_adapter.backends.environments.installed import find_erniekit
+from erniekit_adapter.backends.environments.hugging_face import Transformers, find_transformers, setup_hint
+from erniekit_adapter.backends.environments.installed import Toolkit, find_erniekit
 from erniekit_adapter.backends.processes.failures import cause_of_failure, describe_signal
 from erniekit_adapter.backends.processes.leftovers import VARIABLE, end_marked, new_mark
 from erniekit_adapter.backends.processes.process import supervised
@@ -52,6 +52,20 @@ class RefusedError(AdapterError):
     """The worker refuses the request; it continues to run."""
 
 
+def environment_of(model: LocalModel) -> Toolkit | Transformers:
+    """Return the environment that a model's worker runs in.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if model.environment == "erniekit":
+        return find_erniekit()
+    found = find_transformers(*model.majors)
+    if isinstance(found, str):
+        raise usage_error("ernie_vl.local", f"no transformers with PEFT: {found}", setup_hint(*model.majors))
+    return found
+
+
 def command_line(model: LocalModel) -> tuple[list[str], dict[str, str]]:
     """Return the command that starts the worker of a model, and its variables.
 
@@ -60,12 +74,9 @@ def command_line(model: LocalModel) -> tuple[list[str], dict[str, str]]:
     """
     options = ["--serve", "--model", str(model.model_dir.resolve())]
     options += ["--adapter", str(model.adapter.resolve())] if model.adapter else []
-    if model.environment == "erniekit":
-        toolkit = find_erniekit()
-        return toolkit.worker("erniekit_generate", *options), toolkit.environment(on_cpu=True)
-    found = find_transformers(*model.majors)
-    if isinstance(found, str):
-        raise usage_error("ernie_vl.local", f"no transformers with PEFT: {found}", setup_hint(*model.majors))
+    found = environment_of(model)
+    if isinstance(found, Toolkit):
+        return found.worker("erniekit_generate", *options), found.environment(on_cpu=True)
     return found.worker("transformers_generate", *options), dict(found.environment())
 
 
@@ -135,18 +146,23 @@ class Worker:
         if await self._read() != {"ready": True}:
             raise await self._failure("wrote something other than that it is ready")
 
-    async def ask(self, request: str, max_new_tokens: int) -> tuple[ModelReply, int]:
+    async def ask(self, request: str, max_new_tokens: int, schema: str | None = None) -> tuple[ModelReply, int]:
         """Return the model's greedy answer to a user's message, and the number of tokens of the prompt.
 
-        Cancelling this call ends the worker, which would otherwise finish an answer that is not needed.
+        With a JSON Schema, as text, the answer matches it; `structured_answers` decides from `environment_of` whether
+        that is possible. Cancelling this call ends the worker, which would otherwise finish an answer that is not
+        needed.
 
         Raises:
-            RefusedError: the request is too long for the model.
+            RefusedError: the request is too long for the model, or the schema cannot be used.
             WorkerError: the worker has ended; with the cause.
         """
         self._count += 1
         name = str(self._count)
-        line = orjson.dumps({"id": name, "request": request, "max_new_tokens": max_new_tokens})
+        line = orjson.dumps(
+            {"id": name, "request": request, "max_new_tokens": max_new_tokens}
+            | ({} if schema is None else {"schema": schema})
+        )
         try:
             # If the worker has ended, `_read` reports the cause.
             with suppress(ConnectionError):

@@ -55,11 +55,13 @@ class GenerationSettings:
         max_new_tokens: limit at which an answer is cut.
         batch_size: number of requests that are answered together.
         device: cpu or gpu.
+        schema: the JSON Schema that answers must match, as text; None for any text. See `predictors/structured.py`.
     """
 
     max_new_tokens: int
     batch_size: int
     device: str
+    schema: str | None = None
 
 
 def answer_in_toolkit(
@@ -74,7 +76,7 @@ def answer_in_toolkit(
     """Answer requests with a base model, and an adapter if given, in ERNIEKit's environment.
 
     Args:
-        answers: JSONL file that the worker writes; requests and log are written beside it.
+        answers: JSONL file that the worker writes; requests, schema and log are written beside it.
         on_progress: called with the number of answered requests and their total.
 
     Raises:
@@ -82,11 +84,15 @@ def answer_in_toolkit(
     """
     requests_path, log = answers.with_suffix(".requests.jsonl"), answers.with_suffix(".log")
     write_bytes(requests_path, b"".join(orjson.dumps(asdict(request)) + b"\n" for request in requests))
-    log.unlink(missing_ok=True)
-    answers.unlink(missing_ok=True)
+    schema = answers.with_suffix(".schema.json")
+    for earlier in (log, answers, schema):
+        earlier.unlink(missing_ok=True)
     arguments = ["--model", str(model_dir.resolve()), "--requests", requests_path.name, "--answers", answers.name]
     arguments += ["--max-new-tokens", str(settings.max_new_tokens), "--batch-size", str(settings.batch_size)]
     arguments += ["--device", settings.device, *(["--adapter", str(adapter.resolve())] if adapter else [])]
+    if settings.schema is not None:
+        write_bytes(schema, settings.schema.encode())
+        arguments += ["--schema", schema.name]
 
     def follow(line: str) -> None:
         if line.startswith('{"done"'):

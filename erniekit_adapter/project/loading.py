@@ -3,64 +3,31 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from erniekit_adapter import yaml_files
 from erniekit_adapter.errors import AdapterError, Problem, UsageError, usage_error
-from erniekit_adapter.files import read_bytes
+from erniekit_adapter.files import similar_path
 from erniekit_adapter.project.schema import SOURCE_KINDS, Project
 from erniekit_adapter.project.synonyms import FORMER_SOURCE_KINDS, RENAMED_KEYS, project_key_of
+from erniekit_adapter.project.type_sources import source_problems
+from erniekit_adapter.yaml_files import MAX_BYTES, Key, Loader, LocatedFile, dotted
 
-MAX_PROJECT_BYTES = 1024 * 1024
+MAX_PROJECT_BYTES = MAX_BYTES
 MAX_PROJECT_NODES = 10_000
+_SUFFIXES = (".yaml", ".yml")
 
 # Start of a problem's location if its key is known but not its line.
 PROJECT = "project"
 
-Key = tuple[str | int, ...]
 Loaded = TypeVar("Loaded", bound=BaseModel)
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which reads `2e-4` as a number, as YAML 1.2 does."""
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Construct a value; an impossible one (the date 2025-13-45) is a YAML error with its line."""
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, OverflowError, TypeError, AttributeError, IndexError) as error:
-            raise yaml.constructor.ConstructorError(None, None, f"not a value: {error}", node.start_mark) from error
-
-
-_Loader.yaml_implicit_resolvers = {  # a copy, to leave SafeLoader unchanged
-    first: list(resolvers) for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
-@dataclass
-class _Document:
-    """A parsed YAML file, with the line of every key."""
-
-    path: Path
-    data: Any = None
-    lines: dict[Key, str] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-    def location(self, key: Key) -> str:
-        """Return `file:line dotted.key` of a key, with the line of its nearest part in the file."""
-        known = next((key[:size] for size in range(len(key), 0, -1) if key[:size] in self.lines), None)
-        place = self.lines[known] if known else str(self.path)
-        return f"{place} {dotted(key)}".strip()
-
 
 # The place of each key: `{"training.seed": "mine.yaml:12"}`, or `--set`.
 Places = Mapping[str, str]
@@ -81,12 +48,52 @@ def load_project_with_places(path: Path, overrides: Sequence[str] = ()) -> tuple
     Raises:
         UsageError: as `load_project`.
     """
+    _check_file(path)
     document = read_yaml(path)
     if isinstance(document.data, dict) and isinstance(document.data.get("preset"), str):
         _lay_over_preset(document, path.parent / Path(document.data["preset"]).expanduser())
     _apply_overrides(document, overrides)
     project = _validated(document, Project, "project file: it needs sections such as model and training")
-    return project, {dotted(key): place for key, place in document.lines.items()}
+    places = {dotted(key): place for key, place in document.lines.items()}
+    try:
+        _check_prompt_templates(project)
+        _check_validation(project)
+        problems = source_problems(project)
+    except UsageError as error:
+        raise UsageError(placed(error.problems, path, places)) from error
+    if problems:
+        raise UsageError(placed(problems, path, places))
+    return project, places
+
+
+def _check_file(path: Path) -> None:
+    """Check that a project file exists; a folder, or a wrong name, gets the file as hint."""
+    if path.is_dir():
+        found = sorted(islice((inner for inner in path.iterdir() if inner.suffix in _SUFFIXES), 20))
+        hint = f"give the project file: {found[0]}" if found else "give the project file, such as configs/demo-cpu.yaml"
+        raise usage_error(path, "is a folder", hint)
+    if not path.exists():
+        near = similar_path(path, lambda inner: inner.suffix in _SUFFIXES)
+        hint = f"did you mean {near}?" if near else "give the path of the project file, such as configs/demo-cpu.yaml"
+        raise usage_error(path, "no such file", hint)
+
+
+def _check_validation(project: Project) -> None:
+    """Check that answers have a verdict if the validation task is learnt."""
+    documents, share = project.documents, project.data.tasks.validation
+    if share and documents.verdict is None:
+        finding = f"found {share:g}; answers of {documents.name} have no verdict to learn"
+        hint = "remove it, or set answer: {verdict: true} in document_type.yaml"
+        raise usage_error("data.tasks.validation", finding, hint)
+
+
+def _check_prompt_templates(project: Project) -> None:
+    """Check that the project's document type can be read, and has as many prompt templates as the project uses."""
+    documents, wanted = project.documents, project.data.prompt_templates
+    if wanted > documents.prompts.templates:
+        finding = f"{wanted}, but {documents.name} has {documents.prompts.templates} for a task"
+        hint = f"set data.prompt_templates: {documents.prompts.templates}, or write more in its document_type.yaml"
+        raise usage_error("data.prompt_templates", finding, hint)
 
 
 def placed(problems: Iterable[Problem], path: Path, places: Places) -> list[Problem]:
@@ -118,7 +125,7 @@ def load_file(path: Path, kind: type[Loaded], expected: str, overrides: Sequence
     return _validated(document, kind, expected)
 
 
-def _validated(document: _Document, kind: type[Loaded], expected: str) -> Loaded:
+def _validated(document: LocatedFile, kind: type[Loaded], expected: str) -> Loaded:
     if not isinstance(document.data, dict):
         document.problems.append(Problem(str(document.path), f"not a {expected}"))
     if document.problems:
@@ -129,37 +136,13 @@ def _validated(document: _Document, kind: type[Loaded], expected: str) -> Loaded
         raise UsageError([_problem(document, dict(item), kind) for item in error.errors()]) from error
 
 
-def read_yaml(path: Path) -> _Document:
+def read_yaml(path: Path) -> LocatedFile:
     """Parse a YAML file, with the line of each key and a problem for each duplicate key.
 
     Raises:
         UsageError: the file cannot be read, is too large, or is not YAML.
     """
-    document = _Document(path)
-    try:
-        loader = _Loader(read_bytes(path, MAX_PROJECT_BYTES).decode())
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise usage_error(path, f"not UTF-8 text: {error}") from error
-    except AdapterError as error:
-        raise UsageError(error.problems) from error
-    try:
-        node = loader.get_single_node()
-        if node is not None:
-            for count, (key, child, parent) in enumerate(_walk(node, ())):
-                if count > MAX_PROJECT_NODES:
-                    raise usage_error(
-                        path, f"more than {MAX_PROJECT_NODES:,} values", "check that this is a project file"
-                    )
-                _note_key(document, key, child, parent)
-            document.data = loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise usage_error(f"{path}:{line}", f"not YAML: {error.problem}") from error
-    except RecursionError as error:
-        raise usage_error(path, "nested too deeply") from error
-    finally:
-        loader.dispose()
-    return document
+    return yaml_files.read_yaml(path, "project file", MAX_PROJECT_NODES)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -176,27 +159,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in document.data.items()}
 
 
-def _walk(node: yaml.Node, key: Key) -> Iterator[tuple[Key, yaml.Node, yaml.Node]]:
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            yield (*key, str(name.value)), name, node
-            yield from _walk(value, (*key, str(name.value)))
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield (*key, index), value, node
-            yield from _walk(value, (*key, index))
-
-
-def _note_key(document: _Document, key: Key, node: yaml.Node, parent: yaml.Node) -> None:
-    place = f"{document.path}:{node.start_mark.line + 1}"
-    if key in document.lines and isinstance(parent, yaml.MappingNode):
-        document.problems.append(
-            Problem(f"{place} {dotted(key)}", f"duplicate key, first at {document.lines[key]}", "remove one of them")
-        )
-    document.lines.setdefault(key, place)
-
-
-def _lay_over_preset(document: _Document, path: Path) -> None:
+def _lay_over_preset(document: LocatedFile, path: Path) -> None:
     """Add the preset's values for keys that the project does not set; lists are not merged."""
     location = document.location(("preset",))
     try:
@@ -241,7 +204,7 @@ def _section(data: Any, name: str) -> dict[Any, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _drop_lora_keys(document: _Document, keep: Iterable[Key]) -> None:
+def _drop_lora_keys(document: LocatedFile, keep: Iterable[Key]) -> None:
     """Remove the LoRA keys of a preset or file, as the project or `--set` disables LoRA.
 
     Otherwise these keys, unused without LoRA, would be errors.
@@ -252,7 +215,7 @@ def _drop_lora_keys(document: _Document, keep: Iterable[Key]) -> None:
         document.lines = {key: place for key, place in document.lines.items() if key[:2] != ("lora", name)}
 
 
-def _apply_overrides(document: _Document, overrides: Sequence[str]) -> None:
+def _apply_overrides(document: LocatedFile, overrides: Sequence[str]) -> None:
     """Apply overrides of the form `section.key=value`; conflicting ones are problems."""
     given: dict[Key, str] = {}
     for override in overrides:
@@ -287,7 +250,7 @@ def _overlap(one: Key, other: Key) -> bool:
     return one[:size] == other[:size]
 
 
-def _parsed_override(document: _Document, override: str) -> tuple[Key, Any] | None:
+def _parsed_override(document: LocatedFile, override: str) -> tuple[Key, Any] | None:
     """Return an override's key and value; None, with a problem added, if it is malformed."""
     name, equals, text = override.partition("=")
     key = tuple(name.strip().split("."))
@@ -295,13 +258,13 @@ def _parsed_override(document: _Document, override: str) -> tuple[Key, Any] | No
         document.problems.append(Problem(f"--set {override}", "expected section.key=value"))
         return None
     try:
-        return key, _Loader(text).get_single_data()
+        return key, Loader(text).get_single_data()
     except (yaml.YAMLError, RecursionError):
         document.problems.append(Problem(f"--set {override}", "the value is not YAML"))
         return None
 
 
-def _apply_override(document: _Document, key: Key, value: Any) -> None:
+def _apply_override(document: LocatedFile, key: Key, value: Any) -> None:
     target = document.data if isinstance(document.data, dict) else {}
     document.data = target
     for part in key[:-1]:
@@ -313,7 +276,7 @@ def _apply_override(document: _Document, key: Key, value: Any) -> None:
     document.lines[key] = "--set"
 
 
-def _problem(document: _Document, error: dict[str, Any], kind: type[BaseModel]) -> Problem:
+def _problem(document: LocatedFile, error: dict[str, Any], kind: type[BaseModel]) -> Problem:
     key: Key = tuple(part for part in error["loc"] if not _is_union_member(part))
     location, found = document.location(key), error.get("input")
     if error["type"] == "extra_forbidden":
@@ -343,11 +306,6 @@ def _unknown_kind(location: str, kind: str) -> Problem:
     nearest = difflib.get_close_matches(kind, SOURCE_KINDS, n=1, cutoff=0.6)
     finding = f"unknown kind of source {kind!r}"[:300]
     return Problem(location, finding, f"write one of {', '.join([*nearest, *sorted({*SOURCE_KINDS} - {*nearest})])}")
-
-
-def dotted(key: Key) -> str:
-    """Return `("data", "sources", 0, "path")` as `data.sources[0].path`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
 def keys_of(kind: type[BaseModel] = Project) -> list[str]:

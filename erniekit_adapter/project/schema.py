@@ -14,6 +14,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from erniekit_adapter.architectures.families import BundleFormat
 from erniekit_adapter.architectures.toolkits import Backend, DataFormat
 from erniekit_adapter.documents.dates import DateOrder
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.loading import load_document_type
 from erniekit_adapter.project.section import FilePath, Ratio, Section, SourceSection
 from erniekit_adapter.project.table_source import TableSource
 from erniekit_adapter.project.toolkit_sections import (
@@ -33,6 +35,7 @@ def _off(value: object) -> object:
 
 
 Level = Annotated[Literal["error", "warn", "off"], BeforeValidator(_off)]
+Structured = Annotated[Literal["off", "auto", "require"], BeforeValidator(_off)]
 DEFAULT_TEST_RATIO = 0.1
 DEFAULT_EVAL_RATIO = 0.1
 # Filters that a project cannot configure.
@@ -229,6 +232,9 @@ class EvaluateSection(Section):
     max_samples: int | None = Field(None, ge=1)
     max_new_tokens: int = Field(1024, ge=1, le=32768)
     batch_size: int = Field(8, ge=1)
+    structured: Structured = Field(
+        "off", description="whether answers must match the answer's schema: off, auto (if the toolkit can), or require"
+    )
 
 
 class Project(Section):
@@ -242,6 +248,10 @@ class Project(Section):
     parallel: ParallelSection = ParallelSection()
     dpo: DpoSection = DpoSection()
     dataset: DatasetSection = DatasetSection()
+    document_type: str = Field(
+        "invoice", min_length=1, description="name of a shipped document type, or the folder of your own: ./types/order"
+    )
+    python_rules: list[str] = Field([], description="entry points of the group erniekit_adapter.rules that may be used")
     output_dir: FilePath
     run_name: str = Field("erniekit-adapter", min_length=1, max_length=200)
     erniekit: ErniekitSection = ErniekitSection()
@@ -266,6 +276,15 @@ class Project(Section):
                 f"longer than {MAX_OUTPUT_DIR_BYTES:,} bytes: the stages append names, and a path has at most 4,095"
             )
         return folder
+
+    @property
+    def documents(self) -> DocumentType:
+        """The type of the project's documents.
+
+        Raises:
+            UsageError: no such type, or its files are wrong.
+        """
+        return load_document_type(self.document_type, tuple(self.python_rules))
 
     @property
     def evaluates(self) -> bool:

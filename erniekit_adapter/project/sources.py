@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from erniekit_adapter.errors import Problem
+from erniekit_adapter.files import similar_path
 from erniekit_adapter.project.schema import Project
 
 
@@ -11,7 +12,9 @@ def missing_sources(project: Project) -> list[Problem]:
     problems = []
     for key, source in project.named_sources.items():
         if finding := source.path_problem():
-            problems.append(Problem(key, f"{source.path}: {finding}", "correct the path"))
+            near = None if source.path.exists() else similar_path(source.path)
+            hint = f"did you mean {near}?" if near else "correct the path"
+            problems.append(Problem(key, f"{source.path}: {finding}", hint))
         for name, folder in source.folders().items():
             if name in source.required_folder_keys and not folder.is_dir():
                 location = f"{key.removesuffix('.path')}.{name}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from erniekit_adapter.project.section import FilePath, Section, SourceSection
 
@@ -13,9 +13,32 @@ Column = Annotated[str, Field(min_length=1, max_length=500)]
 DecimalMark = Literal["comma", "point"]
 
 
-class LineItemColumns(Section):
+def _column_or_columns(value: object) -> object:
+    """Check the column of a declared type's field, or the columns of its rows."""
+    columns = [*value.values()] if isinstance(value, dict) else [value]
+    if not all(isinstance(column, str) and 0 < len(column) <= 500 for column in columns):
+        raise ValueError("expected the header of a column, or a section with one for each field of a row")
+    return value
+
+
+_COLUMN_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 500}
+OtherColumns = Annotated[
+    object,
+    AfterValidator(_column_or_columns),
+    WithJsonSchema({"anyOf": [_COLUMN_SCHEMA, {"type": "object", "additionalProperties": _COLUMN_SCHEMA}]}),
+]
+
+
+class ColumnsOfFields(Section):
+    """Columns by field; fields of a declared document type are further keys, which loading the project checks."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class LineItemColumns(ColumnsOfFields):
     """Columns of line items, in a table with one row per line item."""
 
+    __pydantic_extra__: dict[str, Column]
     description: Column | None = Field(None, description="name of the product or service")
     quantity: Column | None = Field(None, description="number of units")
     unit_price: Column | None = Field(None, description="price of one unit, without tax")
@@ -24,9 +47,13 @@ class LineItemColumns(Section):
     tax_amount: Column | None = Field(None, description="amount of tax")
 
 
-class TableColumns(Section):
-    """The column of each field; columns that are not given here are found by their usual names."""
+class TableColumns(ColumnsOfFields):
+    """The column of each field; columns that are not given here are found by their usual names.
 
+    A declared document type has its own fields, by path: `vendor.name`, and `items: {total: …}` for those of rows.
+    """
+
+    __pydantic_extra__: dict[str, OtherColumns]
     file: Column | None = Field(None, description="the document's file, or several separated by ; or |")
     invoice_number: Column | None = Field(None, description="also names the page's file, if no column does")
     invoice_date: Column | None = Field(None, description="date of issue")
@@ -56,8 +83,16 @@ class TableColumns(Section):
     def given(self) -> dict[str, str]:
         """Return the given columns by field; those of line items as `line_items.total`."""
         named = {name: column for name, column in self if isinstance(column, str)}
-        inner = {f"line_items.{name}": column for name, column in self.line_items if isinstance(column, str)}
-        return named | inner
+        for table, columns in self:
+            if isinstance(columns, (dict, LineItemColumns)):
+                inner = columns.items() if isinstance(columns, dict) else columns
+                named |= {f"{table}.{name}": column for name, column in inner if isinstance(column, str)}
+        return named
+
+    def unknown(self) -> list[str]:
+        """Return the given fields that an invoice does not have."""
+        inner = [f"line_items.{name}" for name in self.line_items.model_extra or ()]
+        return [*(self.model_extra or ()), *inner]
 
 
 class TableSource(SourceSection):

@@ -28,7 +28,6 @@ from erniekit_adapter.service.settings import ServiceSettings
 from erniekit_adapter.service.target import Target
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
-_NOT_FOUND = 404
 _RETRYABLE: Mapping[int, Reason] = {408: "timeout", 425: "overloaded", 429: "overloaded"}
 _CONNECT_S = 10
 _POOL_SIZE = 8
@@ -214,11 +213,12 @@ def _status_error(location: str, response: httpx.Response, content: bytes, keys:
     shown = keys.hidden(content.decode(errors="replace"))[:_MAX_DETAIL]
     detail = f"{location}: status {response.status_code}: {shown}"
     wait = _retry_after(response.headers.get("Retry-After", ""))
-    if reason := _RETRYABLE.get(response.status_code):
-        return CallError(reason, detail, retryable=True, retry_after=wait)
+    code = response.status_code
+    if reason := _RETRYABLE.get(code):
+        return CallError(reason, detail, retryable=True, retry_after=wait, status_code=code)
     if response.is_server_error:
-        return CallError("server_error", detail, retryable=True, retry_after=wait)
-    return CallError("refused", detail, not_found=response.status_code == _NOT_FOUND)
+        return CallError("server_error", detail, retryable=True, retry_after=wait, status_code=code)
+    return CallError("refused", detail, status_code=code)
 
 
 def _retry_after(text: str) -> float | None:

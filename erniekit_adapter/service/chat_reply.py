@@ -11,6 +11,7 @@ import orjson
 from erniekit_adapter.service.result import Reason
 from erniekit_adapter.service.secrecy import Keys
 
+_NOT_FOUND = 404
 # Finish reasons of OpenAI, TGI, Together, FastDeploy, vLLM, SGLang, LMDeploy and DeepSeek.
 _COMPLETE = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn"})
 _INCOMPLETE: Mapping[str, Reason] = {
@@ -41,7 +42,7 @@ class CallError(Exception):
         detail: description of the failure.
         retryable: whether the same request may succeed later.
         retry_after: seconds that the server asks to wait; None if it does not.
-        not_found: whether the server replied 404, as for a model that is not loaded.
+        status_code: the HTTP status of the reply; None without a reply.
     """
 
     def __init__(
@@ -51,14 +52,19 @@ class CallError(Exception):
         *,
         retryable: bool = False,
         retry_after: float | None = None,
-        not_found: bool = False,
+        status_code: int | None = None,
     ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
         self.retryable = retryable
         self.retry_after = retry_after
-        self.not_found = not_found
+        self.status_code = status_code
+
+    @property
+    def not_found(self) -> bool:
+        """True if the server replied 404, as for a model that is not loaded."""
+        return self.status_code == _NOT_FOUND
 
 
 @dataclass(frozen=True)

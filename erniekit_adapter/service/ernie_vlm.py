@@ -1,4 +1,4 @@
-"""`ErnieVLMService`: analyse invoices, and switch to a new bundle without downtime."""
+"""`ErnieVLMService`: analyse documents, and switch to a new bundle without downtime."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -18,18 +19,18 @@ from typing import Any, NoReturn
 import httpx
 
 from erniekit_adapter.errors import failure
-from erniekit_adapter.service.calling import complete, connect, load_adapter, unload_adapter, with_retries
+from erniekit_adapter.service.calling import connect, load_adapter, unload_adapter, with_retries
 from erniekit_adapter.service.chat_reply import CallError, ChatReply
 from erniekit_adapter.service.local import LocalWorkers, text_of
 from erniekit_adapter.service.loop import LoopThread, Value
 from erniekit_adapter.service.request import chat_body, is_small
-from erniekit_adapter.service.result import ParseResult, Reason, result_of_text
+from erniekit_adapter.service.result import ParseResult, Reason, Structured, result_of_text
 from erniekit_adapter.service.settings import ServiceSettings
+from erniekit_adapter.service.structured import StructuredGeneration
 from erniekit_adapter.service.target import Target, first_target, logger, swapped_target
 
 _PROBE = {"messages": [{"role": "user", "content": "1"}], "max_tokens": 1, "temperature": 0, "stream": False}
-
-_SHORT = 4096  # characters of an answer that is parsed in less than a millisecond
+_SHORT = 4096  # characters of an answer that is parsed in less than a millisecond; a longer one blocks no request
 
 
 @dataclass
@@ -51,7 +52,7 @@ class _ServedModel:
 
 
 class ErnieVLMService:
-    """Analyse invoices with a fine-tuned ERNIE on an OpenAI-compatible server, or in a local worker process.
+    """Analyse documents with a fine-tuned ERNIE on an OpenAI-compatible server, or in a local worker process.
 
     One instance serves a whole process, from any thread and event loop; its limits apply to all of them together.
     """
@@ -71,6 +72,7 @@ class ErnieVLMService:
         """
         self.settings = config if isinstance(config, ServiceSettings) else ServiceSettings.read(config)
         self._target = first_target(self.settings)
+        self._structured = StructuredGeneration(self.settings)
         self._transport = transport
         self._connections = connect(self.settings, transport)  # fails early if certificates or proxies are wrong
         self._made_by = os.getpid()
@@ -85,7 +87,7 @@ class ErnieVLMService:
         return self._target
 
     def parse(self, ocr_payload: object | None, image_bytes: bytes | None = None) -> ParseResult:
-        """Analyse one invoice and wait for the result. Errors of a server or a model are results, not exceptions.
+        """Analyse one document and wait for the result. Errors of a server or a model are results, not exceptions.
 
         Args:
             ocr_payload: output of the OCR engine, any JSON value; None without OCR.
@@ -165,7 +167,7 @@ class ErnieVLMService:
                 if self._made_by != os.getpid():
                     self._connections = connect(self.settings, self._transport)
                 self._loop = LoopThread("ernie-vlm-service")
-                self._local = LocalWorkers()
+                self._local = LocalWorkers(self.settings.structured)
                 self._slots = asyncio.Semaphore(self.settings.max_concurrency)
                 self._swapping = asyncio.Lock()
                 self._models: dict[tuple[str, str, object], _ServedModel] = {}
@@ -190,13 +192,10 @@ class ErnieVLMService:
     async def _parse(self, ocr: object | None, image: bytes | None, started: float) -> ParseResult:
         state = _RequestState()
         try:
-            # Longer work is done in a thread, so that it does not block other requests.
-            quick = image is None and is_small(ocr)
-            body = self._body(ocr, image) if quick else await asyncio.to_thread(self._body, ocr, image)
             remaining = self.settings.timeout - (time.monotonic() - started)
-            reply = await asyncio.wait_for(self._complete(body, state), max(remaining, 0))
-            quick = len(reply.text) <= _SHORT
-            result = self._result(reply) if quick else await asyncio.to_thread(self._result, reply)
+            reply = await asyncio.wait_for(self._complete(ocr, image, state), max(remaining, 0))
+            judge = partial(self._result, reply, state)
+            result = judge() if len(reply.text) <= _SHORT else await asyncio.to_thread(judge)
             result = replace(result, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
         except CallError as failed:
             result = _failed(failed.reason, failed.detail)
@@ -208,8 +207,11 @@ class ErnieVLMService:
                 raise
             result = _failed("closed", "the service was closed")
         target = state.target or self._target
+        if result.structured == "ignored":
+            self._structured.log_ignored(target)
         result = replace(
             result,
+            documents=target.documents,
             model=target.model,
             bundle=target.bundle,
             attempts=state.attempts,
@@ -222,48 +224,64 @@ class ErnieVLMService:
             )
         return result
 
-    def _body(self, ocr: object | None, image: bytes | None) -> dict[str, Any]:
+    async def _complete(self, ocr: object | None, image: bytes | None, state: _RequestState) -> ChatReply:
+        """Build the request and wait for a free slot, then send it to the current target."""
+        target = self._target
+        body = await self._body(target, ocr, image)
+        async with self._slots:
+            while target.documents is not self._target.documents:  # the service has switched to another type
+                target = self._target
+                body = await self._body(target, ocr, image)
+            state.target = target = self._target
+            return await self._send(target, body, state)
+
+    async def _body(self, target: Target, ocr: object | None, image: bytes | None) -> dict[str, Any]:
+        build = partial(chat_body, self.settings, ocr, image, target.documents)
         try:
-            body = chat_body(self.settings, ocr, image)
+            body = build() if image is None and is_small(ocr) else await asyncio.to_thread(build)
         except ValueError as error:
             raise CallError("bad_input", str(error)) from error
-        if self._target.local:
+        if target.local:
             text_of(body)  # raises an error before the request waits for a slot
         return body
 
-    def _result(self, reply: ChatReply) -> ParseResult:
-        return result_of_text(
+    def _result(self, reply: ChatReply, state: _RequestState) -> ParseResult:
+        documents = (state.target or self._target).documents
+        result = result_of_text(
             reply.text,
             stopped=reply.stopped,
             max_raw_text=self.settings.max_raw_text,
             reasoning=reply.reasoning,
             finish_reason=reply.finish_reason,
+            documents=documents,
+            schema=documents.schema if state.structured == "used" else None,
+            must_be_structured=self.settings.structured == "require",
         )
-
-    async def _complete(self, body: dict[str, Any], state: _RequestState) -> ChatReply:
-        """Wait for a free slot, then send the request to the current target."""
-        async with self._slots:
-            state.target = target = self._target
-            return await self._send(target, body, state)
+        return replace(result, structured=result.structured or state.structured)
 
     async def _send(self, target: Target, body: dict[str, Any], state: _RequestState) -> ChatReply:
         async def call(attempt: int) -> ChatReply:
             state.attempts = attempt
             if target.local:
-                return await self._local.complete(target, target.local, body)
+                reply, state.structured = await self._local.complete(target, target.local, body)
+                return reply
             await self._load(target, model)
             try:
-                return await complete(self._connections, target, body)
+                return await self._ask(target, body, state)
             except CallError as failed:
                 if not (failed.not_found and target.lora_path):
                     raise
                 # A restarted server has lost its adapters.
                 model.loaded = False
                 await self._load(target, model)
-                return await complete(self._connections, target, body)
+                return await self._ask(target, body, state)
 
         with self._using(target) as model:
             return await with_retries(self.settings, call)
+
+    async def _ask(self, target: Target, body: dict[str, Any], state: _RequestState) -> ChatReply:
+        reply, state.structured = await self._structured.complete(self._connections, target, body)
+        return reply
 
     async def _load(self, target: Target, model: _ServedModel) -> None:
         if target.lora_path is None or model.loaded:
@@ -361,6 +379,7 @@ class _RequestState:
 
     attempts: int = 0
     target: Target | None = None
+    structured: Structured | None = None
 
 
 def _model_key(target: Target) -> tuple[str, str, object]:

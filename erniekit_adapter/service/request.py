@@ -6,7 +6,8 @@ import base64
 import re
 from typing import Any
 
-from erniekit_adapter.documents.invoice.prompts import OCR_MARK, analysis_request, constant_part
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.service.settings import ServiceSettings
 
 _IMAGE_STARTS = (
@@ -45,13 +46,16 @@ def image_type(image: bytes) -> str | None:
     return next((name for start, name in _IMAGE_STARTS if start.match(image)), None)
 
 
-def chat_body(settings: ServiceSettings, ocr: object | None, image: bytes | None) -> dict[str, Any]:
-    """Return the body of the request, without the model's name.
+def chat_body(
+    settings: ServiceSettings, ocr: object | None, image: bytes | None, document_type: DocumentType = INVOICE
+) -> dict[str, Any]:
+    """Return the body of the request, without the model's name and the schema of the answer.
 
     Args:
         settings: limits, tokens and temperature.
         ocr: output of the OCR engine, any JSON value; None without OCR.
         image: the page as JPEG, PNG or WebP; None without an image.
+        document_type: the document's type, whose prompt is sent.
 
     Raises:
         ValueError: both are missing, one is too long, the image type is unknown, or the OCR data is not JSON.
@@ -66,7 +70,7 @@ def chat_body(settings: ServiceSettings, ocr: object | None, image: bytes | None
             raise ValueError(f"the image has {len(image):,} bytes, more than {settings.max_image_bytes:,}")
         if not (media_type := image_type(image)):
             raise ValueError("the image is not a JPEG, PNG or WebP")
-    content: str | list[dict[str, Any]] = _text(settings, ocr, with_image=image is not None)
+    content: str | list[dict[str, Any]] = _text(settings, document_type, ocr, with_image=image is not None)
     if image is not None:
         url = f"data:{media_type};base64,{base64.b64encode(image).decode()}"
         content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": content}]
@@ -80,12 +84,13 @@ def chat_body(settings: ServiceSettings, ocr: object | None, image: bytes | None
     }
 
 
-def _text(settings: ServiceSettings, ocr: object | None, *, with_image: bool) -> str:
+def _text(settings: ServiceSettings, document_type: DocumentType, ocr: object | None, *, with_image: bool) -> str:
+    prompts = document_type.prompts
     try:
-        text = analysis_request(ocr, with_image=with_image)
+        text = prompts.analysis_request(ocr, with_image=with_image)
         text.encode()  # half a surrogate pair cannot be sent
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"the OCR data is not a JSON value: {str(error)[:200]}") from error
-    if len(text) - len(constant_part(text)) > settings.max_ocr_characters and OCR_MARK in text:
+    if len(text) - len(prompts.constant_part(text)) > settings.max_ocr_characters and prompts.ocr_mark in text:
         raise ValueError(f"the OCR data has more than {settings.max_ocr_characters:,} characters as JSON")
     return text

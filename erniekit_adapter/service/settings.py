@@ -31,6 +31,7 @@ _FROM_ENVIRONMENT = {
     "public_key": "ERNIE_PUBLIC_KEY",
     "counter_file": "ERNIE_COUNTER_FILE",
     "timeout": "ERNIE_TIMEOUT",
+    "document_type": "ERNIE_DOCUMENT_TYPE",
 }
 _SECRETS = {"api_key": "ERNIE_API_KEY", "fallback_api_key": "ERNIE_FALLBACK_API_KEY"}
 
@@ -58,7 +59,11 @@ class ServiceSettings(BaseModel):
         when_bundle_is_bad: error, or fallback: use `fallback_url` and `fallback_model_name`, and log an error.
         fallback_url: server to use instead of a bad bundle.
         fallback_model_name: the model's name on that server.
-        timeout: maximum seconds for one invoice, including waiting and all attempts.
+        document_type: the documents' type: the name of a shipped one, or a folder with a / in it; None for the bundle's
+            own, or invoices without a bundle.
+        python_rules: entry points whose rules a document type may use.
+        structured: auto, send the answer's JSON Schema to servers that take it; off; or require, fail without it.
+        timeout: maximum seconds for one document, including waiting and all attempts.
         max_attempts: maximum number of attempts.
         first_wait: seconds before the second attempt; doubled for each further one, minus a random part.
         max_wait: maximum seconds of a wait; the attempts end if a server asks for a longer one.
@@ -93,6 +98,9 @@ class ServiceSettings(BaseModel):
     when_bundle_is_bad: Literal["error", "fallback"] = "error"
     fallback_url: str | None = None
     fallback_model_name: str | None = Field(None, min_length=1)
+    document_type: str | None = Field(None, min_length=1)
+    python_rules: tuple[str, ...] = ()
+    structured: Literal["auto", "off", "require"] = "auto"
     timeout: float = Field(120, gt=0, le=3600)
     max_attempts: int = Field(5, ge=1, le=20)
     first_wait: float = Field(0.5, gt=0, le=60)

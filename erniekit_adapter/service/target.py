@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from erniekit_adapter.bundle.counters import remember
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.loading import INVOICE, load_document_type
+from erniekit_adapter.documents.response_format import response_format
 from erniekit_adapter.errors import AdapterError, failure, usage_error
 from erniekit_adapter.predictors.local import LocalModel, command_line
 from erniekit_adapter.service.addresses import checked_url
@@ -49,6 +53,8 @@ class Target:
         lora_path: the adapter's folder on the server, if the service loads it there; otherwise None.
         local: settings of a local worker; None for a server.
         counter: counter to keep once the bundle is in use, so that older ones are refused; None without a signature.
+        documents: the type of the documents, for requests, answers and rules.
+        base_model: the base model's name in the bundle; empty if it is unknown.
     """
 
     url: str
@@ -58,6 +64,13 @@ class Target:
     lora_path: str | None = None
     local: LocalModel | None = None
     counter: SeenCounter | None = None
+    documents: DocumentType = field(default=INVOICE, compare=False, repr=False)
+    base_model: str = field(default="", compare=False)
+
+    @cached_property
+    def response_format(self) -> dict[str, Any]:
+        """The schema of the answers, as OpenAI's API takes it."""
+        return response_format(self.documents)
 
     def remember(self) -> None:
         """Keep the bundle's counter, when the bundle is in use.
@@ -74,17 +87,20 @@ def first_target(settings: ServiceSettings) -> Target:
 
     Raises:
         AdapterError: the bundle is bad and no fallback is configured.
-        UsageError: the public key cannot be read, or the model or environment of `local` is missing.
+        UsageError: the public key cannot be read, the model or environment of `local` is missing, or the document
+            type is wrong.
     """
     if local := _local_model(settings, None):
         if not (local.model_dir / "config.json").is_file():
             location, finding = "ernie_vl.base_model_dir", f"{local.model_dir} has no config.json"
             raise usage_error(location, finding, "set it to the base model's folder")
         command_line(local)  # raises an error if the environment is not installed
+    documents = _documents(settings)  # a wrong type is an error, even if the bundle has its own
     if settings.fine_tuned_model_path is None:
         if local:
-            return Target("", settings.model_name or local.model_dir.name, local=local)
-        return Target(settings.vllm_server_url, settings.model_name, settings.api_key)
+            name = settings.model_name or local.model_dir.name
+            return Target("", name, local=local, documents=documents or INVOICE)
+        return Target(settings.vllm_server_url, settings.model_name, settings.api_key, documents=documents or INVOICE)
     try:
         target = target_of_bundle(settings, settings.fine_tuned_model_path)
         target.remember()
@@ -96,7 +112,7 @@ def first_target(settings: ServiceSettings) -> Target:
             raise
         named = settings.fallback_model_name
         logger.error("bad bundle, using the fallback model %s: %s", named, error)
-        return Target(settings.fallback_url, named, settings.fallback_api_key)
+        return Target(settings.fallback_url, named, settings.fallback_api_key, documents=documents or INVOICE)
 
 
 def target_of_bundle(
@@ -123,7 +139,17 @@ def target_of_bundle(
         )
         raise usage_error("ernie_vl.public_key", finding, hint)
     counters = _counter_file(settings)
-    verified = verify(bundle, settings.public_key, settings.base_model_dir, trust=settings.trust, counter_file=counters)
+    verified = verify(
+        bundle,
+        settings.public_key,
+        settings.base_model_dir,
+        trust=settings.trust,
+        counter_file=counters,
+        python_rules=settings.python_rules,
+    )
+    documents = _documents(settings) or verified.document_type
+    if documents.record != verified.document_type.record:
+        logger.warning("document_type is %s, but the bundle is for %s", documents.name, verified.document_type.name)
     seen = SeenCounter(counters, verified.key, verified.manifest["counter"]) if counters else None
     bundle_format = "native" if settings.local == "erniekit" else settings.adapter_form
     if local := _local_model(settings, verified.path / bundle_format):
@@ -132,9 +158,8 @@ def target_of_bundle(
             raise failure(
                 verified.path / bundle_format, finding, f"export the bundle with export.formats: [{bundle_format}]"
             )
-        return Target(
-            "", settings.model_name or _name_of(verified), bundle=verified.identity, local=local, counter=seen
-        )
+        name = settings.model_name or _name_of(verified)
+        return Target("", name, bundle=verified.identity, local=local, counter=seen, documents=documents)
     names = {"no": settings.model_name, "named": settings.adapter_name, "load": settings.adapter_name}
     return Target(
         url or settings.vllm_server_url,
@@ -143,7 +168,14 @@ def target_of_bundle(
         verified.identity,
         _lora_path(settings, verified) if settings.lora == "load" else None,
         counter=seen,
+        documents=documents,
+        base_model=str(verified.manifest["base_model"]["name"]),
     )
+
+
+def _documents(settings: ServiceSettings) -> DocumentType | None:
+    """Return the document type of the settings; None if they leave it to the bundle."""
+    return load_document_type(settings.document_type, settings.python_rules) if settings.document_type else None
 
 
 def _counter_file(settings: ServiceSettings) -> Path | None:

@@ -12,9 +12,10 @@ import yaml
 from pydantic import Field, model_validator
 
 from erniekit_adapter.errors import AdapterError, Problem, UsageError
-from erniekit_adapter.project.loading import Key, load_file, load_project, read_yaml
+from erniekit_adapter.project.loading import load_file, load_project, read_yaml
 from erniekit_adapter.project.schema import Project
 from erniekit_adapter.project.section import FilePath, Section
+from erniekit_adapter.yaml_files import Key
 
 PROJECT_FILE = "project.yaml"
 _EXPECTED = "sweep file: expected project, output_dir and runs"

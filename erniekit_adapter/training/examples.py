@@ -11,6 +11,7 @@ from erniekit_adapter.backends.methods import data_files, data_format, method_of
 from erniekit_adapter.errors import AdapterError, failure, usage_error
 from erniekit_adapter.files import read_json, sha256
 from erniekit_adapter.project.former_data_names import current_settings
+from erniekit_adapter.project.made_for import type_record
 from erniekit_adapter.project.model_folder import local_model_dir, model_kind
 from erniekit_adapter.project.schema import Project
 
@@ -28,6 +29,7 @@ _MADE_BY: Mapping[str, tuple[str, Callable[[Project], Any]]] = {
     "preference": ("data.preference", lambda project: project.data.preference),
     "ocr": ("data.ocr", lambda project: project.data.ocr),
     "date_order": ("data.date_order", lambda project: project.data.date_order),
+    "document_type": ("document_type", lambda project: project.documents.record),
     "max_samples": ("dataset.max_samples", lambda project: project.dataset.max_samples),
 }
 
@@ -41,12 +43,21 @@ def stale_settings(project: Project, made_with: Mapping[str, Any]) -> list[str]:
         project: the project to train.
         made_with: the settings in the manifest of the data stage.
     """
-    made_with = current_settings(made_with)
+    made_with = {"document_type": type_record(made_with), **current_settings(made_with)}
     return [
-        f"{key} ({made_with[name]!r}, now {value(project)!r})"
+        _changed_type(made_with[name], value(project))
+        if name == "document_type"
+        else f"{key} ({made_with[name]!r}, now {value(project)!r})"
         for name, (key, value) in _MADE_BY.items()
         if name in made_with and made_with[name] != value(project)
     ]
+
+
+def _changed_type(found: Mapping[str, Any], current: Mapping[str, Any]) -> str:
+    """Return the change of a document type: of its name, or of its definition."""
+    if found.get("name") != current["name"]:
+        return f"document_type ({found.get('name')}, now {current['name']})"
+    return f"document_type (schema.json or document_type.yaml of {current['name']})"
 
 
 def read_data_manifest(project: Project) -> dict[str, Any]:

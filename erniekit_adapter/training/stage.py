@@ -326,6 +326,7 @@ def _write_manifest(run: TrainingRun, seconds: float, trainable: int | None) -> 
         "settings": values(run.settings),
         "data": run.identity["data"],
         "base_model": run.identity["base_model"],
+        "document_type": run.project.documents.record,
     }
     write_json(run.folder / MANIFEST_FILE, manifest)
     return manifest

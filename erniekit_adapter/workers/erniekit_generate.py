@@ -6,11 +6,13 @@ gives plausible but wrong answers.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from erniekit_adapter.workers.constraint import AnswerConstraint, Constraints, sentencepiece_tokenizer
 from erniekit_adapter.workers.erniekit_model import load_model, load_tokenizer, prompt_token_ids
 from erniekit_adapter.workers.exchange import Generated, Logits, ModelFunctions, WorkerRequest, answer, read_options
 
@@ -27,10 +29,16 @@ class PaddleGenerator:
     def __init__(self, model: Any, end_id: int, pad_id: int) -> None:
         self.model, self.end_id, self.pad_id = model, end_id, pad_id
 
-    def generate(self, prompts: list[list[int]], limit: int) -> list[Generated]:
-        """Continue each prompt with the likeliest tokens until it ends or has `limit` new tokens."""
+    def generate(
+        self, prompts: list[list[int]], limit: int, constraints: list[AnswerConstraint | None] | None = None
+    ) -> list[Generated]:
+        """Continue each prompt with the likeliest tokens until it ends or has `limit` new tokens.
+
+        A constraint limits the tokens of the prompt at its place.
+        """
         import paddle
 
+        constraints = constraints or [None] * len(prompts)
         tokens, padding = padded(prompts, self.pad_id)
         length = tokens.shape[1]
         answers: list[list[int]] = [[] for _ in prompts]
@@ -38,7 +46,7 @@ class PaddleGenerator:
         with paddle.no_grad():
             states, cache = self._forward(tokens, positions(padding, 0, length), prompt_mask(padding, length), None)
             for place in range(length, length + limit):
-                chosen = self._head(states[:, -1:]).argmax(axis=-1).numpy().astype(np.int64)
+                chosen = self._chosen(self._head(states[:, -1:]), [constraints[row] for row in running.tolist()])
                 unfinished = chosen[:, 0] != self.end_id
                 if not unfinished.all():
                     running, padding, chosen = running[unfinished], padding[unfinished], chosen[unfinished]
@@ -50,7 +58,20 @@ class PaddleGenerator:
                 mask = real_tokens(padding, place + 1)[:, None, None]
                 states, cache = self._forward(chosen, positions(padding, place, place + 1), mask, cache)
         cut = set(running.tolist())
-        return [Generated(answer, row not in cut) for row, answer in enumerate(answers)]
+        return [
+            Generated(answer, row not in cut if constraint is None else constraint.finished)
+            for row, (answer, constraint) in enumerate(zip(answers, constraints, strict=True))
+        ]
+
+    @staticmethod
+    def _chosen(logits: Any, constraints: list[AnswerConstraint | None]) -> Ids:
+        """Return the next token of each row, (rows, 1)."""
+        chosen: Ids = logits.argmax(axis=-1).numpy().astype(np.int64)
+        for row, constraint in enumerate(constraints):
+            if constraint is not None:
+                read = partial(_row_of, logits, row)
+                chosen[row, 0] = constraint.choose(int(chosen[row, 0]), read)
+        return chosen
 
     def logits(self, prompts: list[list[int]]) -> list[Logits]:
         """Return the logits of each prompt, float32 (tokens, vocabulary)."""
@@ -79,6 +100,11 @@ class PaddleGenerator:
 
     def _head(self, states: Any) -> Any:
         return self.model.lm_head(states)
+
+
+def _row_of(logits: Any, row: int) -> npt.NDArray[np.float32]:
+    values: npt.NDArray[np.float32] = logits[row, 0].astype("float32").numpy()
+    return values
 
 
 def _rows(cache: Any, kept: npt.NDArray[np.bool_]) -> Any:
@@ -121,6 +147,14 @@ def main() -> None:
     # In the labels of training this token replaces the end piece of the chat template, so it ends an answer.
     generator = PaddleGenerator(model, tokenizer.eos_token_id, tokenizer.pad_token_id)
 
+    constraints = Constraints(
+        lambda: sentencepiece_tokenizer(
+            tokenizer.sp_model, tokenizer.all_special_ids, tokenizer.eos_token_id, model.config.vocab_size
+        ),
+        lambda text: list(tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))),
+        tokenizer.eos_token_id,
+    )
+
     def prompt_ids(request: WorkerRequest) -> list[int]:
         ids = prompt_token_ids(tokenizer, request.request, request.system)
         if request.prompt_ids not in (None, ids):
@@ -134,6 +168,7 @@ def main() -> None:
             logits=generator.logits,
             decode=tokenizer.decode,
             max_tokens=model.config.max_position_embeddings,
+            constraint=constraints.start,
         ),
         options,
     )

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from erniekit_adapter.temporary import temporary_folder
+from erniekit_adapter.workers.constraint import AnswerConstraint
 
 Logits = npt.NDArray[np.float32]
 
@@ -32,12 +33,14 @@ class WorkerRequest:
         request: the user's text.
         system: the system text, or None.
         prompt_ids: the token ids of the prompt, or None.
+        schema: the JSON Schema that the answer must match, as text; or None.
     """
 
     id: str
     request: str
     system: str | None = None
     prompt_ids: list[int] | None = None
+    schema: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Generated:
 
     Attributes:
         ids: token ids of the answer, without the one that ended it.
-        finished: whether the model ended the answer; False if it was cut at the limit.
+        finished: whether the model ended the answer, or its schema did; False if it was cut at the limit.
     """
 
     ids: list[int]
@@ -59,17 +62,20 @@ class ModelFunctions:
 
     Attributes:
         prompt_ids: returns the token ids of a request's prompt.
-        generate: returns greedy answers to a batch of prompts, each of at most the given number of tokens.
+        generate: returns greedy answers to a batch of prompts, each of at most the given number of tokens and with
+            the given constraint, if any.
         logits: returns the logits of each prompt of a batch, float32 (tokens, vocabulary).
         decode: returns the text of token ids.
         max_tokens: limit of the tokens of a prompt and its answer together.
+        constraint: returns the constraint of an answer that must match a JSON Schema.
     """
 
     prompt_ids: Callable[[WorkerRequest], list[int]]
-    generate: Callable[[list[list[int]], int], list[Generated]]
+    generate: Callable[[list[list[int]], int, list[AnswerConstraint | None]], list[Generated]]
     logits: Callable[[list[list[int]]], list[Logits]]
     decode: Callable[[list[int]], str]
     max_tokens: int
+    constraint: Callable[[str], AnswerConstraint]
 
 
 def read_options(description: str) -> argparse.Namespace:
@@ -84,6 +90,7 @@ def read_options(description: str) -> argparse.Namespace:
     options.add_argument("--requests", type=Path, help="JSON lines: id, request[, system, prompt_ids]")
     options.add_argument("--answers", type=Path, help="JSON lines to write, in the requests' order")
     options.add_argument("--max-new-tokens", type=_positive, help="limit at which an answer is cut")
+    options.add_argument("--schema", type=Path, help="JSON Schema that the answers must match, if a request has none")
     options.add_argument("--serve", action="store_true", help="answer lines of stdin on stdout, until stdin ends")
     options.add_argument("--batch-size", type=_positive, default=1, help="prompts answered together")
     options.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
@@ -140,7 +147,7 @@ def read_requests(path: Path) -> list[WorkerRequest]:
 def _request(fields: Any) -> WorkerRequest:
     if not isinstance(fields, dict):
         raise ValueError("not a JSON object")
-    if unknown := sorted(set(fields) - {"id", "request", "system", "prompt_ids"}):
+    if unknown := sorted(set(fields) - {"id", "request", "system", "prompt_ids", "schema"}):
         raise ValueError(f"unknown keys {unknown}")
     system, prompt_ids = fields.get("system"), fields.get("prompt_ids")
     texts = (fields.get("id"), fields.get("request"), "" if system is None else system)
@@ -150,7 +157,15 @@ def _request(fields: Any) -> WorkerRequest:
         raise ValueError("the request is empty")
     if prompt_ids is not None and not (prompt_ids and all(isinstance(token, int) for token in prompt_ids)):
         raise ValueError("prompt_ids must be a list of token ids")
-    return WorkerRequest(fields["id"], fields["request"], system, prompt_ids)
+    return WorkerRequest(fields["id"], fields["request"], system, prompt_ids, _schema(fields.get("schema")))
+
+
+def _schema(given: Any) -> str | None:
+    if given is None or isinstance(given, str):
+        return given
+    if not isinstance(given, dict):
+        raise ValueError("schema must be a JSON Schema: an object, or its text")
+    return json.dumps(given)
 
 
 def answer(functions: ModelFunctions, options: argparse.Namespace) -> None:
@@ -172,13 +187,16 @@ def answer_all(functions: ModelFunctions, options: argparse.Namespace) -> None:
         SystemExit: a request is malformed or too long; the message names it.
     """
     requests = read_requests(options.requests)
+    common = options.schema.read_text(encoding="utf-8") if options.schema else None
+    constraints = _constraints(functions, requests, common)
     prompts = [functions.prompt_ids(request) for request in requests]
     _check_lengths(requests, prompts, options.max_new_tokens, functions.max_tokens)
     generated: dict[int, Generated] = {}
     logits: dict[str, Any] = {}
     for batch in by_length(prompts, options.batch_size):
         batch_prompts = [prompts[index] for index in batch]
-        generated |= dict(zip(batch, functions.generate(batch_prompts, options.max_new_tokens), strict=True))
+        answers = functions.generate(batch_prompts, options.max_new_tokens, [constraints[index] for index in batch])
+        generated |= dict(zip(batch, answers, strict=True))
         if options.logits:
             for index, values in zip(batch, functions.logits(batch_prompts), strict=True):
                 logits[requests[index].id] = values
@@ -193,10 +211,26 @@ def answer_all(functions: ModelFunctions, options: argparse.Namespace) -> None:
             stream.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
 
+def _constraints(
+    functions: ModelFunctions, requests: list[WorkerRequest], common: str | None
+) -> list[AnswerConstraint | None]:
+    """Return the constraint of each answer.
+
+    Raises:
+        SystemExit: a schema cannot be used; with the reason.
+    """
+    schemas = [common if request.schema is None else request.schema for request in requests]
+    try:
+        return [None if schema is None else functions.constraint(schema) for schema in schemas]
+    except (ValueError, RecursionError) as error:
+        raise SystemExit(str(error)) from error
+
+
 def answer_each(functions: ModelFunctions, requests: Iterable[bytes], answers: TextIO) -> None:
     """Answer the requests of stdin one by one, after a line that reports that the model is ready.
 
-    A line is a request with its own `max_new_tokens`. A request that is malformed or too long gets an error as answer.
+    A line is a request with its own `max_new_tokens` and `schema`. A request that is malformed or too long, or whose
+    schema cannot be used, gets an error as answer.
     Any other error ends the worker, because the state of the toolkit is then unknown.
     """
     _write_line(answers, {"ready": True})
@@ -220,9 +254,10 @@ def _answer_to_line(functions: ModelFunctions, line: bytes) -> dict[str, Any]:
             raise ValueError("max_new_tokens must be a positive number")
         prompt = functions.prompt_ids(request)
         _check_lengths([request], [prompt], limit, functions.max_tokens)
+        constraint = None if request.schema is None else functions.constraint(request.schema)
     except (ValueError, RecursionError, SystemExit) as error:
         return {"id": name, "error": str(error)}
-    [generated] = functions.generate([prompt], limit)
+    [generated] = functions.generate([prompt], limit, [constraint])
     fields = _answer(request, prompt, generated, functions.decode)
     return {key: fields[key] for key in ("id", "answer", "prompt_tokens", "answer_tokens", "finished")}
 

@@ -5,11 +5,15 @@ Requests and answers are those of `erniekit_generate`; a request with `prompt_id
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from erniekit_adapter.workers.constraint import AnswerConstraint, Constraints, fast_tokenizer
 from erniekit_adapter.workers.exchange import Generated, Logits, ModelFunctions, WorkerRequest, answer, read_options
 
 
@@ -55,11 +59,17 @@ class TorchGenerator:
     def __init__(self, model: Any, end_id: int, pad_id: int) -> None:
         self.model, self.end_id, self.pad_id = model, end_id, pad_id
 
-    def generate(self, prompts: list[list[int]], limit: int) -> list[Generated]:
-        """Continue each prompt with the likeliest tokens until it ends or has `limit` new tokens."""
-        import torch
-        from transformers import GenerationConfig
+    def generate(
+        self, prompts: list[list[int]], limit: int, constraints: list[AnswerConstraint | None] | None = None
+    ) -> list[Generated]:
+        """Continue each prompt with the likeliest tokens until it ends or has `limit` new tokens.
 
+        A constraint limits the tokens of the prompt at its place.
+        """
+        import torch
+        from transformers import GenerationConfig, LogitsProcessorList
+
+        constraints = constraints or [None] * len(prompts)
         # The configuration in the model's folder may set sampling or penalties.
         settings = GenerationConfig(
             do_sample=False, max_new_tokens=limit, eos_token_id=self.end_id, pad_token_id=self.pad_id
@@ -70,9 +80,16 @@ class TorchGenerator:
         device = self.model.device
         with torch.no_grad():
             rows = self.model.generate(
-                input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=settings
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                generation_config=settings,
+                logits_processor=LogitsProcessorList([lambda ids, scores: constrained(scores, constraints)]),
             )
-        return [self._cut(row) for row in rows[:, width:].tolist()]
+        answers = [self._cut(row) for row in rows[:, width:].tolist()]
+        return [
+            answer if constraint is None else replace(answer, finished=constraint.finished)
+            for answer, constraint in zip(answers, constraints, strict=True)
+        ]
 
     def _cut(self, ids: list[int]) -> Generated:
         if self.end_id in ids:
@@ -86,6 +103,28 @@ class TorchGenerator:
         with torch.no_grad():
             rows = [self.model(input_ids=torch.tensor([prompt], device=self.model.device)) for prompt in prompts]
         return [row.logits[0].float().cpu().numpy().astype(np.float32) for row in rows]
+
+
+def constrained(scores: Any, constraints: list[AnswerConstraint | None]) -> Any:
+    """Return scores in which each row's token is the one that its constraint chooses.
+
+    Args:
+        scores: logits of the next token, (rows, vocabulary).
+        constraints: the constraint of each row, or None.
+    """
+    likeliest = scores.argmax(dim=-1).tolist()
+    for row, constraint in enumerate(constraints):
+        if constraint is not None:
+            token = constraint.choose(likeliest[row], partial(_row_of, scores, row))
+            if token != likeliest[row]:
+                scores[row] = float("-inf")
+                scores[row, token] = 0.0
+    return scores
+
+
+def _row_of(scores: Any, row: int) -> npt.NDArray[np.float32]:
+    values: npt.NDArray[np.float32] = scores[row].float().cpu().numpy()
+    return values
 
 
 def prompt_token_ids(tokenizer: Any, request: WorkerRequest) -> list[int]:
@@ -106,6 +145,11 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     model = load_model(options.model, options.adapter, options.device)
     generator = TorchGenerator(model, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    constraints = Constraints(
+        lambda: fast_tokenizer(tokenizer, tokenizer.eos_token_id, model.get_output_embeddings().weight.shape[0]),
+        lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"]),
+        tokenizer.eos_token_id,
+    )
     answer(
         ModelFunctions(
             prompt_ids=lambda request: prompt_token_ids(tokenizer, request),
@@ -113,6 +157,7 @@ def main() -> None:
             logits=generator.logits,
             decode=lambda ids: str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)),
             max_tokens=model.config.max_position_embeddings,
+            constraint=constraints.start,
         ),
         options,
     )

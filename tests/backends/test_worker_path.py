@@ -102,6 +102,8 @@ def test_probe_reads_the_versions_that_a_run_imports(
     assert (mixed.versions["numpy"], mixed.foreign) == ("99", {"numpy": str(site)})
 
 
-@pytest.mark.parametrize("name", [name for name in WORKERS if name not in ("exchange", "probes", "erniekit_model")])
+@pytest.mark.parametrize(
+    "name", [name for name in WORKERS if name not in ("constraint", "exchange", "probes", "erniekit_model")]
+)
 def test_every_worker_has_a_main_function(name: str) -> None:
     assert "\ndef main(" in (PACKAGE / "workers" / f"{name}.py").read_text()

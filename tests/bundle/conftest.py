@@ -5,21 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bundle_examples import exported, trained
-
-from erniekit_adapter.architectures.families import BundleFormat
-from erniekit_adapter.parity.readers import Readers, Unread
-
-
-def _no_readers(formats: list[BundleFormat], *machine: object) -> Readers:
-    reason = Unread("no toolkit is installed: /home/user lacks it", "install one")
-    return Readers({}, dict.fromkeys(formats, reason), "cpu")
+from bundle_examples import exported, find_no_readers, trained
 
 
 @pytest.fixture
 def no_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulate a machine without toolkits. The tests in tests/toolkit check formats with the real readers."""
-    monkeypatch.setattr("erniekit_adapter.bundle.export.find_readers", _no_readers)
+    monkeypatch.setattr("erniekit_adapter.bundle.export.find_readers", find_no_readers)
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +19,6 @@ def good_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a bundle with the formats native, peft and merged. Tests copy it and do not change it."""
     project = trained(tmp_path_factory.mktemp("good"), formats=("native", "peft", "merged"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("erniekit_adapter.bundle.export.find_readers", _no_readers)
+        patch.setattr("erniekit_adapter.bundle.export.find_readers", find_no_readers)
         exported(project)
     return project.bundle_dir

@@ -12,6 +12,7 @@ from bundle_examples import exported, trained
 
 from erniekit_adapter.bundle.metrics import adapter_fingerprint, add_metrics
 from erniekit_adapter.bundle.verify import verify
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.files import write_json
 from erniekit_adapter.metrics import shown_metrics
 from erniekit_adapter.project.schema import Project
@@ -44,7 +45,7 @@ def files_of(project: Project) -> dict[str, bytes]:
 def test_adds_metrics_to_manifest_and_model_card_only(tmp_path: Path) -> None:
     project = trained(tmp_path)
     before = exported(project)
-    assert add_metrics(project.bundle_dir, results())
+    assert add_metrics(project.bundle_dir, results(), INVOICE)
     after = files_of(project)
     assert {name for name in after if after[name] != before[name]} == {"README.md", "manifest.json"}
     assert json.loads(after["manifest.json"])["metrics"]["figures"]["field_f1"] == {
@@ -61,7 +62,7 @@ def test_adds_metrics_to_manifest_and_model_card_only(tmp_path: Path) -> None:
 def test_front_matter_has_a_model_index(tmp_path: Path) -> None:
     project = trained(tmp_path)
     exported(project)
-    add_metrics(project.bundle_dir, results())
+    add_metrics(project.bundle_dir, results(), INVOICE)
     front = yaml.safe_load((project.bundle_dir / "README.md").read_text().split("---\n")[1])
     assert front["library_name"] == "peft"
     (model,) = front["model-index"]
@@ -77,7 +78,7 @@ def test_export_after_evaluation_gives_equal_bytes(tmp_path: Path) -> None:
     project = trained(tmp_path)
     exported(project)
     found = results(adapter_fingerprint(project.training_dir / "output"))
-    add_metrics(project.bundle_dir, found)
+    add_metrics(project.bundle_dir, found, INVOICE)
     before = files_of(project)
     project.evaluation_dir.mkdir()
     write_json(project.evaluation_dir / "results.json", found)
@@ -96,7 +97,7 @@ def test_keeps_a_signed_bundle_unchanged(tmp_path: Path) -> None:
     exported(project)
     (project.bundle_dir / "manifest.sig").write_text("signed")
     before = files_of(project)
-    assert not add_metrics(project.bundle_dir, results())
+    assert not add_metrics(project.bundle_dir, results(), INVOICE)
     assert files_of(project) == before
 
 
@@ -105,6 +106,6 @@ def test_verify_finds_a_file_changed_before_metrics(tmp_path: Path) -> None:
     exported(project)
     file = project.bundle_dir / "native" / "lora_config.json"
     file.write_bytes(file.read_bytes().replace(b"3", b"4"))
-    add_metrics(project.bundle_dir, results())
+    add_metrics(project.bundle_dir, results(), INVOICE)
     with pytest.raises(Exception, match="was changed"):
         verify(project.bundle_dir, trust="unsigned")

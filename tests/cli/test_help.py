@@ -15,12 +15,13 @@ import typer
 from data_tools.pipeline.split import SPLITS
 from erniekit_adapter import __version__
 from erniekit_adapter.cli import arguments, data_main, main
-from erniekit_adapter.cli.groups import DataGroup, Program
+from erniekit_adapter.cli.groups import DataGroup, DocumentTypeGroup, Program
 from erniekit_adapter.project.schema import DataSection, FiltersSection, TasksSection
 from erniekit_adapter.project.table_source import TableSource
 
 COMMANDS = [(name,) for names in Program.panels.values() for name in names if name != "data"]
 DATA_COMMANDS = [("data", name) for names in DataGroup.panels.values() for name in names]
+TYPE_COMMANDS = [("document-type", name) for names in DocumentTypeGroup.panels.values() for name in names]
 
 
 @pytest.fixture
@@ -49,14 +50,14 @@ def test_help_lists_every_command_in_order(run: Callable[..., int], capsys: pyte
 
 
 def test_panels_hold_every_command() -> None:
-    for group in (Program, DataGroup):
-        from erniekit_adapter.cli.program import app, data_app
+    from erniekit_adapter.cli.groups import app, data_app, document_type_app
 
-        commands = typer.main.get_command(app if group is Program else data_app).commands  # type: ignore[attr-defined]
+    for group, group_app in ((Program, app), (DataGroup, data_app), (DocumentTypeGroup, document_type_app)):
+        commands = typer.main.get_command(group_app).commands  # type: ignore[attr-defined]
         assert sorted(name for names in group.panels.values() for name in names) == sorted(commands)
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *DATA_COMMANDS], ids=" ".join)
+@pytest.mark.parametrize("command", [*COMMANDS, *DATA_COMMANDS, *TYPE_COMMANDS], ids=" ".join)
 def test_help_has_an_example(
     run: Callable[..., int], capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
 ) -> None:

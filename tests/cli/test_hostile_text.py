@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from erniekit_adapter.cli import main
-from erniekit_adapter.cli.groups import DataGroup, Program
+from erniekit_adapter.cli.groups import DataGroup, DocumentTypeGroup, Program
 
 ROOT = Path(__file__).resolve().parents[2]
 # A style, a cursor movement as C1, a window title, a carriage return, marks that reverse text.
@@ -42,6 +42,10 @@ COMMANDS = {
     "data prepare": ["--active-learning-file", str(FOLDER / "log.jsonl"), "--output", str(FOLDER / "out.jsonl")],
     "data synthesize": ["--output", str(FOLDER / "documents"), "--count", "1", "--seed", "1"],
     "data corpus": ["--output", str(FOLDER / "corpus.txt"), "--count", "1", "--seed", "1"],
+    "document-type list": [],
+    "document-type new": [HOSTILE, "--from", str(FOLDER / "invoice.json")],
+    "document-type show": [str(FOLDER)],
+    "document-type check": [str(FOLDER)],
     "train": [PROJECT],
     "export": [PROJECT],
     "evaluate": [PROJECT],
@@ -78,8 +82,9 @@ def hostile_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_command_has_a_case() -> None:
-    names = {name for names in Program.panels.values() for name in names} - {"data"}
+    names = {name for names in Program.panels.values() for name in names} - {"data", "document-type"}
     names |= {f"data {name}" for names in DataGroup.panels.values() for name in names}
+    names |= {f"document-type {name}" for names in DocumentTypeGroup.panels.values() for name in names}
     assert [name for name in names if name not in COMMANDS] == []
 
 
@@ -88,7 +93,7 @@ def test_no_control_character_reaches_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
     words = case.split()
-    command = words[:2] if words[0] == "data" else words[:1]
+    command = words[:2] if words[0] in ("data", "document-type") else words[:1]
     monkeypatch.setattr(sys, "argv", ["erniekit-adapter", *command, *COMMANDS[case]])
     with pytest.raises(SystemExit):
         main()

@@ -211,7 +211,7 @@ def test_wrong_usage_exits_with_2(monkeypatch: pytest.MonkeyPatch, arguments: li
 
 def test_missing_project_file_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "translate", "nothing.yaml") in (1, 2)
-    assert capsys.readouterr().err == "nothing.yaml: no such file\n"
+    assert capsys.readouterr().err.startswith("nothing.yaml: no such file\n    → give the path of the project file")
 
 
 def test_ctrl_c_exits_with_130(

@@ -12,10 +12,10 @@ from source_examples import read_log
 
 from data_tools.records import DocumentRecord, RecordOrRejection, Rejection
 from erniekit_adapter.documents import json_text
-from erniekit_adapter.documents.invoice.prompts import analysis_request
+from erniekit_adapter.documents.loading import INVOICE
 
 WRONG = simplejson.dumps(answer(grand_total=1119))
-PROMPT = analysis_request(OCR, with_image=True)
+PROMPT = INVOICE.prompts.analysis_request(OCR, with_image=True)
 
 
 def receipt(**summary: Any) -> dict[str, Any]:

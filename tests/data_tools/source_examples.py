@@ -11,6 +11,8 @@ from pydantic import TypeAdapter
 from data_tools.records import RecordOrRejection
 from data_tools.sources.registry import open_source
 from erniekit_adapter.documents.dates import DateOrder
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.project.schema import AnySource, SourceEntry
 
 _ENTRY: TypeAdapter[AnySource] = TypeAdapter(SourceEntry)
@@ -21,16 +23,24 @@ def make_source(kind: str, path: Path, **keys: Any) -> AnySource:
     return _ENTRY.validate_python({"kind": kind, "path": path, **keys})
 
 
-def read_source(settings: AnySource, date_order: DateOrder | None = None) -> list[RecordOrRejection]:
+def read_source(
+    settings: AnySource, date_order: DateOrder | None = None, document_type: DocumentType = INVOICE
+) -> list[RecordOrRejection]:
     """Return every record and rejection of a source."""
-    source = open_source(settings, date_order)
+    source = open_source(settings, date_order, document_type)
     return [found for shard in source.shards() for found in source.read(shard)]
 
 
-def read_log(folder: Path, *values: Any, date_order: DateOrder | None = None, **keys: Any) -> list[RecordOrRejection]:
+def read_log(
+    folder: Path,
+    *values: Any,
+    date_order: DateOrder | None = None,
+    document_type: DocumentType = INVOICE,
+    **keys: Any,
+) -> list[RecordOrRejection]:
     """Return the records and rejections of an active learning log with these lines."""
     path = write_lines(folder / "active_learning.jsonl", list(values))
-    return read_source(make_source("active_learning", path, **keys), date_order)
+    return read_source(make_source("active_learning", path, **keys), date_order, document_type)
 
 
 def write_files(folder: Path, **files: bytes) -> Path:

@@ -36,6 +36,7 @@ def children(process: int) -> list[int]:
     return [int(child) for child in found.read_text().split()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "whole_group", "message"),
     [

@@ -8,9 +8,9 @@ from data_examples import OCR, answer, record
 from data_tools.build_settings import BuildSettings
 from data_tools.examples.building import TrainingExample, make_example, visible_content
 from data_tools.examples.toolkit_check import toolkit_problem
-from erniekit_adapter.documents.invoice import rules
 from erniekit_adapter.documents.invoice.answer import read_answer
-from erniekit_adapter.documents.invoice.prompts import analysis_request
+from erniekit_adapter.documents.invoice.rules import RULES
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.project.schema import TasksSection
 from erniekit_adapter.service import ServiceSettings
 from erniekit_adapter.service.request import chat_body
@@ -27,7 +27,7 @@ def example_about(token: str, task: str = "analysis", request: str | None = None
     found = record(answer=read_answer(value), ocr=page, request=request)
     assert found.answer is not None
     settings = BuildSettings(tasks=TasksSection(**{"analysis": 0, task: 1}), fault_share=0)
-    return make_example(found, visible_content(found, rules.check(found.answer), settings), (), settings)
+    return make_example(found, visible_content(found, RULES.check(found.answer), settings), (), settings)
 
 
 @pytest.mark.parametrize("token", TOKENS)
@@ -46,7 +46,9 @@ def test_the_service_sends_the_trained_request(token: str) -> None:
     page = {"tokens": [*OCR["tokens"], name]}
     settings = ServiceSettings.read({"ernie_vl": {"vllm_server_url": "http://a/v1", "model_name": "m"}}, {})
     [message] = chat_body(settings, page, None)["messages"]
-    assert message["content"] == example_about(token).request == analysis_request(page, with_image=False)
+    assert (
+        message["content"] == example_about(token).request == INVOICE.prompts.analysis_request(page, with_image=False)
+    )
 
 
 def test_a_ready_made_request_contains_no_control_token() -> None:

@@ -89,6 +89,15 @@ def test_prepare_takes_the_folders_of_a_manifest(monkeypatch: pytest.MonkeyPatch
     assert len(output.read_text().splitlines()) == 3
 
 
+def test_prepare_takes_a_document_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    output = tmp_path / "lines.jsonl"
+    arguments = ("--manifest", "docs/examples/receipt/manifest.json", "--document-type", "receipt")
+    assert run(monkeypatch, "prepare", *arguments, "--output", output) == 0
+    answers = [json.loads(line)["conversations"][1]["content"] for line in output.read_text().splitlines()]
+    assert len(answers) == 10
+    assert all('"store"' in answer for answer in answers)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -98,6 +107,7 @@ def test_prepare_takes_the_folders_of_a_manifest(monkeypatch: pytest.MonkeyPatch
         ("--active-learning-file", "gone.jsonl"),
         ("--active-learning-file", "gone.jsonl", "--arithmetic", "maybe"),
         ("--active-learning-file", "gone.jsonl", "--ocr", "tesseract"),
+        ("--active-learning-file", "gone.jsonl", "--document-type", "receit"),
     ],
 )
 def test_wrong_usage_of_prepare_exits_with_2(

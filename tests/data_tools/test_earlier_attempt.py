@@ -25,7 +25,7 @@ from data_tools.build_settings import BuildSettings
 from data_tools.pipeline.build import build
 from data_tools.pipeline.manifest import DataManifest
 from data_tools.synthesize.writing import write_corpus
-from erniekit_adapter.documents.invoice.prompts import analysis_request
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.project.schema import ActiveLearningSource, AnySource, ManifestSource
 
@@ -133,7 +133,7 @@ def test_requests_are_those_of_the_service_with_real_ocr(corpus: Path) -> None:
     rows = json.loads((corpus / "corpus" / "training_manifest.json").read_text())
     ocr = json.loads((corpus / "corpus" / rows[0]["ocr_path"]).read_text())
     first = json.loads((corpus / "out" / "train.jsonl").read_text().splitlines()[0])
-    assert first["src"] == [analysis_request(ocr, with_image=False)]
+    assert first["src"] == [INVOICE.prompts.analysis_request(ocr, with_image=False)]
 
 
 @pytest.mark.parametrize("ocr", [None, {}, {"raw_ocr": "", "structured_ocr": None}, {"raw_ocr": None}])

@@ -16,7 +16,6 @@ from source_examples import read_einvoices, write_files
 from data_tools.records import DocumentRecord
 from data_tools.sources.einvoices.answer import CREDIT_NOTE_CODES, einvoice_answer
 from data_tools.sources.einvoices.parse import read_einvoice
-from erniekit_adapter.documents.invoice import rules
 from erniekit_adapter.documents.invoice.answer import as_json
 from erniekit_adapter.documents.invoice.einvoice import (
     Address,
@@ -28,6 +27,8 @@ from erniekit_adapter.documents.invoice.einvoice import (
     Totals,
 )
 from erniekit_adapter.documents.invoice.einvoice_rules import check_einvoice
+from erniekit_adapter.documents.invoice.rules import RULES
+from erniekit_adapter.documents.rules.rule import failures
 
 D = Decimal
 
@@ -86,9 +87,9 @@ def test_maps_an_invoice() -> None:
 
 
 def test_answer_of_a_valid_invoice_passes_the_rules() -> None:
-    findings = rules.check(einvoice_answer(INVOICE)[0])
-    assert rules.validity(findings)
-    assert not rules.failures(findings)
+    findings = RULES.check(einvoice_answer(INVOICE)[0])
+    assert RULES.validity(findings)
+    assert not failures(findings)
 
 
 def test_reports_terms_without_a_place() -> None:
@@ -150,7 +151,7 @@ def test_invoice_has_no_document_type() -> None:
 def test_lists_charges_of_the_document() -> None:
     found = structured(WITH_CHARGE)["financial_summary"]
     assert found["charges"] == [{"amount": D("5.00")}]
-    assert rules.validity(rules.check(einvoice_answer(WITH_CHARGE)[0]))
+    assert RULES.validity(RULES.check(einvoice_answer(WITH_CHARGE)[0]))
     assert "charge VAT [BT-102, BT-103]" in einvoice_answer(WITH_CHARGE)[1]
 
 
@@ -192,7 +193,7 @@ def test_leaves_out_third_party_payments() -> None:
     text = UBL.replace("<ID>RE-1</ID>", f"<CustomizationID>{extension}</CustomizationID><ID>RE-1</ID>{payments}")
     invoice = read_einvoice(text.replace("<PayableAmount>100.00", "<PayableAmount>140.00").encode()).invoice
     answer, unused = einvoice_answer(invoice)
-    assert not rules.failures(check_einvoice(invoice))
+    assert not failures(check_einvoice(invoice))
     assert (answer.summary.amount_paid, answer.summary.amount_due) == (D("33.85"), None)
     assert {"third-party payments [BT-DEX-002]", "amount due [BT-115]"} < set(unused)
     core = read_einvoice(text.replace(extension, "urn:cen.eu:en16931:2017").encode()).invoice
@@ -213,7 +214,7 @@ def test_record_has_findings_of_the_einvoice_rules(tmp_path: Path) -> None:
     (record,) = read_einvoices(write_files(tmp_path, a__xml=UBL.replace(">18.85<", ">18.95<").encode()))
     assert isinstance(record, DocumentRecord)
     assert record.findings is not None
-    assert [finding.rule for finding in rules.failures(record.findings)] == ["BR-CO-14", "BR-CO-15"]
+    assert [finding.rule for finding in failures(record.findings)] == ["BR-CO-14", "BR-CO-15"]
 
 
 @pytest.mark.parametrize("name", ["", " \n ", "x" * 5000, "\u202e", "-"])
@@ -291,7 +292,7 @@ def test_any_valid_invoice_gives_a_valid_answer(net: Decimal, off: Decimal, rate
         vat_breakdown=(row,),
         totals=Totals(lines=net, with_vat=base + vat),
     )
-    assert rules.validity(rules.check(einvoice_answer(invoice)[0]))
+    assert RULES.validity(RULES.check(einvoice_answer(invoice)[0]))
 
 
 CASES = Path(__file__).parent / "cases" / "einvoice"

@@ -14,7 +14,7 @@ from official_rules import failed_rules
 
 from data_tools.sources.einvoices.parse import read_einvoice
 from erniekit_adapter.documents.invoice.einvoice_rules import check_einvoice
-from erniekit_adapter.documents.invoice.rules import failures
+from erniekit_adapter.documents.rules.rule import failures
 
 D = Decimal
 CASES = sorted((Path(__file__).parent / "cases" / "einvoice").glob("*.xml"))
@@ -40,6 +40,7 @@ def failed(draft: Draft) -> set[str]:
     return {finding.rule for finding in failures(check_einvoice(read_einvoice(as_xml(draft)).invoice))}
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(right_invoices())
 def test_correct_invoice_fails_neither_our_nor_official_rules(draft: Draft) -> None:
@@ -98,6 +99,7 @@ def test_wrong_amount_fails_the_rules_that_it_breaks(draft: Draft, place: int, o
     assert SUMS[name] <= found
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(right_invoices(), st.integers(0, 100), st.sampled_from(["twice", "gone", "no lines", "zero line"]))
 def test_unrelated_rows_and_lines_fail_like_officially(draft: Draft, place: int, change: str) -> None:

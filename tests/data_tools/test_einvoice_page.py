@@ -62,6 +62,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_commands_run(tmp_path: Path) -> None:
     done = [run(command, tmp_path) for command in COMMANDS]
     assert [each.returncode for each in done] == [0] * 4, [each.stderr for each in done]
@@ -69,6 +70,7 @@ def test_commands_run(tmp_path: Path) -> None:
     assert "credit_note" in done[3].stdout
 
 
+@pytest.mark.slow
 def test_lists_exit_codes(tmp_path: Path) -> None:
     cases = "tests/data_tools/cases/einvoice"
     audit = f".venv/bin/erniekit-adapter data audit {cases}/05_chargeindicator_0.xml"

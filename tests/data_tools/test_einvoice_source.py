@@ -15,7 +15,8 @@ from source_examples import make_source, read_einvoices, write_files
 from data_tools.records import DocumentRecord, Rejection
 from data_tools.sources.files.xml_tree import MAX_XML_BYTES
 from data_tools.sources.registry import open_source
-from erniekit_adapter.documents.invoice import rules
+from erniekit_adapter.documents.invoice.rules import RULES
+from erniekit_adapter.documents.rules.rule import failures
 from erniekit_adapter.errors import AdapterError
 
 
@@ -163,7 +164,7 @@ def test_damaged_invoice_gives_a_record_or_a_reason(
     path = tmp_path_factory.getbasetemp() / "damaged.xml"
     path.write_bytes((whole[:start] + put + whole[start + length :]).encode(errors="surrogatepass"))
     (result,) = read_einvoices(path)
-    assert result.reason if isinstance(result, Rejection) else rules.check(result.answer)
+    assert result.reason if isinstance(result, Rejection) else RULES.check(result.answer)
 
 
 CASES = Path(__file__).parent / "cases" / "einvoice"
@@ -185,5 +186,5 @@ def test_official_examples_give_valid_answers() -> None:
     results = read_einvoices(CORPUS)
     records = [result for result in results if isinstance(result, DocumentRecord)]
     assert [result for result in results if isinstance(result, Rejection)] == []
-    assert [record.document_id for record in records if rules.failures(rules.check(record.answer))] == []
-    assert [record.document_id for record in records if rules.failures(record.findings or ())] == []
+    assert [record.document_id for record in records if failures(RULES.check(record.answer))] == []
+    assert [record.document_id for record in records if failures(record.findings or ())] == []

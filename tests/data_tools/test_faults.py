@@ -13,11 +13,11 @@ from data_examples import answer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_tools.examples.faults import BREAKS, KINDS, inject_fault
+from data_tools.examples.invoice_faults import BREAKS, KINDS, inject_invoice_fault
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer
-from erniekit_adapter.documents.invoice import rules
 from erniekit_adapter.documents.invoice.answer import Answer, as_json, as_text, read_answer
+from erniekit_adapter.documents.invoice.rules import RULES
 from erniekit_adapter.documents.money import is_currency, minor_unit, round_to_minor_unit
 
 # Fields of each fault kind, without list positions.
@@ -79,15 +79,15 @@ right_answers = synthetic() | hand_made()
 
 
 def injected(right: Answer, seed: int, count: int) -> tuple[Answer, tuple[str, ...]]:
-    return inject_fault(right, random.Random(seed), count)  # noqa: S311 - content, not secrets
+    return inject_invoice_fault(right, random.Random(seed), count)  # noqa: S311 - content, not secrets
 
 
 def failing(checked: Answer) -> set[str]:
-    return {found.rule for found in rules.check(checked, as_given=True) if found.status == "fail"}
+    return {found.rule for found in RULES.check(checked, as_given=True) if found.status == "fail"}
 
 
 def holding(checked: Answer) -> set[str]:
-    return {found.rule for found in rules.check(checked, as_given=True) if found.status == "pass"}
+    return {found.rule for found in RULES.check(checked, as_given=True) if found.status == "pass"}
 
 
 def values(answered: Answer) -> dict[tuple[str | int, ...], Any]:
@@ -156,7 +156,7 @@ def test_faults_change_only_their_fields(right: Answer, seed: int, count: int) -
 @given(right=right_answers, seed=seeds, count=counts)
 def test_injected_faults_make_the_invoice_invalid(right: Answer, seed: int, count: int) -> None:
     faulty, kinds = injected(right, seed, count)
-    verdict = rules.summarize(rules.check(faulty, as_given=True))
+    verdict = RULES.summarize(RULES.check(faulty, as_given=True))
     if kinds:
         assert not verdict.is_valid
         assert verdict.issues
@@ -302,7 +302,7 @@ def test_wrong_amount_never_looks_like_a_total_with_tax() -> None:
     summary = {"subtotal": "1000.00", "taxes": [tax], "grand_total": "1100.00", "currency": "EUR"}
     value = read_answer({"structured_data": {"financial_summary": summary}})
     for seed in range(300):
-        faulty, kinds = inject_fault(value, random.Random(seed), 1)  # noqa: S311 - content, not secrets
+        faulty, kinds = inject_invoice_fault(value, random.Random(seed), 1)  # noqa: S311 - content, not secrets
         assert failing(faulty) & BREAKS[kinds[0]] if kinds else faulty == value
 
 
@@ -327,7 +327,7 @@ def test_swaps_dates_in_every_block() -> None:
 def test_wrong_dates_come_with_another_fault() -> None:
     right = read_answer(answer())
     swapped = with_only(right, with_wrong_dates(right), "date_order")
-    assert rules.summarize(rules.check(swapped, as_given=True)).is_valid
+    assert RULES.summarize(RULES.check(swapped, as_given=True)).is_valid
     assert {injected(right, seed, 1)[1] for seed in range(300)} == {
         ("line_total",),
         ("subtotal",),

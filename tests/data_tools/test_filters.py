@@ -9,8 +9,9 @@ from data_tools.examples.building import TrainingExample
 from data_tools.filters import FilterOutcome, filter_example, filter_record, readable_request
 from data_tools.records import DocumentRecord
 from erniekit_adapter.architectures.toolkits import DataFormat
-from erniekit_adapter.documents.invoice import rules
 from erniekit_adapter.documents.invoice.answer import read_answer
+from erniekit_adapter.documents.invoice.rules import RULES
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.project.schema import FiltersSection
 
 WRONG_TOTAL = read_answer(answer(grand_total=1119))
@@ -20,8 +21,8 @@ DUE_TOO_EARLY["structured_data"]["client_info"]["due_date"] = "2025-01-01"
 
 def filtered(found: DocumentRecord, **levels: Any) -> FilterOutcome:
     outcome = FilterOutcome(FiltersSection(**levels))
-    findings = rules.check(found.answer, complete=found.complete) if found.answer else ()
-    assert filter_record(found, findings, outcome) == (outcome.rejection is not None)
+    findings = RULES.check(found.answer, complete=found.complete) if found.answer else ()
+    assert filter_record(found, findings, outcome, INVOICE) == (outcome.rejection is not None)
     return outcome
 
 

@@ -20,6 +20,7 @@ from data_tools.pipeline.filtering import _with_utf8_names
 from data_tools.pipeline.shards import cut, read_shard
 from data_tools.records import DocumentRecord, RecordOrRejection, Rejection
 from data_tools.sources.tables.xlsx import _unescaped
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.project.schema import (
     ActiveLearningSource,
@@ -36,7 +37,11 @@ FLAT = {"vendor": "Acme GmbH", "invoice_number": "RE-1", "total": "119.00", "cur
 
 
 def readings(source: AnySource) -> list[RecordOrRejection]:
-    return [_with_utf8_names(each) for shard in cut(source, role_is_test=False) for each in read_shard(shard)]
+    return [
+        _with_utf8_names(each)
+        for shard in cut(source, role_is_test=False, document_type=INVOICE)
+        for each in read_shard(shard)
+    ]
 
 
 def log(folder: Path) -> AnySource:

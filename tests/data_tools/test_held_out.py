@@ -341,6 +341,7 @@ def of_the_same_document(known: Sequence[Names], others: Sequence[Names]) -> lis
     return found[len(known) :]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(tested=RECORDS, trained=RECORDS)
 def test_only_test_documents_are_excluded_from_training(tested: list[Names], trained: list[Names]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from data_tools.visibility import drop_unseen, page_text
 from data_tools.visibility.boxes import lies_on_its_side, read_lines
 from erniekit_adapter.documents.invoice.answer import as_json, read_answer
+from erniekit_adapter.documents.loading import INVOICE
 
 CHAIR = {"description": "Oak chair", "quantity": 2, "unit_price": Decimal("50.00"), "total": Decimal("100.00")}
 TABLE = {"description": "Pine table", "quantity": 3, "unit_price": Decimal("70.00"), "total": Decimal("210.00")}
@@ -31,7 +32,7 @@ def boxed(*rows: tuple[str | None, ...], left: tuple[int, ...] = LEFT) -> dict[s
 def left_of(ocr: Any, *items: dict[str, Any], **summary: Any) -> list[dict[str, Any]]:
     """Return the line items after removal of values not on the page."""
     value = as_json(read_answer({"structured_data": {"line_items": list(items), "financial_summary": summary}}))
-    drop_unseen(value, page_text(ocr))
+    drop_unseen(INVOICE, value["structured_data"], page_text(ocr))
     found: list[dict[str, Any]] = value["structured_data"].get("line_items", [])
     return found
 
@@ -170,7 +171,10 @@ def test_finds_a_quantity_next_to_a_foreign_month_name(line: str) -> None:
         {"description": description, "quantity": Decimal(2), "unit_price": Decimal("25.0"), "total": Decimal("50.0")}
     ]
     value: dict[str, Any] = {"structured_data": {"line_items": items}}
-    assert drop_unseen(value, page_text({"tokens": ["Description Qty Price Amount", line]})) == ()
+    assert (
+        drop_unseen(INVOICE, value["structured_data"], page_text({"tokens": ["Description Qty Price Amount", line]}))
+        == ()
+    )
 
 
 def test_lines_of_one_box_use_the_column_order() -> None:
@@ -178,4 +182,4 @@ def test_lines_of_one_box_use_the_column_order() -> None:
     boxes = [[60, 420, 420, 450], [60, 480, 388, 510], [60, 540, 404, 570]]
     items = [{"description": "Bench vise", "quantity": Decimal(1), "total": Decimal("150.00")}]
     value: dict[str, Any] = {"structured_data": {"line_items": items}}
-    assert drop_unseen(value, page_text({"tokens": tokens, "bboxes": boxes})) == ()
+    assert drop_unseen(INVOICE, value["structured_data"], page_text({"tokens": tokens, "bboxes": boxes})) == ()

@@ -113,6 +113,7 @@ def test_copies_of_a_page_are_near(tmp_path: Path, change: str) -> None:
         assert near(original.perceptual_hash, seen(tmp_path, COPIES[change](page(index))).perceptual_hash)
 
 
+@pytest.mark.slow
 def test_invoices_of_one_vendor_are_rarely_near(tmp_path: Path) -> None:
     mine = [make_invoice(3, index, fault_share=0) for index in range(40)]
     first = mine[0]

@@ -15,6 +15,7 @@ from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer, ocr_tokens
 from data_tools.visibility import drop_unseen, page_mismatch, page_text
 from erniekit_adapter.documents.invoice.answer import as_json, read_answer
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.project.schema import ActiveLearningSource
 
@@ -24,8 +25,8 @@ SHARE = 0.5
 def mismatch(value: dict[str, Any], ocr: Any, share: float = SHARE) -> str | None:
     found = as_json(read_answer({"structured_data": value["structured_data"]}))
     truth, page = copy.deepcopy(found["structured_data"]), page_text(ocr)
-    drop_unseen(found, page)
-    return page_mismatch(truth, found["structured_data"], page, share)
+    drop_unseen(INVOICE, found["structured_data"], page)
+    return page_mismatch(INVOICE, truth, found["structured_data"], page, share)
 
 
 def page(*changes: tuple[str, str]) -> dict[str, Any]:

@@ -125,6 +125,7 @@ def test_rejects_nested_forms_that_fill_the_memory(
         read(nested_forms())
 
 
+@pytest.mark.slow
 def test_rejects_a_page_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_process, "CPU_S", 1)
     assert len(draw(slow_page(times=1))) == 1
@@ -165,6 +166,7 @@ def test_a_crash_of_a_used_process_is_tried_again() -> None:
     assert [first, *pages] == list(draw_pages(NORMAL, 150))
 
 
+@pytest.mark.slow
 def test_few_processes_read_many_pdfs() -> None:
     others = children(os.getpid())
     readers = set()

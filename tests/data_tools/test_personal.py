@@ -15,7 +15,7 @@ from data_tools.examples.personal import KINDS, PERSONAL_KINDS, find_personal, m
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer, ocr_tokens
 from erniekit_adapter.documents import json_text
-from erniekit_adapter.documents.invoice.prompts import analysis_request
+from erniekit_adapter.documents.loading import INVOICE
 
 IBAN = "DE89 3704 0044 0532 0130 00"
 MASKED_IBAN = "DEXX XXXX XXXX XXXX XXXX XX"
@@ -129,7 +129,7 @@ def test_findings_do_not_contain_the_data() -> None:
 def test_synthetic_invoices_contain_no_personal_data() -> None:
     for index in range(1000):
         invoice = make_invoice(3, index, fault_share=0.1)
-        assert find_personal(analysis_request(ocr_tokens(invoice), with_image=False)) == ()
+        assert find_personal(INVOICE.prompts.analysis_request(ocr_tokens(invoice), with_image=False)) == ()
         value = {"ocr": ocr_tokens(invoice), "answer": canonical_answer(invoice)}
         assert mask_value(value) == (value, ())
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from rich.console import Console
 
 from data_tools.examples.building import TrainingExample
 from data_tools.inspect.chat_prompt import ModelText
+from data_tools.inspect.data_folder import read_manifest
 from data_tools.inspect.preview import PreviewedExample, preview, preview_preferences
 from data_tools.inspect.print_preview import print_preferences, print_preview
 from erniekit_adapter.architectures.toolkits import DataFormat
@@ -69,6 +71,20 @@ def test_shows_the_origin_of_an_example(pages_dir: Path) -> None:
     assert example.tokens is not None
     assert example.pages[0].path == pages_dir.parent / "images" / "RE-0.png"
     assert example.pages[0].about.startswith("210 × 297 px, ")
+
+
+def test_counts_tokens_with_the_marks_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = build_pages(tmp_path, 2)
+    change_manifest(folder, settings={**read_manifest(folder).settings, "request_marks": {"ocr": "OCR 识别结果:"}})
+    parts: list[str] = []
+
+    def counter(_: Path, constant_part: Callable[[str], str]) -> Callable[[str], int]:
+        parts.append(constant_part("请读取。\nOCR 识别结果: {}"))
+        return len
+
+    monkeypatch.setattr("data_tools.inspect.preview.token_counter", counter)
+    list(preview(folder, 1, model_dir=MODEL))
+    assert parts == ["请读取。\nOCR 识别结果: "]
 
 
 def test_shows_examples_in_file_order(pages_dir: Path) -> None:

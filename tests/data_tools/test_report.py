@@ -218,6 +218,7 @@ def test_does_not_decode_a_page_that_is_too_large(tmp_path: Path) -> None:
     assert "11,000 × 11,000 pixels, more than the limit" in page.text
 
 
+@pytest.mark.slow
 def test_pictures_stay_below_the_size_of_a_mail(tmp_path: Path) -> None:
     data_dir = build_pages(tmp_path, 24, eval_ratio=0.3, test_ratio=0.3)
     for image in (tmp_path / "images").iterdir():
@@ -234,6 +235,7 @@ def test_texts_stay_below_the_size_of_a_mail(tmp_path: Path) -> None:
     assert (data_dir / "report.html").stat().st_size < 200_000
 
 
+@pytest.mark.slow
 def test_a_long_list_of_rejections_takes_no_memory(tmp_path: Path) -> None:
     count = 60_000
     data_dir = build_log(tmp_path, correction(), automatic_log())

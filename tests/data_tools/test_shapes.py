@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -12,27 +11,13 @@ import pytest
 from format_examples import EXAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
+from shape_examples import FILES, broken, example
 
 from data_tools.sources.answers.truth import GroundTruth, ReadSettings
 from data_tools.sources.ground_truth import read_ground_truth
 from data_tools.sources.shapes.registry import recognise
-from erniekit_adapter.documents import json_text
 
 RUPIAH = ReadSettings(currency="IDR")
-FILES = {
-    "CORD": "cord/truth.json",
-    "SROIE": "sroie/key/r1.json",
-    "FUNSD": "funsd/annotations/f1.json",
-    "invoice2data": "invoice2data/truth.json",
-    "AWS Textract AnalyzeExpense": "textract/p1.json",
-    "Azure Document Intelligence": "azure/p1.json",
-    "Google Document AI": "google/p1.json",
-    "Mindee": "mindee/p1.json",
-}
-
-
-def example(name: str) -> Any:
-    return json_text.parse((EXAMPLES / name).read_bytes())
 
 
 def task(*results: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -71,18 +56,7 @@ def test_recognises_no_shape_in_other_values(value: Any) -> None:
 
 @given(data=st.data())
 def test_any_broken_part_gives_an_answer_or_an_error(data: st.DataObject) -> None:
-    value = copy.deepcopy(example(FILES[data.draw(st.sampled_from(sorted(FILES)))]))
-    junk = data.draw(st.sampled_from([None, 5, "x", [], {}, [None], [{}], {"a": []}, True, Decimal("1.5"), "1,234"]))
-    place = value
-    for _ in range(12):
-        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-        if not keys:
-            break
-        key = data.draw(st.sampled_from(keys))
-        if not isinstance(place[key], (dict, list)) or data.draw(st.booleans()):
-            place[key] = junk
-            break
-        place = place[key]
+    value = broken(example(FILES[data.draw(st.sampled_from(sorted(FILES)))]), data)
     try:
         assert isinstance(read_ground_truth(value), GroundTruth)
     except ValueError as error:

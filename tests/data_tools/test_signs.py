@@ -16,7 +16,8 @@ from data_tools.examples.signs import as_printed
 from data_tools.pipeline.build import build
 from data_tools.visibility import page_text
 from erniekit_adapter.documents.invoice.answer import Answer, read_answer
-from erniekit_adapter.documents.invoice.rules import check, failures
+from erniekit_adapter.documents.invoice.rules import RULES
+from erniekit_adapter.documents.rules.rule import failures
 from erniekit_adapter.project.schema import ManifestSource
 
 
@@ -49,7 +50,7 @@ def test_amounts_printed_without_a_minus_become_positive(text: str) -> None:
     assert [row.amount for row in found.summary.taxes or ()] == [Decimal("237.31")]
     (line,) = found.lines
     assert (line.quantity, line.unit_price, line.total) == (1, Decimal("1249.00"), Decimal("1249.00"))
-    assert not failures(check(found))
+    assert not failures(RULES.check(found))
 
 
 @pytest.mark.parametrize(

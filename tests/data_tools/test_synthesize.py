@@ -27,8 +27,9 @@ from data_tools.synthesize.page_layout import (
     text_lines,
 )
 from data_tools.synthesize.writing import write_corpus
-from erniekit_adapter.documents.invoice import rules
 from erniekit_adapter.documents.invoice.answer import read_answer
+from erniekit_adapter.documents.invoice.rules import RULES
+from erniekit_adapter.documents.rules.rule import failures
 from erniekit_adapter.errors import UsageError
 
 ANY_INVOICE = st.builds(
@@ -125,7 +126,7 @@ def test_invoice_numbers_never_repeat_within_a_series() -> None:
 def test_totals_without_fault_add_up(seed: int, index: int) -> None:
     invoice = make_invoice(seed, index, fault_share=0)
     assert (invoice.subtotal, invoice.tax_total, invoice.grand_total) == expected_totals(invoice)
-    assert not rules.failures(rules.check(read_answer(canonical_answer(invoice))))
+    assert not failures(RULES.check(read_answer(canonical_answer(invoice))))
     assert "fault" not in ground_truth(invoice)
 
 
@@ -137,7 +138,7 @@ def test_faulty_invoice_has_one_wrong_amount_and_names_it(seed: int, index: int)
     assert getattr(faulty, fault) != getattr(right, fault)
     assert getattr(faulty, fault) > 0
     assert replace(faulty, fault=None, **{fault: getattr(right, fault)}) == right
-    assert rules.failures(rules.check(read_answer(canonical_answer(faulty)), as_given=True))
+    assert failures(RULES.check(read_answer(canonical_answer(faulty)), as_given=True))
 
 
 @settings(deadline=None, max_examples=150)

@@ -18,6 +18,7 @@ from data_tools.build_settings import BuildSettings, RunnerSettings
 from data_tools.pipeline.build import build
 from data_tools.pipeline.shards import cut
 from data_tools.sources.source import DOCUMENTS_IN_A_SHARD
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.project.schema import FiltersSection
 from erniekit_adapter.project.table_source import TableSource
@@ -44,7 +45,7 @@ def test_cuts_a_long_table_into_shards(tmp_path: Path) -> None:
     for number in range(count):
         (tmp_path / f"{number}.png").write_bytes(b"page")
     path = table(tmp_path, *(row(file=f"{number}.png") for number in range(count)))
-    assert len(list(cut(TableSource(kind="table", path=path), role_is_test=False))) == 2
+    assert len(list(cut(TableSource(kind="table", path=path), role_is_test=False, document_type=INVOICE))) == 2
     assert len(records(path)) == count
 
 
@@ -59,6 +60,7 @@ def test_counts_every_row_and_file(folder: Path) -> None:
     assert manifest.inputs[0]["kind"] == "table"
 
 
+@pytest.mark.slow
 def test_several_processes_give_equal_files(tmp_path: Path) -> None:
     count = DOCUMENTS_IN_A_SHARD * 3
     write_pages(tmp_path / "scans", *(f"{number}.png" for number in range(count)))

@@ -261,6 +261,7 @@ cells = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.slow
 @given(rows=st.lists(st.lists(cells, min_size=5, max_size=6), max_size=8), data=st.data())
 def test_every_row_gives_a_record_or_a_rejection(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], data: st.DataObject

@@ -8,6 +8,7 @@ from data_examples import correction, numbered, write_lines
 from data_tools.build_settings import BuildSettings
 from data_tools.pipeline.build import build
 from data_tools.pipeline.tokens import histogram, token_counter
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.project.schema import ActiveLearningSource
 
@@ -30,7 +31,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_counts_tokens_of_the_models_tokenizer(tokenizer: Path) -> None:
-    count = token_counter(tokenizer)
+    count = token_counter(tokenizer, INVOICE.prompts.constant_part)
     assert 0 < count("the lines") < count("the lines sum to the total")
 
 
@@ -40,7 +41,7 @@ def test_an_invalid_tokenizer_is_an_error(tmp_path: Path, content: bytes | None)
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(AdapterError, match=r"tokenizer\.model"):
-        token_counter(path)("text")
+        token_counter(path, INVOICE.prompts.constant_part)("text")
 
 
 def test_rejects_an_example_that_is_too_long(tokenizer: Path, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from data_tools.examples.building import (
 )
 from data_tools.records import DocumentRecord, Rejection
 from erniekit_adapter.documents import json_text
-from erniekit_adapter.documents.invoice import rules
 from erniekit_adapter.documents.invoice.answer import read_answer
-from erniekit_adapter.documents.invoice.prompts import analysis_request, extraction_request, validation_request
+from erniekit_adapter.documents.invoice.rules import RULES
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.project.schema import FiltersSection, TasksSection
 
 PLAIN = BuildSettings()
@@ -31,7 +31,7 @@ VALIDATION = BuildSettings(tasks=TasksSection(analysis=0, validation=1), fault_s
 def example_of(settings: BuildSettings = PLAIN, images: tuple[Path, ...] = (), **changes: Any) -> TrainingExample:
     found = record(**changes)
     assert found.answer is not None
-    return make_example(found, visible_content(found, rules.check(found.answer), settings), images, settings)
+    return make_example(found, visible_content(found, RULES.check(found.answer), settings), images, settings)
 
 
 def answered(settings: BuildSettings = PLAIN, **changes: Any) -> Any:
@@ -50,7 +50,7 @@ def many(settings: BuildSettings, count: int = 300) -> list[TrainingExample]:
     for number in range(count):
         found = numbered(number)
         assert found.answer is not None
-        examples.append(make_example(found, visible_content(found, rules.check(found.answer), settings), (), settings))
+        examples.append(make_example(found, visible_content(found, RULES.check(found.answer), settings), (), settings))
     return examples
 
 
@@ -61,13 +61,13 @@ def vendor(**changes: Any) -> Any:
 
 
 def test_the_request_is_the_service_request_with_ocr() -> None:
-    assert example_of().request == analysis_request(OCR, with_image=False)
+    assert example_of().request == INVOICE.prompts.analysis_request(OCR, with_image=False)
 
 
 def test_the_request_mentions_a_page_image() -> None:
     settings = BuildSettings(format="erniekit-vl")
     example = example_of(settings, images=(Path("1.png"),))
-    assert example.request == analysis_request(OCR, with_image=True)
+    assert example.request == INVOICE.prompts.analysis_request(OCR, with_image=True)
     assert example.images == (Path("1.png"),)
 
 
@@ -84,13 +84,13 @@ def test_the_answer_is_canonical_with_its_verdict() -> None:
 
 def test_extraction_has_no_verdict() -> None:
     example = example_of(EXTRACTION)
-    assert example.request == extraction_request(OCR, with_image=False)
+    assert example.request == INVOICE.prompts.extraction_request(OCR, with_image=False)
     assert json_text.parse(example.answer_text) == {"structured_data": answer()["structured_data"]}
 
 
 def test_validation_checks_the_given_data() -> None:
     example = example_of(VALIDATION)
-    assert example.request == validation_request({"structured_data": answer()["structured_data"]})
+    assert example.request == INVOICE.prompts.validation_request({"structured_data": answer()["structured_data"]})
     assert json_text.parse(example.answer_text) == {
         "validation_summary": {"is_valid": True, "math_verified": True, "issues": []}
     }
@@ -103,7 +103,7 @@ def test_injected_faults_are_named_by_rule_and_amounts() -> None:
         assert 1 <= len(example.faults) <= 2
         given = json_text.parse(example.request[example.request.rindex('{"structured_data"') :])
         summary = json_text.parse(example.answer_text)["validation_summary"]
-        assert summary == rules.summarize(rules.check(read_answer(given), as_given=True)).model_dump()
+        assert summary == RULES.summarize(RULES.check(read_answer(given), as_given=True)).model_dump()
         assert not summary["is_valid"]
 
 
@@ -139,8 +139,10 @@ def test_uses_all_prompt_templates() -> None:
 
 def test_analysis_examples_use_the_first_prompt_template() -> None:
     found, settings = record(), replace(VALIDATION, prompt_templates=4)
-    content = visible_content(found, rules.check(read_answer(answer())), settings)
-    assert make_analysis_example(found, content, (), settings).request == analysis_request(OCR, with_image=False)
+    content = visible_content(found, RULES.check(read_answer(answer())), settings)
+    assert make_analysis_example(found, content, (), settings).request == INVOICE.prompts.analysis_request(
+        OCR, with_image=False
+    )
 
 
 def test_the_verdict_is_recomputed() -> None:
@@ -230,21 +232,21 @@ def test_digests_depend_on_content(changes: dict[str, Any]) -> None:
 
 
 def test_an_invoice_is_known_by_number_and_name() -> None:
-    assert known_names(record()) == [("name", "doc-1"), ("number", "RE-1 of acme gmbh")]
-    assert known_names(record(group="")) == [("number", "RE-1 of acme gmbh")]
+    assert known_names(INVOICE, record()) == [("name", "doc-1"), ("number", "RE-1 of acme gmbh")]
+    assert known_names(INVOICE, record(group="")) == [("number", "RE-1 of acme gmbh")]
 
 
 def test_an_unreviewed_number_identifies_nothing() -> None:
-    assert known_names(record(reviewed=False)) == [("name", "doc-1")]
+    assert known_names(INVOICE, record(reviewed=False)) == [("name", "doc-1")]
 
 
 def test_vendor_names_on_demand() -> None:
-    assert ("vendor", "acme gmbh") in known_names(record(), with_vendor=True)
+    assert ("vendor", "acme gmbh") in known_names(INVOICE, record(), with_vendor=True)
 
 
 def test_a_rejection_is_known_by_its_document() -> None:
-    assert known_names(Rejection("log.jsonl", 1, "doc-1", "source", "broken")) == [("name", "doc-1")]
-    assert known_names(Rejection("log.jsonl", 1, None, "source", "broken")) == []
+    assert known_names(INVOICE, Rejection("log.jsonl", 1, "doc-1", "source", "broken")) == [("name", "doc-1")]
+    assert known_names(INVOICE, Rejection("log.jsonl", 1, None, "source", "broken")) == []
 
 
 def test_no_validation_of_totals_without_their_charges() -> None:

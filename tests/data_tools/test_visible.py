@@ -14,6 +14,7 @@ from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer, ocr_tokens
 from data_tools.visibility import drop_unseen, nothing_to_read, page_text
 from erniekit_adapter.documents.invoice.answer import as_json, read_answer
+from erniekit_adapter.documents.loading import INVOICE
 
 SEED = 7
 SEVERAL = 2000
@@ -30,7 +31,7 @@ def synthetic(index: int) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def unseen(ocr: Any, **blocks: Any) -> tuple[str, ...]:
-    return drop_unseen(answer(**blocks), page_text(ocr))
+    return drop_unseen(INVOICE, answer(**blocks)["structured_data"], page_text(ocr))
 
 
 def shows_name(ocr: Any, name: str) -> bool:
@@ -65,7 +66,7 @@ def test_keeps_all_values_of_a_complete_page() -> None:
     for index in range(SEVERAL):
         ocr, value = synthetic(index)
         before = copy.deepcopy(value)
-        assert drop_unseen(value, page_text(ocr)) == ()
+        assert drop_unseen(INVOICE, value["structured_data"], page_text(ocr)) == ()
         assert value == before
 
 
@@ -110,7 +111,7 @@ def test_drops_and_names_only_values_not_on_the_page(data: st.DataObject, index:
     assume(str(replacement) not in " ".join(ocr["tokens"]))
     part[key] = replacement
     due = {"client_info.due_date", "payment_terms.due_date"}
-    assert set(drop_unseen(value, page_text(ocr))) == (due if name in due else {name})
+    assert set(drop_unseen(INVOICE, value["structured_data"], page_text(ocr))) == (due if name in due else {name})
     assert key not in part
 
 
@@ -121,7 +122,7 @@ def test_drops_empty_parts_and_names_fields_once_in_order() -> None:
         line_items=[{"description": "Stuhl", "total": 50}, {"description": "Tisch", "total": 70}, {"total": 80}],
         financial_summary={"taxes": [{"rate": Decimal("0.19")}], "grand_total": 119},
     )
-    assert drop_unseen(value, page_text(["Acme GmbH", "Stuhl 70"])) == (
+    assert drop_unseen(INVOICE, value["structured_data"], page_text(["Acme GmbH", "Stuhl 70"])) == (
         "vendor_block.phone",
         "client_info.name",
         "line_items[].description",
@@ -140,13 +141,16 @@ def test_keeps_confidences_logos_and_the_verdict() -> None:
     value = answer(vendor_block={"confidence": Decimal("0.9"), "logo_detected": True, "logo_brand": "Acme"})
     value["validation_summary"] = {"is_valid": True, "math_verified": True, "issues": ["?"]}
     before = copy.deepcopy(value)
-    assert drop_unseen(value, page_text(["x"])) == ()
+    assert drop_unseen(INVOICE, value["structured_data"], page_text(["x"])) == ()
     assert value == before
 
 
 def test_due_date_in_two_blocks_stays_or_goes_together() -> None:
     value = answer(client_info={"due_date": "2025-02-14"}, payment_terms={"due_date": "2025-03-01"})
-    assert drop_unseen(value, page_text("due 2025-02-14")) == ("client_info.due_date", "payment_terms.due_date")
+    assert drop_unseen(INVOICE, value["structured_data"], page_text("due 2025-02-14")) == (
+        "client_info.due_date",
+        "payment_terms.due_date",
+    )
     assert value["structured_data"] == {}
 
 

@@ -20,6 +20,7 @@ from data_tools.synthesize.invoice import SyntheticInvoice
 from data_tools.visibility import drop_unseen, page_mismatch, page_text
 from data_tools.visibility.boxes import read_lines
 from erniekit_adapter.documents.invoice.answer import as_json, read_answer
+from erniekit_adapter.documents.loading import INVOICE
 
 DOCUMENTS = 80
 HEADS = (
@@ -111,8 +112,8 @@ def test_recall_of_true_values(with_boxes: bool, most_lost: int) -> None:
     lost: Counter[str] = Counter()
     for answer, ocr in pages():
         value, page = copy.deepcopy(answer), page_text(ocr if with_boxes else as_lines(ocr))
-        lost.update(drop_unseen(value, page))
-        assert page_mismatch(answer["structured_data"], value["structured_data"], page, 0.5) is None
+        lost.update(drop_unseen(INVOICE, value["structured_data"], page))
+        assert page_mismatch(INVOICE, answer["structured_data"], value["structured_data"], page, 0.5) is None
     assert lost.total() <= most_lost, lost
 
 
@@ -120,8 +121,8 @@ def test_detects_the_ground_truth_of_another_invoice() -> None:
     found = pages()
     for place, (answer, _) in enumerate(found):
         value, page = copy.deepcopy(answer), page_text(found[place - 1][1])
-        drop_unseen(value, page)
-        assert page_mismatch(answer["structured_data"], value["structured_data"], page, 0.5)
+        drop_unseen(INVOICE, value["structured_data"], page)
+        assert page_mismatch(INVOICE, answer["structured_data"], value["structured_data"], page, 0.5)
 
 
 @pytest.mark.parametrize(("with_boxes", "most_kept"), [(True, 0.08), (False, 0.08)])
@@ -135,6 +136,6 @@ def test_precision_against_values_of_other_rows(field: str, with_boxes: bool, mo
         if len(rows) < 2 or other in rows[0].values():
             continue
         rows[0][field] = other
-        gone = drop_unseen(value, page_text(ocr if with_boxes else as_lines(ocr)))
+        gone = drop_unseen(INVOICE, value["structured_data"], page_text(ocr if with_boxes else as_lines(ocr)))
         tried, kept = tried + 1, kept + (f"line_items[].{field}" not in gone)
     assert kept <= most_kept * tried

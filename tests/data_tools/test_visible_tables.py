@@ -10,6 +10,7 @@ import pytest
 from data_tools.visibility import drop_unseen, page_mismatch, page_text
 from data_tools.visibility.boxes import read_lines
 from erniekit_adapter.documents.invoice.answer import as_json, read_answer
+from erniekit_adapter.documents.loading import INVOICE
 
 Cell = tuple[float, str]
 LETTER_WIDTH, LINE_HEIGHT = 5.0, 12.0
@@ -28,7 +29,7 @@ def as_text(*rows: list[Cell]) -> str:
 
 def shown(items: list[dict[str, Any]], page: Any) -> list[dict[str, Any]]:
     value = as_json(read_answer({"structured_data": {"line_items": items}}))
-    drop_unseen(value, page_text(page))
+    drop_unseen(INVOICE, value["structured_data"], page_text(page))
     return value["structured_data"].get("line_items", [])
 
 
@@ -115,14 +116,14 @@ def test_fractions_and_powers(printed: str, quantity: str, is_shown: bool) -> No
 )  # fmt: skip
 def test_finds_wrapped_text_with_numbers(text: str, name: str, is_shown: bool) -> None:
     value = as_json(read_answer({"structured_data": {"client_info": {"name": name, "invoice_number": "R-1"}}}))
-    drop_unseen(value, page_text(f"{text}\nR-1"))
+    drop_unseen(INVOICE, value["structured_data"], page_text(f"{text}\nR-1"))
     assert ("name" in value["structured_data"]["client_info"]) is is_shown
 
 
 def test_finds_a_wrapped_date() -> None:
     page = boxes([(0, "Holzhof"), (300, "Datum: 3. September")], [(0, "Tel. 44 72"), (300, "2024")])
     value = as_json(read_answer({"structured_data": {"client_info": {"invoice_date": "2024-09-03"}}}))
-    assert drop_unseen(value, page_text(page)) == ()
+    assert drop_unseen(INVOICE, value["structured_data"], page_text(page)) == ()
 
 
 SUMMARY = {"subtotal": "2879.84", "taxes": [{"rate": "0.2", "amount": "564.97"}], "grand_total": "3444.81"}
@@ -143,8 +144,8 @@ TOTALS = "Total HT 2 879,84 €\nTVA 564,97 €\nTotal TTC 3 444,81 €\nAcompte
 def test_subtotal_and_amount_due_are_not_the_total(summary: dict[str, Any], reason: str | None) -> None:
     truth = as_json(read_answer({"structured_data": {"financial_summary": summary}}))
     value, page = copy.deepcopy(truth), page_text(TOTALS)
-    drop_unseen(value, page)
-    found = page_mismatch(truth["structured_data"], value["structured_data"], page, 0.5)
+    drop_unseen(INVOICE, value["structured_data"], page)
+    found = page_mismatch(INVOICE, truth["structured_data"], value["structured_data"], page, 0.5)
     assert (found is None) if reason is None else (found is not None and reason in found)
 
 

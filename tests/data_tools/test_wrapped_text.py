@@ -13,19 +13,20 @@ from data_tools.sources.einvoices.answer import einvoice_answer
 from data_tools.sources.einvoices.parse import read_einvoice
 from data_tools.visibility import drop_unseen, page_mismatch, page_text
 from erniekit_adapter.documents.invoice.answer import as_json, read_answer
+from erniekit_adapter.documents.loading import INVOICE
 
 PAGES = Path(__file__).parent / "cases" / "pages"
 
 
 def shows(ocr: Any, name: str) -> bool:
     value = as_json(read_answer({"structured_data": {"vendor_block": {"name": name}}}))
-    return not drop_unseen(value, page_text(ocr))
+    return not drop_unseen(INVOICE, value["structured_data"], page_text(ocr))
 
 
 def printed(page: Any, **blocks: Any) -> Any:
     """Return the answer after removal of values not on the page."""
     value = as_json(read_answer({"structured_data": blocks}))
-    drop_unseen(value, page_text(page))
+    drop_unseen(INVOICE, value["structured_data"], page_text(page))
     return value["structured_data"]
 
 
@@ -46,7 +47,7 @@ def case(name: str) -> tuple[dict[str, Any], Any]:
 def test_finds_a_description_that_wraps_in_its_cell() -> None:
     value, ocr = case("wrapped")
     before = copy.deepcopy(value)
-    assert drop_unseen(value, page_text(ocr)) == ()
+    assert drop_unseen(INVOICE, value["structured_data"], page_text(ocr)) == ()
     assert value == before
 
 
@@ -54,8 +55,8 @@ def test_page_of_another_invoice_is_a_mismatch() -> None:
     value, ocr = case("mismatch")
     before = copy.deepcopy(value)
     page = page_text(ocr)
-    drop_unseen(value, page)
-    reason = page_mismatch(before["structured_data"], value["structured_data"], page, 0.5)
+    drop_unseen(INVOICE, value["structured_data"], page)
+    reason = page_mismatch(INVOICE, before["structured_data"], value["structured_data"], page, 0.5)
     assert reason
     assert all(part in reason for part in ("T-M", "Other Vendor", "166.28", "428,00", "INVOICE T-A"))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from erniekit_adapter.documents.invoice.answer import read_answer
-from erniekit_adapter.documents.invoice.rules import Finding, check
+from erniekit_adapter.documents.invoice.rules import RULES
+from erniekit_adapter.documents.rules.rule import Finding
 
 
 def invoice(*, client: dict[str, Any] | None = None, lines: list[Any] | None = None, **summary: Any) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def invoice(*, client: dict[str, Any] | None = None, lines: list[Any] | None = N
 
 def finding(rule: str, value: dict[str, Any], *, complete: bool = False) -> Finding:
     """Return the finding of one rule."""
-    return next(found for found in check(read_answer(value), complete=complete) if found.rule == rule)
+    return next(found for found in RULES.check(read_answer(value), complete=complete) if found.rule == rule)
 
 
 def priced(quantity: Any, unit_price: Any, total: Any) -> dict[str, Any]:

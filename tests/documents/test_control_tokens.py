@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from erniekit_adapter.documents import json_text
 from erniekit_adapter.documents.control_tokens import neutralised
-from erniekit_adapter.documents.invoice.prompts import analysis_request, extraction_request, validation_request
+from erniekit_adapter.documents.loading import INVOICE
 
 TINY_BASE = Path(__file__).resolve().parents[2] / "tiny_base" / "model"
 TOKENS = [
@@ -82,7 +82,9 @@ def test_keeps_json_valid(value: list[object]) -> None:
 def test_requests_contain_no_control_tokens(token: str) -> None:
     page = {token: [f"Desk {token} 5.00"]}
     data = {"structured_data": {"payment_terms": {"notes": token}}}
-    requests = [ask(page, with_image=False) for ask in (analysis_request, extraction_request)]
-    written = analysis_request(page, with_image=False, written_ocr=json_text.compose(page))
+    requests = [
+        ask(page, with_image=False) for ask in (INVOICE.prompts.analysis_request, INVOICE.prompts.extraction_request)
+    ]
+    written = INVOICE.prompts.analysis_request(page, with_image=False, written_ocr=json_text.compose(page))
     assert written == requests[0]
-    assert not [request for request in (*requests, validation_request(data)) if token in request]
+    assert not [request for request in (*requests, INVOICE.prompts.validation_request(data)) if token in request]

@@ -11,7 +11,7 @@ import pytest
 
 from erniekit_adapter.documents.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, Totals, VatRow
 from erniekit_adapter.documents.invoice.einvoice_rules import check_einvoice
-from erniekit_adapter.documents.invoice.rules import Finding
+from erniekit_adapter.documents.rules.rule import Finding
 
 D = Decimal
 ZERO = D(0)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from erniekit_adapter.documents import json_text
 from erniekit_adapter.documents.invoice.answer import as_text
-from erniekit_adapter.documents.invoice.parsing import MAX_ANSWER_CHARACTERS, parse_answer
 from erniekit_adapter.documents.json_repair import repaired
+from erniekit_adapter.documents.loading import INVOICE
+from erniekit_adapter.documents.parsing import MAX_ANSWER_CHARACTERS, parse_answer
 
 TOTAL = '{"structured_data":{"financial_summary":{"grand_total":3025.00}}}'
 WHOLE = (
@@ -47,26 +48,26 @@ WHOLE = (
     ],
 )
 def test_form_tells_strict_from_repaired_json(text: str, form: str) -> None:
-    assert parse_answer(text).form == form
+    assert parse_answer(INVOICE, text).form == form
 
 
 @pytest.mark.parametrize("text", [TOTAL, f"```\n{TOTAL}\n```", f"Sure: {TOTAL}.", TOTAL.replace("}}}", ",}}}")])
 def test_repair_keeps_digits(text: str) -> None:
-    answer = parse_answer(text).answer
+    answer = parse_answer(INVOICE, text).answer
     assert answer is not None
     assert str(answer.summary.grand_total) == "3025.00"
     assert as_text(answer) == TOTAL
 
 
 def test_keeps_a_value_that_is_not_an_answer_with_the_reason() -> None:
-    parsed = parse_answer('{"total": 5}')
+    parsed = parse_answer(INVOICE, '{"total": 5}')
     assert (parsed.form, parsed.value, parsed.answer) == ("strict", {"total": 5}, None)
     assert "structured_data: Field required" in parsed.problem
     assert "total: Extra inputs" in parsed.problem
 
 
 def test_missing_value_has_a_reason() -> None:
-    parsed = parse_answer("no idea")
+    parsed = parse_answer(INVOICE, "no idea")
     assert (parsed.value, parsed.answer) == (None, None)
     assert parsed.problem
 
@@ -76,13 +77,13 @@ def test_takes_the_longest_object() -> None:
 
 
 def test_rejects_repeated_keys() -> None:
-    parsed = parse_answer('{"structured_data": {}, "structured_data": {}}')
+    parsed = parse_answer(INVOICE, '{"structured_data": {}, "structured_data": {}}')
     assert (parsed.form, parsed.problem) == ("none", "repeated keys: structured_data")
 
 
 def test_truncated_answer_keeps_whole_values_only() -> None:
     whole = json_text.parse(WHOLE)
-    cut = {end: parse_answer(WHOLE[:end]) for end in range(len(WHOLE))}
+    cut = {end: parse_answer(INVOICE, WHOLE[:end]) for end in range(len(WHOLE))}
     assert {parsed.form for parsed in cut.values()} == {"none", "repaired"}
     assert [end for end, parsed in cut.items() if not is_part_of(parsed.value or {}, whole)] == []
     assert all(parsed.form == "repaired" for end, parsed in cut.items() if end > WHOLE.index("line_items"))
@@ -116,7 +117,7 @@ def is_part_of(part: object, whole: object) -> bool:
 
 def test_drops_a_truncated_number() -> None:
     cut = WHOLE[: WHOLE.index("119.00") + len("119")]
-    value = parse_answer(cut).value
+    value = parse_answer(INVOICE, cut).value
     assert value is not None
     assert value["structured_data"]["financial_summary"] == {
         "taxes": [{"rate": Decimal("0.19"), "amount": Decimal("19.00")}]
@@ -144,17 +145,17 @@ def test_drops_a_truncated_number() -> None:
 )
 def test_rejects_hostile_text_quickly(text: str) -> None:
     started = time.monotonic()
-    assert parse_answer(text).answer is None
+    assert parse_answer(INVOICE, text).answer is None
     assert time.monotonic() - started < 2
 
 
 def test_rejects_text_over_the_limit() -> None:
-    parsed = parse_answer(TOTAL + " " * MAX_ANSWER_CHARACTERS)
+    parsed = parse_answer(INVOICE, TOTAL + " " * MAX_ANSWER_CHARACTERS)
     assert (parsed.form, parsed.problem) == ("none", "longer than 200,000 characters")
 
 
 @given(text=st.text(max_size=60) | st.text(alphabet='{}[]",:\\ 1a', max_size=40))
 def test_parsing_never_raises(text: str) -> None:
-    parsed = parse_answer(text)
+    parsed = parse_answer(INVOICE, text)
     assert (parsed.value is None) == (parsed.form == "none")
     assert parsed.answer is not None or parsed.problem

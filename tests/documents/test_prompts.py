@@ -11,20 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erniekit_adapter.documents import json_text
-from erniekit_adapter.documents.invoice import rules
 from erniekit_adapter.documents.invoice.answer import FinancialSummary, StructuredData, ValidationSummary, read_answer
-from erniekit_adapter.documents.invoice.prompts import (
-    DATA_MARK,
-    OCR_MARK,
-    PROMPT_TEMPLATES,
-    TASKS,
-    analysis_request,
-    constant_part,
-    extraction_request,
-    validation_request,
-)
+from erniekit_adapter.documents.invoice.rules import RULES
+from erniekit_adapter.documents.loading import INVOICE
+from erniekit_adapter.documents.prompt_set import TASKS
 from erniekit_adapter.project.schema import MAX_PROMPT_TEMPLATES
 
+PROMPTS = INVOICE.prompts
+OCR_MARK, DATA_MARK = PROMPTS.ocr_mark, PROMPTS.data_mark
+PROMPT_TEMPLATES = PROMPTS.templates
+analysis_request, extraction_request = PROMPTS.analysis_request, PROMPTS.extraction_request
+constant_part, validation_request = PROMPTS.constant_part, PROMPTS.validation_request
 OCR = {"tokens": ["Acme GmbH", "Total 3025.00"], "total": Decimal("3025.00")}
 DATA = {"structured_data": {"financial_summary": {"grand_total": Decimal("119.00"), "currency": "EUR"}}}
 STRUCTURED_DATA = (
@@ -190,7 +187,7 @@ def test_prompt_templates_have_similar_lengths(template: int) -> None:
 def test_validation_request_states_every_rule_in_order(template: int) -> None:
     request = validation_request(DATA, template=template).replace(ISSUE, "")
     # REQUIRED does not apply, because given data may be incomplete.
-    places = [request.find(found.rule) for found in rules.check(read_answer(DATA)) if found.rule != "REQUIRED"]
+    places = [request.find(found.rule) for found in RULES.check(read_answer(DATA)) if found.rule != "REQUIRED"]
     assert -1 not in places
     assert places == sorted(places)
 
@@ -199,7 +196,7 @@ def test_validation_request_states_every_rule_in_order(template: int) -> None:
 def test_example_issue_is_written_by_the_rules(template: int) -> None:
     amounts = {"subtotal": "100.00", "taxes": [{"amount": "19.00"}], "grand_total": "120.00", "currency": "EUR"}
     answer = read_answer({"structured_data": {"financial_summary": amounts}})
-    assert rules.summarize(rules.check(answer, as_given=True)).issues == [ISSUE]
+    assert RULES.summarize(RULES.check(answer, as_given=True)).issues == [ISSUE]
     assert f'"{ISSUE}"' in validation_request(DATA, template=template)
 
 
@@ -224,8 +221,8 @@ def test_validation_request_describes_both_verdicts_correctly(summary: Any, line
         "line_items": [line],
         "financial_summary": summary,
     }
-    findings = rules.check(read_answer({"structured_data": data}))
-    verdict, status = rules.summarize(findings), {finding.rule: finding.status for finding in findings}
+    findings = RULES.check(read_answer({"structured_data": data}))
+    verdict, status = RULES.summarize(findings), {finding.rule: finding.status for finding in findings}
     named = [issue.partition(":")[0] for issue in verdict.issues]
     warnings = [rule for rule in named if rule in ("R120", "DUE-DATE")]
     sums = {"BR-CO-10", "BR-CO-15", "BR-CO-16", "BR-CO-17"} & {*named}

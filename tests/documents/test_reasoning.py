@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erniekit_adapter.documents.invoice.answer import read_answer
-from erniekit_adapter.documents.invoice.parsing import parse_answer
+from erniekit_adapter.documents.loading import INVOICE
+from erniekit_adapter.documents.parsing import parse_answer
 from erniekit_adapter.documents.reasoning import cut_off
 from erniekit_adapter.evaluation.scoring import score_answer
 
@@ -51,7 +52,7 @@ SHOWN = f'{{"structured_data":{{"payment_terms":{{"notes":{PRINTED}}},"financial
     ],
 )
 def test_parses_the_answer_instead_of_the_draft(text: str) -> None:
-    answer = parse_answer(text).answer
+    answer = parse_answer(INVOICE, text).answer
     assert answer is not None
     assert str(answer.summary.grand_total) == "1179.51"
 
@@ -60,19 +61,19 @@ def test_parses_the_answer_instead_of_the_draft(text: str) -> None:
     "text", [f"<think>{DRAFT}", f"<think>{DRAFT}</think>", f"{DRAFT}</think>", f"a {DRAFT}</think> b"]
 )
 def test_draft_without_an_answer_is_none(text: str) -> None:
-    parsed = parse_answer(text)
+    parsed = parse_answer(INVOICE, text)
     assert (parsed.form, parsed.value) == ("none", None)
     assert "9999.99" in parsed.reasoning
 
 
 def test_truncated_answer_begins_after_the_reasoning() -> None:
-    parsed = parse_answer(f"<think>{DRAFT}</think>{SHOWN[:80]}")
+    parsed = parse_answer(INVOICE, f"<think>{DRAFT}</think>{SHOWN[:80]}")
     assert parsed.value is not None
     assert "9999.99" not in str(parsed.value.get("financial_summary"))
 
 
 def test_keeps_an_answer_with_a_printed_tag() -> None:
-    parsed = parse_answer(SHOWN)
+    parsed = parse_answer(INVOICE, SHOWN)
     assert (parsed.form, parsed.reasoning) == ("strict", "")
     assert parsed.answer is not None
     assert parsed.answer.structured_data.payment_terms is not None
@@ -90,19 +91,19 @@ def test_keeps_every_character_and_never_raises(parts: list[str]) -> None:
     found = cut_off(text)
     assert found.answer in text
     assert found.reasoning in text
-    parse_answer(text)
+    parse_answer(INVOICE, text)
 
 
 @given(st.text(alphabet=st.sampled_from('{}"[]:,\\ ab<>/'), max_size=40))
 def test_removes_any_reasoning(thoughts: str) -> None:
-    answer = parse_answer(f"<think>{thoughts}</think>{ANSWER}").answer
+    answer = parse_answer(INVOICE, f"<think>{thoughts}</think>{ANSWER}").answer
     assert answer is not None
     assert str(answer.summary.grand_total) == "1179.51"
 
 
 def test_evaluation_scores_the_answer_after_the_reasoning() -> None:
     expected = read_answer(json.loads(ANSWER, parse_float=str))
-    assert score_answer(expected, f"<think>{DRAFT}</think>{ANSWER}").document_exact
+    assert score_answer(INVOICE, expected, f"<think>{DRAFT}</think>{ANSWER}").document_exact
 
 
 def test_hostile_text_takes_linear_time() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from erniekit_adapter.documents.invoice.answer import as_text, read_answer
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.evaluation.comparison import Difference, SystemComparison, compare
 from erniekit_adapter.evaluation.scoring import score_answer
@@ -32,7 +33,7 @@ TEXTS = {
 
 
 def scores(*texts: str) -> list[AnswerScore]:
-    return [score_answer(EXPECTED, TEXTS[text], sample=str(number)) for number, text in enumerate(texts)]
+    return [score_answer(INVOICE, EXPECTED, TEXTS[text], sample=str(number)) for number, text in enumerate(texts)]
 
 
 def differences(comparison: SystemComparison) -> dict[str, Difference]:
@@ -104,7 +105,7 @@ def test_interval_that_ends_at_0_shows_no_difference() -> None:
 
 
 def test_figure_without_support_has_no_difference() -> None:
-    empty = [score_answer(read_answer({"structured_data": {}}), "no", sample="a")]
+    empty = [score_answer(INVOICE, read_answer({"structured_data": {}}), "no", sample="a")]
     found = compare(empty, empty).differences["field_f1"]
     assert found == Difference(None, None, None, None, None, 0, "no difference shown")
 

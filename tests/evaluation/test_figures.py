@@ -10,6 +10,7 @@ from answer_examples import ANSWERS, EXPECTED, answer, verdict
 from hypothesis import given, settings
 
 from erniekit_adapter.documents.invoice.answer import Answer, as_text, read_answer
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.evaluation.figures import Estimate, FieldScore, summarize
 from erniekit_adapter.evaluation.scoring import score_answer
@@ -18,18 +19,18 @@ from erniekit_adapter.metrics import METRICS, Counts
 
 def test_rejects_an_empty_test_set() -> None:
     with pytest.raises(AdapterError, match="no test examples to score"):
-        summarize([])
+        summarize(INVOICE, [])
 
 
 def test_rejects_zero_resamples() -> None:
     with pytest.raises(AdapterError, match="resamples is 0"):
-        summarize([score_answer(EXPECTED, "")], resamples=0)
+        summarize(INVOICE, [score_answer(INVOICE, EXPECTED, "")], resamples=0)
 
 
 def test_rates_include_every_test_example() -> None:
     perfect = as_text(EXPECTED)
     texts = [perfect, f"```json\n{perfect}\n```", '{"total":1}', "nothing"]
-    figures = summarize([score_answer(EXPECTED, text) for text in texts])
+    figures = summarize(INVOICE, [score_answer(INVOICE, EXPECTED, text) for text in texts])
     assert figures.samples == 4
     assert figures.estimates["strict_json"].value == 0.5
     assert figures.estimates["repaired_json"].value == 0.25
@@ -49,7 +50,7 @@ def test_rates_include_every_test_example() -> None:
 
 
 def test_figure_without_support_is_none() -> None:
-    figures = summarize([score_answer(answer(), '{"structured_data":{}}')])
+    figures = summarize(INVOICE, [score_answer(INVOICE, answer(), '{"structured_data":{}}')])
     nothing = Estimate(None, None, None)
     assert (
         figures.estimates["field_precision"]
@@ -64,14 +65,16 @@ def test_figure_without_support_is_none() -> None:
 
 def test_invented_field_has_no_recall() -> None:
     text = as_text(answer(vendor_block={"phone": "123"}))
-    assert summarize([score_answer(answer(), text)]).fields["vendor_block.phone"] == FieldScore(0.0, None, 0.0, 0)
+    assert summarize(INVOICE, [score_answer(INVOICE, answer(), text)]).fields["vendor_block.phone"] == FieldScore(
+        0.0, None, 0.0, 0
+    )
 
 
 def test_intervals_contain_the_figure_and_repeat_with_the_seed() -> None:
-    scores = [score_answer(EXPECTED, as_text(EXPECTED) if i % 3 else "") for i in range(60)]
-    figures = summarize(scores, seed=1)
-    assert figures == summarize(scores, seed=1)
-    assert summarize(scores, seed=1, resamples=5) != summarize(scores, seed=2, resamples=5)
+    scores = [score_answer(INVOICE, EXPECTED, as_text(EXPECTED) if i % 3 else "") for i in range(60)]
+    figures = summarize(INVOICE, scores, seed=1)
+    assert figures == summarize(INVOICE, scores, seed=1)
+    assert summarize(INVOICE, scores, seed=1, resamples=5) != summarize(INVOICE, scores, seed=2, resamples=5)
     strict = figures.estimates["strict_json"]
     assert strict.value == pytest.approx(2 / 3)
     # The normal approximation gives 2/3 ± 1.96 √(2/9 / 60) = 0.547 to 0.786.
@@ -91,8 +94,10 @@ def test_compares_verdicts_with_the_expected_ones() -> None:
         (True, None),
         (None, False),
     ]
-    scores = [score_answer(read_answer(verdict(truth)), json.dumps(verdict(found))) for truth, found in verdicts]
-    found = summarize(scores).verdicts
+    scores = [
+        score_answer(INVOICE, read_answer(verdict(truth)), json.dumps(verdict(found))) for truth, found in verdicts
+    ]
+    found = summarize(INVOICE, scores).verdicts
     assert (found.caught, found.missed, found.false_alarms, found.passed, found.silent) == (2, 2, 1, 2, 1)
     assert found.precision == pytest.approx(2 / 3)
     assert found.recall == 0.5
@@ -100,16 +105,16 @@ def test_compares_verdicts_with_the_expected_ones() -> None:
 
 
 def test_unreadable_answer_misses_a_wrong_invoice() -> None:
-    found = summarize([score_answer(read_answer(verdict(False)), "")]).verdicts
+    found = summarize(INVOICE, [score_answer(INVOICE, read_answer(verdict(False)), "")]).verdicts
     assert (found.missed, found.recall, found.precision) == (1, 0.0, None)
 
 
 def test_figures_and_scores_can_be_written_as_json() -> None:
-    score = score_answer(EXPECTED, as_text(EXPECTED))
-    figures = summarize([score])
+    score = score_answer(INVOICE, EXPECTED, as_text(EXPECTED))
+    figures = summarize(INVOICE, [score])
     found = json.loads(json.dumps(figures.as_json()))
     assert found["field_f1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert set(found) == {"samples", "fields", "verdicts", *METRICS}
+    assert set(found) == {"samples", "fields", "kinds", "verdicts", *METRICS}
     assert json.loads(json.dumps(dataclasses.asdict(score)))["fields"]["vendor_block.name"]["true_positives"] == 1
 
 
@@ -122,8 +127,8 @@ def test_import_does_not_load_numpy_or_scipy() -> None:
 @given(ANSWERS)
 @settings(max_examples=60, deadline=None)
 def test_expected_answer_scores_perfectly_against_itself(expected: Answer) -> None:
-    score = score_answer(expected, as_text(expected))
-    figures = summarize([score], resamples=2)
+    score = score_answer(INVOICE, expected, as_text(expected))
+    figures = summarize(INVOICE, [score], resamples=2)
     assert score.document_exact
     assert score.rows_exact == score.rows_expected
     assert figures.estimates["field_f1"].value in (1.0, None)
@@ -134,8 +139,8 @@ def test_expected_answer_scores_perfectly_against_itself(expected: Answer) -> No
 @given(ANSWERS, ANSWERS)
 @settings(max_examples=60, deadline=None)
 def test_figures_are_between_0_and_1_and_symmetric(expected: Answer, found: Answer) -> None:
-    score, mirrored = score_answer(expected, as_text(found)), score_answer(found, as_text(expected))
-    figures = summarize([score], resamples=2)
+    score, mirrored = score_answer(INVOICE, expected, as_text(found)), score_answer(INVOICE, found, as_text(expected))
+    figures = summarize(INVOICE, [score], resamples=2)
     for estimate in figures.estimates.values():
         assert estimate.value is None or 0 <= estimate.value <= 1
     for counts, other in (

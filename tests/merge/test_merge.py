@@ -42,6 +42,7 @@ DIGITS = {"BF16": 8, "F16": 11, "F32": 24}
 DOWN = "ernie.layers.0.mlp.down_proj"
 
 
+@pytest.mark.slow
 @given(
     rows=st.integers(1, 300),
     columns=st.integers(1, 2100),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -93,6 +94,7 @@ def printed_keys(text: str) -> dict[str, Any]:
     return {key if "." in key else f"{first.rpartition('.')[0]}.{key}": value for key, value in given.items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(content=projects(), gpus=st.sampled_from([1, 2, 8]), memory_gib=st.sampled_from([24, 80]))
 def test_recommends_what_check_accepts(content: dict[str, Any], gpus: int, memory_gib: int) -> None:

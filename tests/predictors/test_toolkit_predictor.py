@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -76,6 +76,15 @@ def test_options_of_the_worker(tmp_path: Path, with_adapter: bool) -> None:
     assert f"--model {tmp_path}/model --requests tuned.requests.jsonl --answers tuned.jsonl" in log
     assert "--max-new-tokens 7 --batch-size 2 --device cpu" in log
     assert (f"--adapter {tmp_path}/adapter" in log) is with_adapter
+
+
+def test_schema_is_given_to_the_worker_as_a_file(tmp_path: Path) -> None:
+    code = ANSWERING + "print(*sys.argv[1:], open(given['--schema']).read(), flush=True)\n"
+    limited = replace(SETTINGS, schema='{"enum": ["税"]}')
+    answer_in_toolkit(REQUESTS, toolkit(code), tmp_path / "model", None, limited, tmp_path / "tuned.jsonl")
+    assert '--schema tuned.schema.json {"enum": ["税"]}' in (tmp_path / "tuned.log").read_text()
+    replies(tmp_path, toolkit())
+    assert not (tmp_path / "tuned.schema.json").exists()
 
 
 def test_failure_names_the_cause_and_the_log(tmp_path: Path) -> None:

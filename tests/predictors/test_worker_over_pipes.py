@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import subprocess
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from erniekit_adapter.workers.exchange import Generated, ModelFunctions, WorkerRequest, answer_each
+from erniekit_adapter.workers.constraint import AnswerConstraint
+from erniekit_adapter.workers.exchange import Generated, ModelFunctions, WorkerRequest, answer_all, answer_each
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = {"id": "a", "request": "Müller?", "max_new_tokens": 4}
@@ -25,10 +27,11 @@ os.system("echo and its C library")
 answer(
     ModelFunctions(
         prompt_ids=lambda request: [1],
-        generate=lambda prompts, limit: [Generated([2], True)],
+        generate=lambda prompts, limit, constraints: [Generated([2], True)],
         logits=lambda prompts: [],
         decode=lambda ids: "ok",
         max_tokens=9,
+        constraint=lambda schema: None,
     ),
     options,
 )
@@ -41,11 +44,25 @@ def prompt_ids(request: WorkerRequest) -> list[int]:
     return list(map(ord, request.request))
 
 
-def generate(prompts: list[list[int]], limit: int) -> list[Generated]:
-    return [Generated(prompt[:limit], len(prompt) <= limit) for prompt in prompts]
+def generate(prompts: list[list[int]], limit: int, constraints: list[AnswerConstraint | None]) -> list[Generated]:
+    """Answer with the schema, or repeat the request without one."""
+    texts = [list(map(ord, each.schema)) if isinstance(each, Named) else None for each in constraints]
+    found = [text or prompt for text, prompt in zip(texts, prompts, strict=True)]
+    return [Generated(ids[:limit], len(ids) <= limit) for ids in found]
 
 
-FUNCTIONS = ModelFunctions(prompt_ids, generate, lambda prompts: [], lambda ids: "".join(map(chr, ids)), max_tokens=20)
+class Named(AnswerConstraint):
+    """A constraint that keeps its schema."""
+
+    def __init__(self, schema: str) -> None:
+        if schema == "unknown":
+            raise ValueError("the schema is not supported")
+        self.schema = schema
+
+
+FUNCTIONS = ModelFunctions(
+    prompt_ids, generate, lambda prompts: [], lambda ids: "".join(map(chr, ids)), max_tokens=20, constraint=Named
+)
 
 
 def answers(*lines: bytes | dict[str, Any]) -> list[dict[str, Any]]:
@@ -65,6 +82,32 @@ def test_each_request_has_its_own_limit() -> None:
     ]
 
 
+@pytest.mark.parametrize(("schema", "answer"), [("{}", "{}"), ({"enum": []}, '{"enum": []}'), (None, "Total?")])
+def test_each_request_has_its_own_schema(schema: Any, answer: str) -> None:
+    [found] = answers({"id": "b", "request": "Total?", "max_new_tokens": 12, "schema": schema})
+    assert found["answer"] == answer
+
+
+def test_schema_of_a_file_is_for_requests_without_one(tmp_path: Path) -> None:
+    lines = [{"id": "a", "request": "x"}, {"id": "b", "request": "y", "schema": "own"}]
+    (tmp_path / "requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "schema.json").write_text("all")
+    options = argparse.Namespace(
+        requests=tmp_path / "requests.jsonl",
+        answers=tmp_path / "answers.jsonl",
+        schema=tmp_path / "schema.json",
+        max_new_tokens=9,
+        batch_size=2,
+        logits=None,
+    )
+    answer_all(FUNCTIONS, options)
+    found = [json.loads(line)["answer"] for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert found == ["all", "own"]
+    (tmp_path / "schema.json").write_text("unknown")
+    with pytest.raises(SystemExit, match="the schema is not supported"):
+        answer_all(FUNCTIONS, options)
+
+
 @pytest.mark.parametrize(
     ("line", "name", "error"),
     [
@@ -75,6 +118,8 @@ def test_each_request_has_its_own_limit() -> None:
         (b"[]", None, "not a JSON object"),
         ({"id": "b", "request": "Total?"}, "b", "max_new_tokens must be a positive number"),
         ({**GOOD, "id": "b", "max_new_tokens": True}, "b", "max_new_tokens must be a positive number"),
+        ({**GOOD, "id": "b", "schema": "unknown"}, "b", "the schema is not supported"),
+        ({**GOOD, "id": "b", "schema": 7}, "b", "schema must be a JSON Schema"),
         ({**GOOD, "id": "b", "page": 1}, "b", "unknown keys ['page']"),
         (
             {**GOOD, "id": "b", "max_new_tokens": 14},

@@ -94,6 +94,8 @@ CHANGES: Mapping[str, tuple[Any, dict[str, Any]]] = {
     "dataset.path": ("lines.jsonl", {}),
     "dataset.max_samples": (3, {}),
     "run_name": ("another", {}),
+    "document_type": ("receipt", {}),
+    "python_rules": (["missing"], {}),
     "erniekit.use_erniekit": (False, {}),
     "erniekit.version": ("develop", {}),
     "erniekit.extra": ({"adam_beta2": 0.5}, {}),
@@ -148,6 +150,7 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "test_options_of_the_worker",
     ),
     "evaluate.batch_size": ("predictors/test_toolkit_predictor.py", "test_options_of_the_worker"),
+    "evaluate.structured": ("predictors/test_structured.py", "test_setting_decides_with_the_environment"),
 }
 
 
@@ -273,6 +276,6 @@ def test_keys_with_effects_elsewhere_have_tests(key: str) -> None:
 
 def test_train_compares_every_data_setting() -> None:
     """A key that changes after make data has to be noticed."""
-    own_rules = {"form", "max_seq_length", "tokenizer"}
+    own_rules = {"form", "max_seq_length", "tokenizer", "request_marks"}
     assert BuildSettings().as_json().keys() == _MADE_BY.keys() | own_rules
     assert {key for key, _ in _MADE_BY.values()} <= {*keys(project_schema()), "data.filters", "data.tasks"}

@@ -22,6 +22,7 @@ from erniekit_adapter.project.loading import (
     read_mapping,
 )
 from erniekit_adapter.project.schema import Project
+from erniekit_adapter.project.sources import missing_sources
 
 # Word for word the example in the request for this project.
 EXAMPLE = """
@@ -213,8 +214,8 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         pytest.param(LEAST + "run_name: a\0b\n", "not UTF-8 text", id="nul"),
         pytest.param(LAUGHS, "more than 10,000 values", id="billion laughs"),
         pytest.param("a: &a [*a]\n", "nested too deeply", id="alias of itself"),
-        pytest.param("a: " + "[" * 1500 + "]" * 1500, "nested too deeply", id="deep"),
-        pytest.param("a: " + "[" * 1500, "nested too deeply", id="deep and open"),
+        pytest.param("a: " + "[" * 1500 + "]" * 1500, "nested more than 60 levels", id="deep"),
+        pytest.param("a: " + "[" * 1500, "nested more than 60 levels", id="deep and open"),
         pytest.param(LEAST + "---\n" + LEAST, "project.yaml:3: not YAML", id="two documents"),
         pytest.param(LEAST + "training:\n\tseed: 3\n", "project.yaml:4: not YAML", id="tab"),
         pytest.param(LEAST + "training: {seed: 3\n", "not YAML", id="open brace"),
@@ -311,3 +312,25 @@ def test_refuses_output_dirs_over_the_limits(tmp_path: Path, output_dir: str, me
 @pytest.mark.parametrize("output_dir", ["发" * 85, "a b'c\"$d 🧾"])
 def test_accepts_any_name_of_an_output_dir(tmp_path: Path, output_dir: str) -> None:
     assert load_project(written(tmp_path, LEAST), [f"output_dir={output_dir}"]).output_dir == Path(output_dir)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("projct.yaml", "no such file → did you mean project.yaml?"),
+        ("other.txt", "no such file → give the path of the project file, such as configs/demo-cpu.yaml"),
+        (".", "is a folder → give the project file: project.yaml"),
+    ],
+)
+def test_wrong_project_file_gets_a_hint(tmp_path: Path, name: str, problem: str) -> None:
+    written(tmp_path, LEAST)
+    with pytest.raises(UsageError) as error:
+        load_project(tmp_path / name)
+    assert problem in str(error.value).replace(f"{tmp_path}/", "").replace("\n    →", " →")
+
+
+def test_missing_source_gets_the_nearest_file_as_hint(tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text("[]")
+    sources = f"data: {{sources: [{{kind: manifest, path: {tmp_path}/trian.json}}]}}\n"
+    found = missing_sources(load_project(written(tmp_path, LEAST + sources)))
+    assert [problem.hint for problem in found] == [f"did you mean {tmp_path}/train.json?"]

@@ -10,6 +10,9 @@ from typing import Any
 import httpx
 import numpy as np
 
+from erniekit_adapter.bundle.document_types import write_document_type
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.files import sha256, write_json, write_text
 from erniekit_adapter.service import ErnieVLMService
 from erniekit_adapter.tensor_files import write_tensors
@@ -25,7 +28,9 @@ ANSWER = (
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
-def write_bundle(folder: Path, *, value: float = 1.0, run_name: str = "demo", **more: Any) -> Path:
+def write_bundle(
+    folder: Path, *, value: float = 1.0, run_name: str = "demo", documents: DocumentType = INVOICE, **more: Any
+) -> Path:
     """Write a bundle with native and peft formats as export does; another `value` gives another bundle."""
     base = {"name": "./base", **more.pop("base_model", {})}
     shared = {"r": 3, "lora_alpha": 6, "lora_dropout": 0.0, "base_model_name_or_path": base["name"]}
@@ -40,7 +45,8 @@ def write_bundle(folder: Path, *, value: float = 1.0, run_name: str = "demo", **
     of_peft = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "inference_mode": True, "use_rslora": False}
     write_json(folder / "peft/adapter_config.json", {**shared, **of_peft, "bias": "none", "target_modules": ["o_proj"]})
     write_text(folder / "README.md", "---\nlibrary_name: peft\n---\nA model card.\n")
-    write_manifest(folder, run_name=run_name, base_model=base, **more)
+    write_document_type(documents, folder)
+    write_manifest(folder, **{"run_name": run_name, "base_model": base, "document_type": documents.record, **more})
     return folder
 
 
@@ -51,7 +57,7 @@ def write_manifest(folder: Path, **more: Any) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in ("manifest.json", "manifest.sig")
     }
-    forms = sorted({name.partition("/")[0] for name in files if "/" in name})
+    forms = sorted({name.partition("/")[0] for name in files if "/" in name} - {"document_type"})
     manifest = {"schema_version": 1, "files": files, "forms": forms, "lora": {"rank": 3}, **more}
     write_json(folder / "manifest.json", manifest)
 

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from service_examples import ANSWER, PNG, completion, in_turn, service
 
 from erniekit_adapter.documents import json_text
-from erniekit_adapter.documents.invoice.prompts import analysis_request
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.service import secrecy
 from erniekit_adapter.service.request import is_small
 from erniekit_adapter.service.result import result_of_text
@@ -71,7 +71,7 @@ def test_request_has_the_prompt_of_training(image: bytes | None) -> None:
     with service(handler) as vlm:
         vlm.parse(OCR, image)
     [message] = seen[0]["messages"]
-    text = analysis_request(OCR, with_image=image is not None)
+    text = INVOICE.prompts.analysis_request(OCR, with_image=image is not None)
     assert (seen[0]["model"], message["role"]) == ("base", "user")
     if image is None:
         assert message["content"] == text

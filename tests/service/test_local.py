@@ -89,6 +89,14 @@ def wait_until(condition: Callable[[], Any]) -> None:
         time.sleep(0.02)
 
 
+def test_require_needs_the_library_in_the_environment(model: Path) -> None:
+    with service(model, structured="require", max_attempts=1) as vlm:
+        result = vlm.parse(OCR)
+    assert result.reason == "unreachable"
+    assert "ernie_vl.structured: found require, but the environment" in result.detail
+    assert "lacks llguidance" in result.detail
+
+
 def test_base_model_answers_without_a_bundle(model: Path) -> None:
     with service(model) as vlm:
         result = vlm.parse(OCR)
@@ -134,6 +142,7 @@ def test_restarts_a_dead_worker_and_repeats_the_request(model: Path) -> None:
     assert len(started(model)) == 2
 
 
+@pytest.mark.slow
 def test_worker_that_always_dies_is_a_typed_failure(model: Path) -> None:
     with service(model, max_attempts=2) as vlm:
         result = vlm.parse("die")
@@ -153,6 +162,7 @@ def test_replaces_a_killed_worker(model: Path) -> None:
     assert results[0].status == "success" or "killed by SIGKILL" in results[0].detail
 
 
+@pytest.mark.slow
 def test_replaces_a_worker_that_hangs(model: Path) -> None:
     with service(model, timeout=2) as vlm:
         # A request that times out while a worker starts leaves the worker to the next request.
@@ -174,6 +184,7 @@ def test_too_long_request_keeps_the_worker(model: Path) -> None:
     assert len(started(model)) == 1
 
 
+@pytest.mark.slow
 def test_model_that_does_not_load_names_the_cause(model: Path) -> None:
     (model / "broken").touch()
     with service(model) as vlm:
@@ -184,6 +195,7 @@ def test_model_that_does_not_load_names_the_cause(model: Path) -> None:
         assert vlm.parse(OCR).status == "success"
 
 
+@pytest.mark.slow
 def test_slow_model_is_ready_for_a_later_request(model: Path) -> None:
     (model / "slow").touch()
     with service(model, timeout=0.7) as vlm:
@@ -227,6 +239,7 @@ def test_new_bundle_replaces_the_worker_after_its_requests(model: Path, tmp_path
         assert is_running(new_process)
 
 
+@pytest.mark.slow
 def test_bundle_can_be_put_back(model: Path, tmp_path: Path) -> None:
     one, other = bundle_for(model, tmp_path / "a"), bundle_for(model, tmp_path / "b", value=2.0)
     with service(model, fine_tuned_model_path=str(one)) as vlm:
@@ -236,6 +249,7 @@ def test_bundle_can_be_put_back(model: Path, tmp_path: Path) -> None:
         assert [adapter for _, adapter in started(model)] == [str(bundle / "peft") for bundle in (one, other, one)]
 
 
+@pytest.mark.slow
 def test_bad_bundle_keeps_the_old_worker(model: Path, tmp_path: Path) -> None:
     with service(model, fine_tuned_model_path=str(bundle_for(model, tmp_path / "a"))) as vlm:
         old = vlm.target
@@ -269,6 +283,7 @@ def test_close_leaves_no_process_and_no_folder(model: Path, tmp_path: Path) -> N
     assert vlm.parse(OCR).reason == "closed"
 
 
+@pytest.mark.slow
 def test_close_ends_a_starting_worker(model: Path) -> None:
     (model / "slow").touch()
     with service(model, timeout=0.1) as vlm:
@@ -277,12 +292,14 @@ def test_close_ends_a_starting_worker(model: Path) -> None:
     wait_until(lambda: not is_running(started(model)[0][0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["sys.exit()", "os.kill(os.getpid(), 9)"])
 def test_application_end_leaves_no_process(model: Path, end: str) -> None:
     code = f"""
 import os, sys
 from erniekit_adapter.service import ErnieVLMService
-vlm = ErnieVLMService({{"ernie_vl": {{"local": "transformers", "base_model_dir": {str(model)!r}}}}})
+settings = {{"local": "transformers", "base_model_dir": {str(model)!r}, "structured": "off"}}
+vlm = ErnieVLMService({{"ernie_vl": settings}})
 print(vlm.parse("Total").status, flush=True)
 {end}
 """
@@ -297,6 +314,7 @@ print(vlm.parse("Total").status, flush=True)
     assert list(Path(tempfile.gettempdir()).iterdir()) == []
 
 
+@pytest.mark.slow
 def test_converts_a_paddle_base_model_once(tmp_path: Path) -> None:
     with service(TINY_BASE) as vlm:
         assert vlm.parse("die once").attempts == 2
@@ -307,6 +325,7 @@ def test_converts_a_paddle_base_model_once(tmp_path: Path) -> None:
     assert not started(TINY_BASE)
 
 
+@pytest.mark.slow
 def test_log_holds_no_text_of_a_page(model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with service(model, max_attempts=2) as vlm:

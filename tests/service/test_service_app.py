@@ -52,6 +52,18 @@ def test_invoice_amounts_keep_their_digits(monkeypatch: pytest.MonkeyPatch) -> N
     assert '"total":3025.00' in seen[0]
 
 
+def test_health_names_the_document_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    reply = reply_of(in_turn(completion(ANSWER)), lambda client: client.get("/health"), monkeypatch)
+    assert reply.json()["document_type"] == "invoice"
+
+
+def test_documents_of_every_type_have_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    reply = reply_of(
+        in_turn(completion(ANSWER)), lambda client: client.post("/documents", content='{"ocr": 1}'), monkeypatch
+    )
+    assert (reply.status_code, reply.json()["document_type"]) == (200, "invoice")
+
+
 @pytest.mark.parametrize(
     ("content", "server", "code"),
     [

@@ -332,6 +332,7 @@ class BusyServer:
         return httpx.Response(404, json={"message": f"The model `{name}` does not exist."})
 
 
+@pytest.mark.slow
 def test_swapping_back_unloads_nothing_in_use(tmp_path: Path) -> None:
     server = BusyServer()
     bundles = [write_bundle(tmp_path / name, value=value) for name, value in (("a", 1.0), ("b", 2.0), ("c", 3.0))]

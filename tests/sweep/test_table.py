@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from type_examples import write_type
 
+from erniekit_adapter.documents.document_type import DocumentType
 from erniekit_adapter.documents.invoice.answer import as_text, read_answer
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.evaluation.figures import summarize
 from erniekit_adapter.evaluation.scoring import score_answer
@@ -23,25 +26,36 @@ ANSWER = read_answer({"structured_data": {"vendor_block": {"name": "Acme"}, "fin
 RIGHT, WRONG, BROKEN = as_text(ANSWER), as_text(ANSWER).replace("Acme", "Acne"), "{"
 
 
-def finished_run(folder: Path, name: str, answers: list[str], request: str = "request") -> SweepRun:
+def finished_run(
+    folder: Path,
+    name: str,
+    answers: list[str],
+    request: str = "request",
+    document_type: DocumentType = INVOICE,
+    expected: str = RIGHT,
+) -> SweepRun:
     """Write the folder of a finished run, as far as the comparison reads it."""
-    project = Project.model_validate({"model": {"model_name_or_path": "./model"}, "output_dir": str(folder / name)})
+    given = {"model": {"model_name_or_path": "./model"}, "document_type": document_type.reference}
+    project = Project.model_validate({**given, "output_dir": str(folder / name)})
     for part in (project.data_dir, project.training_dir, project.evaluation_dir):
         part.mkdir(parents=True)
     ids = [f"doc-{number}" for number in range(len(answers))]
-    lines = [json.dumps({"id": each, "src": [request], "tgt": [RIGHT]}) for each in ids]
+    lines = [json.dumps({"id": each, "src": [request], "tgt": [expected]}) for each in ids]
     test_lines = project.data_dir / "test.jsonl"
     test_lines.write_text("\n".join(lines) + "\n")
-    write(project.data_dir / "manifest.json", {"files": {"test.jsonl": {"sha256": sha256(test_lines)}}})
+    made = {"settings": {"document_type": document_type.record}}
+    write(project.data_dir / "manifest.json", made | {"files": {"test.jsonl": {"sha256": sha256(test_lines)}}})
     write(project.training_dir / "manifest.json", {"steps": 5, "seconds": 61.4})
     replies: list[dict[str, Any]] = [
         {"id": each, "answer": text, "answer_tokens": 9, "finished": True}
         for each, text in zip(ids, answers, strict=True)
     ]
     (project.evaluation_dir / "tuned.jsonl").write_text("".join(json.dumps(reply) + "\n" for reply in replies))
-    scores = [score_answer(ANSWER, reply["answer"], sample=reply["id"]) for reply in replies]
-    figures = summarize(scores).as_json()
+    truth = document_type.read(json.loads(expected))
+    scores = [score_answer(document_type, truth, reply["answer"], sample=reply["id"]) for reply in replies]
+    figures = summarize(document_type, scores).as_json()
     results = {"samples": len(ids), "test_lines": sha256(test_lines), "base": figures, "tuned": figures}
+    results["document_type"] = document_type.record
     write(project.evaluation_dir / "results.json", results)
     return SweepRun(name, (), project)
 
@@ -103,6 +117,30 @@ def test_sweep_json_has_metrics_and_differences(tmp_path: Path) -> None:
     assert written["runs"][0]["against_first"] is None
     assert written["runs"][1]["against_first"]["field_f1"]["verdict"] == "no difference shown"
     assert written["runs"][1]["tuned"]["schema_valid"]["value"] == 1
+
+
+def test_type_without_tables_has_no_column_for_them(tmp_path: Path) -> None:
+    receipt = write_type(tmp_path / "receipt", {"total": {"type": "number", "x-kind": "amount"}})
+    runs = [
+        finished_run(tmp_path, name, [text] * 6, document_type=receipt, expected='{"total":1}')
+        for name, text in (("right", '{"total":1}'), ("wrong", '{"total":2}'))
+    ]
+    found = read_results(runs)
+    heading, _, base, *_ = sweep_markdown(found).splitlines()
+    assert heading.startswith("| run | JSON validity | schema valid | field F1 [95 %] |")
+    assert base.count("|") == heading.count("|")
+    assert sweep_results(found)["document_type"] == receipt.record
+    assert "worse" in printed(runs)
+
+
+def test_rejects_runs_with_another_definition(tmp_path: Path) -> None:
+    one, other = (finished_run(tmp_path, name, [RIGHT] * 6) for name in ("one", "other"))
+    file = other.project.evaluation_dir / "results.json"
+    write(file, json.loads(file.read_text()) | {"document_type": {"name": "invoice", "digest": "0"}})
+    with pytest.raises(
+        UsageError, match="run other: was evaluated with another definition of the document type than one"
+    ):
+        read_results([one, other])
 
 
 def test_rejects_runs_with_other_test_examples(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.invoice import SyntheticInvoice
-from erniekit_adapter.documents.invoice.prompts import OCR_MARK, analysis_request
+from erniekit_adapter.documents.loading import INVOICE
 from tiny_base.mix import FIRST_SEED, Conversation, conversation, conversations, easy_conversation
 from tiny_base.tasks import CANONICAL_KEYS, FIELD_NAMES, NOT_FOUND, ROW_NAMES
 
@@ -41,11 +41,11 @@ def test_same_seed_gives_the_same_text(mix: list[Conversation]) -> None:
 
 
 def test_schema_names_and_request_never_appear(mix: list[Conversation]) -> None:
-    structure = analysis_request(None, with_image=False).partition("\n")[2]
+    structure = INVOICE.prompts.analysis_request(None, with_image=False).partition("\n")[2]
     text = "\n".join(map(text_of, mix))
     blocks = {name for name in CANONICAL_KEYS if "_" in name} - EVERYDAY
     assert len(blocks) > 10
-    for forbidden in (*blocks, structure, OCR_MARK):
+    for forbidden in (*blocks, structure, INVOICE.prompts.ocr_mark):
         assert forbidden not in text
 
 
@@ -85,6 +85,7 @@ def test_mix_seeds_differ_from_demo_seeds() -> None:
     assert all(seed < FIRST_SEED for _, seed in DEMO)
 
 
+@pytest.mark.slow
 def test_names_and_numbers_of_the_demo_never_appear(mix: list[Conversation]) -> None:
     text = "\n".join(map(text_of, mix))
     for invoice in demo_invoices():

@@ -29,10 +29,12 @@ PAGES = (
     "README.md",
     "tiny_base/README.md",
     *(f"docs/{name}.md" for name in ("data", "formats", "tables", "einvoices", "filters", "visibility")),
+    *(f"docs/{name}.md" for name in ("types", "document-types")),
     "docs/training-examples.md",
     "docs/data-scale.md",
+    "docs/your-own-document.md",
     *(f"docs/{name}.md" for name in ("configuration", "models", "toolkits", "planning", "doctor")),
-    *(f"docs/{name}.md" for name in ("training", "export", "service", "evaluation", "sweep", "cluster")),
+    *(f"docs/{name}.md" for name in ("training", "export", "service", "evaluation", "structured", "sweep", "cluster")),
 )
 BLOCK = re.compile(r"^```console(?P<kind>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = ("make test",)

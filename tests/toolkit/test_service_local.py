@@ -104,6 +104,12 @@ def test_both_environments_give_the_same_answers(
     assert counts[0] == counts[1]
 
 
+def test_answers_begin_as_the_schema_requires(answers: dict[str, list[ParseResult]]) -> None:
+    for results in answers.values():
+        assert {result.structured for result in results} == {"used"}
+        assert all(result.raw_text.startswith('{"structured_data":{') for result in results)
+
+
 def test_bundle_changes_the_answers(answers: dict[str, list[ParseResult]]) -> None:
     for results in answers.values():
         base, tuned = results[: len(PAGES)], results[len(PAGES) :]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from training_examples import make_project, write_examples, write_model
+from type_examples import write_type
 
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.evaluation.summary import _data_table
@@ -41,6 +42,22 @@ def test_names_the_key_of_a_changed_setting(tmp_path: Path, settings: dict[str, 
         UsageError, match=rf"built with other settings: {key} .*\n.*run erniekit-adapter data build PROJECT again"
     ):
         read_data_manifest(old_project(tmp_path, **settings))
+
+
+def test_names_a_changed_definition_of_the_type(tmp_path: Path) -> None:
+    slip = write_type(tmp_path / "slip", {"total": {"type": "number"}})
+    project = old_project(tmp_path, document_type={"name": "slip", "digest": "0"})
+    changed = project.model_copy(update={"document_type": slip.reference})
+    with pytest.raises(UsageError, match=r"document_type \(schema.json or document_type.yaml of slip\)"):
+        read_data_manifest(changed)
+
+
+def test_data_folder_without_a_type_is_for_invoices(tmp_path: Path) -> None:
+    project = old_project(tmp_path)
+    receipt = write_type(tmp_path / "receipt", {"total": {"type": "number", "x-kind": "amount"}})
+    changed = project.model_copy(update={"document_type": receipt.reference})
+    with pytest.raises(UsageError, match=r"built with other settings: document_type \(.*invoice.*receipt"):
+        read_data_manifest(changed)
 
 
 @pytest.mark.parametrize("name", ["by_filter", "by_gate"])

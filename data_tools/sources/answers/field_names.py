@@ -160,3 +160,9 @@ def check_labels(labels: Mapping[str, str], path: Path) -> None:
     if unknown := unknown_fields(labels):
         fields = f"the fields are {', '.join(all_fields())}"
         raise usage_error(f"labels of {path}", f"no such field: {', '.join(unknown)[:300]}", fields)
+
+
+def usual_names(field: str, *, of_row: bool = False) -> tuple[str, ...]:
+    """Return a field of an invoice, or of its line items, and its other names."""
+    others = (_OTHER_LINE_NAMES if of_row else _OTHER_NAMES).get(field, "")
+    return (field, *others.split())

@@ -41,9 +41,9 @@ def read_object(value: dict[str, Any], settings: ReadSettings = DEFAULT) -> Grou
         answer,
         kind,
         keys,
-        fault=_fault(value.get("fault")),
+        fault=fault_of(value.get("fault")),
         complete=value.get("complete") is True,
-        language=_language(value.get("language")),
+        language=language_of(value.get("language")),
     )
 
 
@@ -59,13 +59,18 @@ def flat_pairs(value: object, settings: ReadSettings = DEFAULT) -> tuple[list[tu
         ValueError: the value is neither an object nor a list of fields.
     """
     if isinstance(value, list):
-        return with_field_names((_row_field(row) for row in value), settings.labels)
+        return with_field_names((row_field(row) for row in value), settings.labels)
     if not isinstance(value, dict):
         raise ValueError(f"{shown(value)} is not an object or a list of fields")
     return flat_fields(value, settings.labels)
 
 
-def _row_field(row: object) -> tuple[str, Any]:
+def row_field(row: object) -> tuple[str, Any]:
+    """Return the name and the value in an entry of a list of fields.
+
+    Raises:
+        ValueError: the entry has no name or no value, or other keys.
+    """
     if not isinstance(row, dict) or not isinstance(row.get("field_name"), str):
         raise ValueError(f"{shown(row)} has no field_name")
     if "value" not in row:
@@ -151,13 +156,14 @@ def _only(value: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
     return {name: part for name, part in value.items() if name in names}
 
 
-def _fault(value: object) -> str | None:
+def fault_of(value: object) -> str | None:
+    """Return the fault of the printed page that a ground truth states; None without one."""
     if value in (None, False, ""):
         return None
     return value[:200] if isinstance(value, str) else "declared"
 
 
-def _language(value: object) -> str | None:
+def language_of(value: object) -> str | None:
     """Return the ISO 639-1 code of a language, also from a code with a region; None for other values."""
     code = value[:2].lower() if isinstance(value, str) else ""
     return code if re.fullmatch("[a-z]{2}", code) else None

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from erniekit_adapter.documents.dates import DateOrder
-from erniekit_adapter.documents.invoice.answer import Answer
+from erniekit_adapter.documents.document_type import AnyAnswer, DocumentType
+from erniekit_adapter.documents.loading import INVOICE
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class ReadSettings:
         complete: the answers state every field of their documents.
         labels: names of the source → fields of `field_names`.
         currency: ISO 4217 code of amounts without one; it also decides whether a total of 1,234 has three decimals.
+        document_type: the type of the documents.
     """
 
     date_order: DateOrder | None = None
@@ -27,6 +29,7 @@ class ReadSettings:
     complete: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     currency: str | None = None
+    document_type: DocumentType = INVOICE
 
 
 DEFAULT = ReadSettings()
@@ -47,7 +50,7 @@ class GroundTruth:
         ocr: the text of the page as OCR output of the service, if the ground truth contains it.
     """
 
-    answer: Answer
+    answer: AnyAnswer
     kind: str = "ground truth"
     unused_keys: tuple[str, ...] = ()
     fault: str | None = None

@@ -1,20 +1,22 @@
-"""Answers of a log in each of its formats, made into a canonical answer."""
+"""Answers of a log in each of its formats, made into an answer of the project's document type."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
-from data_tools.sources.answers.canonical import unquoted
+from data_tools.sources.answers.canonical import errors_named, unquoted
 from data_tools.sources.answers.flat_fields import read_fields, with_changes, with_known_names
 from data_tools.sources.answers.generated_invoice import is_generated_invoice
 from data_tools.sources.answers.objects import flat_pairs, is_canonical
 from data_tools.sources.answers.truth import DEFAULT, GroundTruth, ReadSettings
+from data_tools.sources.declared.corrections import read_declared_correction
 from data_tools.sources.files.json_values import shown
 from data_tools.sources.ground_truth import read_ground_truth
 from data_tools.sources.shapes.registry import recognise
+from erniekit_adapter.documents.invoice.answer import as_invoice
+from erniekit_adapter.documents.loading import INVOICE
 
 
 def read_logged_answer(value: object, settings: ReadSettings = DEFAULT) -> GroundTruth:
@@ -40,8 +42,10 @@ def read_corrected_answer(
     Raises:
         ValueError: one of them cannot be read; the message names it.
     """
+    if settings.document_type is not INVOICE:
+        return read_declared_correction(output, correction, names, settings)
     output_name, correction_name = names
-    with _named(correction_name):
+    with errors_named(correction_name):
         correction = unquoted(correction)
         if _is_whole(correction):
             return read_ground_truth(correction, settings)
@@ -49,13 +53,13 @@ def read_corrected_answer(
         if not changes:
             raise ValueError(f"{shown(correction)} has no field")
     unused = [f"{correction_name}.{key}" for key in unused]
-    with _named(output_name):
+    with errors_named(output_name):
         output = unquoted(output)
         if _is_whole(output):
             before = read_ground_truth(output, settings)
             unused += [f"{output_name}.{key}" for key in before.unused_keys]
-            with _named(correction_name):
-                answer = with_changes(before.answer, changes, settings)
+            with errors_named(correction_name):
+                answer = with_changes(as_invoice(before.answer), changes, settings)
                 return replace(before, answer=answer, unused_keys=tuple(unused), fault=None)
         fields, more = _fields(output, settings, changes)
         if not fields and output not in ([], {}):
@@ -71,15 +75,6 @@ def _is_whole(value: object) -> bool:
     if is_canonical(value) or recognise(value) is not None:
         return True
     return isinstance(value, dict) and (is_generated_invoice(value) or "merchant_info" in value)
-
-
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Add the name of the value to error messages."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
 
 
 def _fields(value: object, settings: ReadSettings, corrected: Container[str] = ()) -> tuple[dict[str, Any], list[str]]:

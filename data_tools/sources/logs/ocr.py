@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from data_tools.sources.files.json_values import parse_value
-from erniekit_adapter.documents.invoice.prompts import OCR_MARK
+from erniekit_adapter.documents.prompt_set import OCR_MARKS
 
 _NAMES = ("structured_ocr", "raw_ocr", "ocr_text", "ocr")
 # Keys of the output of an OCR engine; a context around it has none of them.
 _OF_ENGINES = frozenset({"tokens", "text"})
 # The words of the service, then a colon, a code fence or the like, then JSON.
-_MARKED = re.compile(re.escape(OCR_MARK.rstrip(":")) + r'[^\[{"]{0,20}(?=[\[{"])')
+_MARKS = tuple(mark.rstrip(":") for mark in OCR_MARKS.values())
+_MARKED = re.compile(rf"(?:{'|'.join(map(re.escape, _MARKS))})" + r'[^\[{"]{0,20}(?=[\[{"])')
 # Marks of other writers before the plain text of a page.
 _TEXT_MARK = re.compile(
     r"^[ \t]*(?:raw[ _]?ocr|ocr(?:[ _](?:text|output|data|result))?|document[ _]text|invoice[ _]text)[ \t]*:[ \t]*\n?",
@@ -60,7 +61,7 @@ def page_in_prompt(prompt: object) -> str | None:
 
     A prompt of the service, and one with instructions only, has no such text.
     """
-    if not isinstance(prompt, str) or len(prompt) > _MAX_PROMPT_CHARACTERS or OCR_MARK.rstrip(":") in prompt:
+    if not isinstance(prompt, str) or len(prompt) > _MAX_PROMPT_CHARACTERS or any(mark in prompt for mark in _MARKS):
         return None
     if mark := _TEXT_MARK.search(prompt):
         text = prompt[mark.end() :]

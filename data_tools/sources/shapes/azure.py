@@ -88,13 +88,16 @@ def _add(key: str, field: dict[str, Any], found: CollectedFields, settings: Read
         if len(rows) > 1 or (rows and "rate" in rows[0]):
             found.fields["taxes"] = [row for row in rows if row]
     elif key in _CHARGES:
-        found.charges += [] if is_empty(amount := _value(field, found)) else [{"amount": amount}]
+        found.add_charge(_value(field, found), key, key)
     elif key == "TotalDiscount":
         found.put("discount", positive_discount(_value(field, found), settings), key)
     elif name := _FIELDS.get(key):
         found.put(name, one_line(field.get("content")) if name in ADDRESS_FIELDS else _value(field, found), key)
     else:
-        found.skip(key, field.get("content") or _value(field, found))
+        value = field.get("content") or _value(field, found)
+        found.put_other(key, value, key)
+        if is_empty(value):
+            found.skip(key, _array(field) or _object(field))
 
 
 def _add_line(fields: dict[str, Any], found: CollectedFields) -> None:

@@ -1,4 +1,4 @@
-"""Forms of FUNSD: questions linked to answers. Only questions that name a field of an invoice are used."""
+"""Forms of FUNSD: questions linked to answers. Only questions that name a field are used."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from data_tools.sources.answers.truth import GroundTruth, ReadSettings
 from data_tools.sources.shapes.boxes import ocr_of, page_box
 from data_tools.sources.shapes.rows import in_reading_order
 from data_tools.sources.shapes.shape import CollectedFields, Shape, is_list_of_objects
+from erniekit_adapter.documents.loading import INVOICE
 
 NAME = "FUNSD"
 
@@ -31,7 +32,11 @@ def _read(value: Any, settings: ReadSettings) -> GroundTruth:
         label = str(items[question].get("text") or "")
         pieces = [(str(items[answer].get("text") or ""), page_box(items[answer].get("box"))) for answer in linked]
         text = " ".join(in_reading_order(pieces)).strip()
-        if (name := field_named(label, settings.labels)) and name not in (
+        location = f"form: {label[:60]}"
+        if settings.document_type is not INVOICE:
+            if found.put_label(label, text, location, settings) is not None:
+                found.skip(location, text)
+        elif (name := field_named(label, settings.labels)) and name not in (
             "line_items",
             "taxes",
             "discounts",
@@ -39,7 +44,7 @@ def _read(value: Any, settings: ReadSettings) -> GroundTruth:
         ):
             _put(found, name, text, label)
         else:
-            found.skip(f"form: {label[:60]}", text)
+            found.skip(location, text)
     return found.ground_truth(NAME, settings, ocr=_ocr(value))
 
 

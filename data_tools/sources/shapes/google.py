@@ -64,11 +64,11 @@ def _read(value: Any, settings: ReadSettings) -> GroundTruth:
         elif kind == "vat":
             taxes.append(_tax(entity))
         elif kind in _CHARGES:
-            found.charges += [] if is_empty(amount := _value(entity)) else [{"amount": amount}]
+            found.add_charge(_value(entity), kind, kind)
         elif name := _FIELDS.get(kind):
             found.put(name, one_line(_text(entity)) if name in ADDRESS_FIELDS else _value(entity), kind)
         else:
-            found.skip(kind, _text(entity))
+            found.put_other(kind, _text(entity), kind)
     if any("rate" in tax for tax in taxes):
         found.fields["taxes"] = [tax for tax in taxes if tax]
     if "currency" not in found.fields:

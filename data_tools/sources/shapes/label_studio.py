@@ -14,6 +14,9 @@ from data_tools.sources.answers.field_names import field_named, line_item_label
 from data_tools.sources.answers.truth import GroundTruth, ReadSettings
 from data_tools.sources.shapes.rows import Box, Piece, rows_of
 from data_tools.sources.shapes.shape import CollectedFields, Shape, is_empty, is_list_of_objects
+from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.field_names import FieldNames
+from erniekit_adapter.documents.loading import INVOICE
 
 NAME = "Label Studio"
 _PREDICTIONS = "Label Studio predictions"
@@ -72,10 +75,10 @@ def _is_minimal(value: dict[str, Any]) -> bool:
 def _read(value: Any, settings: ReadSettings) -> GroundTruth:
     found, model = CollectedFields(), None
     if _is_minimal(value):
-        regions, fields = _of_minimal(value)
+        regions, fields = _of_minimal(value, settings)
     else:
         result, model = _result_of(value, settings)
-        regions, fields = _of_result(result, found)
+        regions, fields = _of_result(result, found, settings)
     cells: list[Piece] = []
     for name, text in fields:
         _put_label(name, text, None, settings, found, cells)
@@ -87,7 +90,7 @@ def _read(value: Any, settings: ReadSettings) -> GroundTruth:
                 found.unused.append(f"label {label[:60]} (not transcribed)")
             else:
                 _put_label(label, str(region.text), region.box, settings, found, cells)
-    _add_lines(cells, found)
+    _add_lines(cells, found, settings)
     return found.ground_truth(NAME, settings, model=model)
 
 
@@ -124,7 +127,9 @@ def _results(annotation: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _of_result(results: list[dict[str, Any]], found: CollectedFields) -> tuple[list[_Region], list[tuple[str, str]]]:
+def _of_result(
+    results: list[dict[str, Any]], found: CollectedFields, settings: ReadSettings
+) -> tuple[list[_Region], list[tuple[str, str]]]:
     """Return regions and fields of a list of results; without ids, a text belongs to the rectangle before it."""
     by_id: dict[str, _Region] = {}
     without_id: list[_Region] = []
@@ -149,19 +154,21 @@ def _of_result(results: list[dict[str, Any]], found: CollectedFields) -> tuple[l
         elif "x" in value or (identifier is not None and str(identifier) in by_id):
             region = by_id.setdefault(str(identifier), _Region([], _box(value)))
             region.text = text
-        elif without_id and without_id[-1].text is None and not _is_field(result):
+        elif without_id and without_id[-1].text is None and not _is_field(str(result.get("from_name")), settings):
             without_id[-1].text = text
         else:
             fields.append((str(result.get("from_name")), text))
     return [*by_id.values(), *without_id], fields
 
 
-def _is_field(result: dict[str, Any]) -> bool:
+def _is_field(name: str, settings: ReadSettings) -> bool:
     """Return whether a text area has the name of a field, and so belongs to no rectangle."""
-    return field_named(str(result.get("from_name"))) is not None
+    if settings.document_type is not INVOICE:
+        return bool(FieldNames(settings.document_type, settings.labels).label_field(name))
+    return field_named(name) is not None
 
 
-def _of_minimal(task: dict[str, Any]) -> tuple[list[_Region], list[tuple[str, str]]]:
+def _of_minimal(task: dict[str, Any], settings: ReadSettings) -> tuple[list[_Region], list[tuple[str, str]]]:
     """Return regions and fields of a task in JSON-MIN, which has texts in the order of its rectangles."""
     pages = page_names(task)
     regions: list[_Region] = []
@@ -181,7 +188,7 @@ def _of_minimal(task: dict[str, Any]) -> tuple[list[_Region], list[tuple[str, st
             texts.append((name, [str(value)]))
     fields: list[tuple[str, str]] = []
     for name, values in texts:
-        if regions and len(values) == len(regions) and field_named(name) is None:
+        if regions and len(values) == len(regions) and not _is_field(name, settings):
             for region, text in zip(regions, values, strict=True):
                 region.text = region.text or text
         else:
@@ -226,7 +233,10 @@ def _put_label(
     label: str, text: str, box: Box | None, settings: ReadSettings, found: CollectedFields, cells: list[Piece]
 ) -> None:
     """Add a labelled text as a field, or as a part of a line item."""
-    if column := line_item_label(label, settings.labels):
+    if settings.document_type is not INVOICE:
+        if (cell := found.put_label(label, text, f"label {label[:60]}", settings)) is not None:
+            cells.append(Piece(cell.path, text, box))
+    elif column := line_item_label(label, settings.labels):
         cells.append(Piece(column, text, box))
     elif (name := field_named(label, settings.labels)) == "charge":
         found.charges.append({"amount": text})
@@ -236,15 +246,32 @@ def _put_label(
         found.skip(f"label {label[:60]}", text)
 
 
-def _add_lines(cells: list[Piece], found: CollectedFields) -> None:
+def _add_lines(cells: list[Piece], found: CollectedFields, settings: ReadSettings) -> None:
     if not cells:
         return
-    rows = rows_of(cells)
+    declared = settings.document_type is not INVOICE
+    first = _first_column(settings.document_type) if declared else "description"
+    rows = rows_of(cells, first) if all(_is_line_item(cell, settings) for cell in cells) else None
     if rows is None:
         names: Iterator[str] = (f"label {piece.name} (which row is not certain)" for piece in cells)
         found.unused += list(dict.fromkeys(names))
+    elif declared:
+        found.put_rows(rows, "line_items")
     else:
         found.line_items += rows
+
+
+def _first_column(document_type: DocumentType) -> str:
+    """Return the path of the field with which a line item of a declared type begins."""
+    columns = document_type.columns(document_type.line_items or "")
+    described = [each for each in columns if each.role == "description"]
+    return next((each.path for each in (*described, *columns) if each.kind == "text"), "")
+
+
+def _is_line_item(cell: Piece, settings: ReadSettings) -> bool:
+    """Return whether a cell is in the table of line items; a declared type can have several tables."""
+    document_type = settings.document_type
+    return document_type is INVOICE or document_type.fields[cell.name].table == document_type.line_items
 
 
 LABEL_STUDIO = Shape(NAME, _matches, _read)

@@ -70,12 +70,12 @@ def _read(value: Any, settings: ReadSettings) -> GroundTruth:
         elif key == "taxes":
             _add_taxes(_rows(field), found)
         elif key == "tip":
-            found.charges += [] if is_empty(amount := _value(field)) else [{"amount": amount}]
+            found.add_charge(_value(field), key, key)
         elif name := _FIELDS.get(key):
             text = _value(field)
             found.put(name, one_line(text) if name.endswith("_address") else text, key)
         else:
-            found.skip(key, _value(field) if isinstance(field, dict) else field)
+            found.put_other(key, _value(field) if isinstance(field, dict) else field, key)
     return found.ground_truth(NAME, settings, model=NAME)
 
 

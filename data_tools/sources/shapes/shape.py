@@ -10,6 +10,11 @@ from typing import Any
 from data_tools.sources.answers.amounts import read_total
 from data_tools.sources.answers.flat_fields import read_fields
 from data_tools.sources.answers.truth import GroundTruth, ReadSettings
+from data_tools.sources.declared.known_values import KnownValue, OtherValue, answer_of_known
+from erniekit_adapter.documents.document_type import AnyAnswer
+from erniekit_adapter.documents.field_names import FieldNames, shown_path, table_of
+from erniekit_adapter.documents.fields import Field
+from erniekit_adapter.documents.loading import INVOICE
 
 
 @dataclass(frozen=True)
@@ -31,18 +36,38 @@ class Shape:
 
 @dataclass
 class CollectedFields:
-    """Flat fields of a document while they are collected, and the names without a place in the answer."""
+    """Flat fields of a document while they are collected, and the names without a place in the answer.
+
+    Attributes:
+        fields: values by the names of an invoice's fields.
+        line_items: rows by the names of an invoice's line items.
+        charges: amounts added to the total.
+        unused: names without a place in the answer, or whose meaning is not certain.
+        others: values without a place in an invoice, which other document types may have.
+    """
 
     fields: dict[str, Any] = field(default_factory=dict)
     line_items: list[dict[str, Any]] = field(default_factory=list)
     charges: list[dict[str, Any]] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    others: list[OtherValue] = field(default_factory=list)
+    _keys: dict[str, str] = field(default_factory=dict)
+    _locations: dict[str, str] = field(default_factory=dict)
     _contradicted: set[str] = field(default_factory=set)
 
-    def put(self, name: str, value: Any, location: str) -> None:
-        """Add a field; with two different values it is unknown, and both are reported as unused."""
+    def put(self, name: str, value: Any, location: str, key: str = "") -> None:
+        """Add a field; with two different values it is unknown, and both are reported as unused.
+
+        Args:
+            name: name of the field in an invoice.
+            value: its value.
+            location: its place in the source, for messages.
+            key: its name in the data set, which other document types can have as an alias.
+        """
         if is_empty(value) or name in self._contradicted:
             return
+        self._keys[name] = key
+        self._locations.setdefault(name, location)
         if name not in self.fields or equal_values(self.fields[name], value):
             self.fields.setdefault(name, value)
             return
@@ -54,6 +79,50 @@ class CollectedFields:
         """Note a key without a place in the answer, if it has a value."""
         if not is_empty(value):
             self.unused.append(location)
+
+    def put_other(self, location: str, value: Any, *names: str, row: int | None = None) -> None:
+        """Add a value that an invoice has no place for, in the order of the notes of `unused`.
+
+        Args:
+            location: its place in the source.
+            value: its value.
+            names: names by which other document types find it.
+            row: index of its line item; None for a value of the document.
+        """
+        if not is_empty(value) and not isinstance(value, (list, dict)):
+            self.others.append(OtherValue(location, value, names, row))
+        self.skip(location, value)
+
+    def add_charge(self, amount: Any, location: str, *names: str) -> None:
+        """Add an amount of a service or a fee; other document types have it under one of its names."""
+        if not is_empty(amount):
+            self.charges.append({"amount": amount})
+            self.others.append(OtherValue(location, amount, names))
+
+    def put_label(self, label: str, text: str, location: str, settings: ReadSettings) -> Field | None:
+        """Add the text with a label as the field of a declared type that the label means.
+
+        Returns:
+            The field of a row that the label means instead; the text is not added.
+        """
+        found = FieldNames(settings.document_type, settings.labels).label_field(label)
+        if len(found) == 1 and table_of(found[0]) is not None:
+            return found[0]
+        if len(found) == 1:
+            self.others.append(OtherValue(location, text, path=found[0].path))
+        else:
+            several = " or ".join(map(shown_path, found))
+            self.skip(f"{location} (can mean {several})" if found else location, text)
+        return None
+
+    def put_rows(self, rows: Iterable[Mapping[str, str]], location: str) -> None:
+        """Add the rows of a declared type's line items, by the paths of their fields."""
+        for row in rows:
+            index = len(self.line_items)
+            self.line_items.append({})
+            self.others += [
+                OtherValue(f"{location}[{index}].{path}", text, row=index, path=path) for path, text in row.items()
+            ]
 
     def ground_truth(
         self,
@@ -69,6 +138,9 @@ class CollectedFields:
         Raises:
             ValueError: no field was collected, or there are values that cannot be read.
         """
+        if settings.document_type is not INVOICE:
+            answer, keys = self._of_type(settings)
+            return GroundTruth(answer, kind, keys, language=language, model=model, ocr=ocr)
         fields = dict(self.fields)
         if self.line_items:
             fields["line_items"] = self.line_items
@@ -80,6 +152,18 @@ class CollectedFields:
         answer, more = read_fields(fields, settings)
         keys = tuple(dict.fromkeys([*self.unused, *more]))
         return GroundTruth(answer, kind, keys, language=language, model=model, ocr=ocr)
+
+    def _of_type(self, settings: ReadSettings) -> tuple[AnyAnswer, tuple[str, ...]]:
+        """Return the answer of a declared document type, and the names without a place in it."""
+        known = [
+            KnownValue(self._locations[name], value, name, self._keys[name])
+            for name, value in self.fields.items()
+            if name in self._keys
+        ]
+        lists = {name: value for name, value in self.fields.items() if name not in self._keys}
+        tried = {other.location for other in self.others}
+        unused = [location for location in self.unused if location not in tried]
+        return answer_of_known(known, self.line_items, lists, self.others, unused, settings)
 
 
 def is_empty(value: Any) -> bool:

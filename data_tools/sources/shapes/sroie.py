@@ -32,7 +32,7 @@ def _read(value: Any, settings: ReadSettings) -> GroundTruth:
         text = part.strip().removeprefix("RM").strip() if key == "total" and isinstance(part, str) else one_line(part)
         if key == "total" and isinstance(part, str) and text != part.strip():
             found.put("currency", "MYR", key)
-        found.put(_FIELDS[key], text, key)
+        found.put(_FIELDS[key], text, key, key)
     return found.ground_truth(NAME, settings)
 
 

@@ -69,13 +69,13 @@ def _add(field: dict[str, Any], found: CollectedFields, settings: ReadSettings) 
     if not is_empty(code := (field.get("Currency") or {}).get("Code")):
         found.put("currency", code, "Currency")
     if kind in _CHARGES:
-        found.charges += [{"amount": text}] if text else []
+        found.add_charge(text, f"SummaryFields: {kind}", kind)
     elif name == "discount":
         found.put(name, positive_discount(text, settings), f"SummaryFields: {kind}")
     elif name:
         found.put(name, one_line(text) if name in ADDRESS_FIELDS else " ".join(text.split()), f"SummaryFields: {kind}")
     else:
-        found.skip(f"SummaryFields: {kind[:60]}", text)
+        found.put_other(f"SummaryFields: {kind[:60]}", text, kind)
 
 
 def _of_party(kind: str, field: dict[str, Any]) -> str | None:

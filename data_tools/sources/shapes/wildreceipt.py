@@ -46,15 +46,19 @@ def _read(value: Any, settings: ReadSettings) -> GroundTruth:
         texts[_class(item["label"])].append((str(item["text"]), page_box(item["box"])))
     found = CollectedFields()
     for name, field in _JOINED.items():
-        found.put(field, " ".join(in_reading_order(texts[name])), name)
+        found.put(field, " ".join(in_reading_order(texts[name])), name, name)
     for name, field in _SINGLE.items():
         # A receipt may print its total twice; two different ones leave it unknown.
         value_of_all = only_value(text for text, _ in texts[name])
-        found.put(field, value_of_all, name)
+        found.put(field, value_of_all, name, name)
         if texts[name] and value_of_all is None:
             found.skip(f"annotations: {name} (given twice with different values)", texts[name])
-    found.charges += [{"amount": tip} for tip in [only_value(text for text, _ in texts["Tips_value"])] if tip]
-    found.skip("annotations: Time_value", texts["Time_value"])
+    tip, time = (only_value(text for text, _ in texts[name]) for name in ("Tips_value", "Time_value"))
+    found.add_charge(tip, "annotations: Tips_value", "Tips_value", "tips", "tip", "gratuity")
+    if time is None:
+        found.skip("annotations: Time_value", texts["Time_value"])
+    else:
+        found.put_other("annotations: Time_value", time, "Time_value", "time")
     _add_lines(texts, found, settings)
     pieces = [(str(item["text"]), page_box(item["box"])) for item in value["annotations"]]
     return found.ground_truth(NAME, settings, ocr=ocr_of(pieces, _size(value)))

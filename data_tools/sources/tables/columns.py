@@ -18,7 +18,7 @@ from data_tools.sources.tables.names import (
     weak_names,
 )
 from erniekit_adapter.documents.money import parse_amount
-from erniekit_adapter.errors import AdapterError, Problem
+from erniekit_adapter.errors import AdapterError, Problem, usage_error
 from erniekit_adapter.project.table_source import TableSource
 
 _BY_NUMBER = re.compile(r"column (?:([0-9]{1,5})|([A-Za-z]{1,3}))")
@@ -87,7 +87,7 @@ def header_score(source: TableSource, cells: Sequence[Cell]) -> int:
 
 
 def match_columns(table: CellTable, source: TableSource) -> Columns:
-    """Find the column of each field.
+    """Find the column of each field of an invoice.
 
     Returns:
         The columns, with a question for each column with several meanings and each field with several columns.
@@ -96,7 +96,10 @@ def match_columns(table: CellTable, source: TableSource) -> Columns:
         AdapterError: a column of the project file is not in the table.
     """
     columns = Columns(table.header)
-    _take_given(columns, source)
+    if unknown := source.columns.unknown():
+        location = f"{source.path}: columns.{unknown[0]}"
+        raise usage_error(location, "unknown key", "docs/tables.md lists the fields")
+    take_given(columns, source, {name: name for name in source.columns.given()})
     for names in (strong_names(), weak_names()):
         _take_named(columns, names)
     for index in columns.unmatched:
@@ -105,12 +108,22 @@ def match_columns(table: CellTable, source: TableSource) -> Columns:
     return columns
 
 
-def _take_given(columns: Columns, source: TableSource) -> None:
+def take_given(columns: Columns, source: TableSource, fields: Mapping[str, str]) -> None:
+    """Assign the columns of the project file.
+
+    Args:
+        columns: the columns, in which the given ones are set.
+        source: the source.
+        fields: the field of each key of the source's columns.
+
+    Raises:
+        AdapterError: a column is not in the table.
+    """
     problems = []
     for name, column in source.columns.given().items():
         try:
-            columns.fields[name] = _index_of(columns.header, column)
-            columns.given.add(name)
+            columns.fields[fields[name]] = _index_of(columns.header, column)
+            columns.given.add(fields[name])
         except ValueError as error:
             problems.append(Problem(f"{source.path}: columns.{name}", str(error), _names_of(columns.header)))
     for column in source.ignore:
@@ -166,7 +179,7 @@ def _take_named(columns: Columns, names: Mapping[str, str]) -> None:
         if len(indexes) == 1:
             columns.fields[name] = indexes[0]
         elif all(question.finding.split(":")[0] != name for question in columns.questions):
-            listed = [_written(columns, index) for index in indexes]
+            listed = [written_column(columns, index) for index in indexes]
             columns.questions.append(
                 Question(
                     f"{name}: {len(indexes)} columns have names of this field, {' and '.join(listed)}",
@@ -175,7 +188,7 @@ def _take_named(columns: Columns, names: Mapping[str, str]) -> None:
             )
 
 
-def _written(columns: Columns, index: int) -> str:
+def written_column(columns: Columns, index: int) -> str:
     """Return a column as the project file names it: by its number if its name is not unique."""
     name = columns.header[index]
     return name if columns.header.count(name) == 1 else f"column {index + 1}"
@@ -197,7 +210,7 @@ def _settle(columns: Columns, index: int, meant: tuple[str, ...], table: CellTab
         return
     if any(name in columns.fields for name in meant):
         return
-    column = _written(columns, index)
+    column = written_column(columns, index)
     choices = " or ".join(f"columns: {{{_yaml_key(name, column)}}}" for name in _meanings(columns, meant))
     columns.questions.append(
         Question(

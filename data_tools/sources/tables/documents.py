@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from data_tools.records import Rejection
-from data_tools.sources.tables.cells import Cell, CellFault, CellRow, CellTable, is_filled
-from data_tools.sources.tables.columns import Columns, Question, header_score, match_columns
-from data_tools.sources.tables.names import LINE_ITEM_PREFIX, column_key, strong_names
+from data_tools.records import DocumentRecord, Rejection
+from data_tools.sources.files.json_values import shown
+from data_tools.sources.tables.cells import Cell, CellRow, is_filled
+from data_tools.sources.tables.loaded_table import FILE, LoadedTable, cell_text, check_columns, load_table
+from data_tools.sources.tables.names import LINE_ITEM_PREFIX
 from data_tools.sources.tables.pages import PageFolder, find_by_number, find_files, list_pages
-from data_tools.sources.tables.table_file import read_table
-from data_tools.sources.tables.values import Conventions, find_conventions
+from data_tools.sources.tables.values import Conventions
 from erniekit_adapter.documents.dates import DateOrder
-from erniekit_adapter.documents.money import parse_amount
-from erniekit_adapter.errors import Problem, UsageError
+from erniekit_adapter.documents.document_type import AnyAnswer, DocumentType
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.project.table_source import TableSource
 
-# Columns that identify a document; the file is not part of the answer.
-_FILE = "file"
-_KEYS = (_FILE, "invoice_number")
-# Fields of a document that line items have too.
-_MOVABLE = ("tax_rate", "tax_amount")
-# Fields without a place in a line item, although tables often have them beside one.
-_DROPPED = ("tax_type", "discount", "charge")
-_TOTALS = ("subtotal", "grand_total")
-
-
-# Share of the documents; a smaller number of exceptions is treated as typing mistakes.
-_LEAST_SHARE = 0.1
-_NAMELESS = "has no file and no invoice number: give one of them in every row"
 # The pages of a document, as paths relative to their folder.
 Files = tuple[str, ...]
 
@@ -64,162 +51,50 @@ class TableDocument:
     files: Files
     unused: tuple[str, ...]
 
+    @property
+    def line(self) -> int:
+        """Line of its first row."""
+        return self.rows[0].line
 
-@dataclass
-class LoadedTable:
-    """A table with the meaning of its columns.
+    def record(
+        self, source: Path, pages: tuple[tuple[Path, ...], Path | None], answer: AnyAnswer, unused: Iterable[str]
+    ) -> DocumentRecord:
+        """Return the record of the document.
 
-    Attributes:
-        table: the rows.
-        columns: the columns by field.
-        conventions: how dates and amounts are written.
-        has_line_items: whether its rows are line items.
-        questions: questions for the user about the columns.
-    """
+        Args:
+            source: the table.
+            pages: its images and its PDF, as from `as_pages`.
+            answer: the answer read from its rows.
+            unused: columns with a value and without a place in the answer, and notes about the table.
+        """
+        images, pdf = pages
+        return DocumentRecord(
+            document_id=self.document_id,
+            source=str(source),
+            line=self.line,
+            images=images,
+            ocr=None,
+            answer=answer,
+            reviewed=True,
+            group=self.document_id,
+            unused_keys=tuple(sorted(unused)),
+            pdf=pdf,
+        )
 
-    table: CellTable
-    columns: Columns
-    conventions: Conventions
-    has_line_items: bool = False
-    questions: list[Question] = field(default_factory=list)
-
-
-def load_table(source: TableSource, date_order: DateOrder | None = None) -> LoadedTable:
-    """Read a table and find the meaning of its columns.
-
-    Args:
-        source: the table.
-        date_order: order of dates in the project; a column that proves its own order has priority.
-
-    Raises:
-        AdapterError: the table cannot be read, or a column of the project file is not in it.
-    """
-    table = read_table(source.path, partial(header_score, source), source.sheet)
-    columns = match_columns(table, source)
-    questions = [*_nameless(columns), *columns.questions]
-    groups = _same_documents(table, columns)
-    has_line_items = _has_line_items(columns, groups)
-    if has_line_items:
-        questions += _settle_line_columns(columns, groups)
-    else:
-        columns.fields = {
-            name: index for name, index in columns.fields.items() if not name.startswith(LINE_ITEM_PREFIX)
-        }
-    values: dict[str, list[Cell]] = defaultdict(list)
-    for name, index in columns.fields.items():
-        values[name.removeprefix(LINE_ITEM_PREFIX)] += [row.cells[index] for row in table.rows if not row.fault]
-    conventions = find_conventions(values, source.decimal_mark, date_order)
-    return LoadedTable(table, columns, conventions, has_line_items, questions)
-
-
-def _same_documents(table: CellTable, columns: Columns) -> list[list[CellRow]]:
-    """Return the rows grouped by document, in the order of their first rows."""
-    groups: dict[tuple[str, ...], list[CellRow]] = defaultdict(list)
-    for row in table.rows:
-        if not row.fault and (key := _key(row, columns)):
-            groups[key].append(row)
-    return list(groups.values())
-
-
-def _key(row: CellRow, columns: Columns) -> tuple[str, ...]:
-    """Return the key of a row's document: its file, otherwise its number and vendor; empty without both."""
-    file, number, vendor = (_text(row, columns, name) for name in (*_KEYS, "vendor_name"))
-    if file:
-        return (_FILE, file.casefold())
-    return ("number", number, vendor.casefold()) if number else ()
-
-
-def _text(row: CellRow, columns: Columns, name: str) -> str:
-    index = columns.fields.get(name)
-    cell = row.cells[index] if index is not None and index < len(row.cells) else None
-    return "" if cell is None or isinstance(cell, CellFault) else " ".join(str(cell).split())
-
-
-def _has_line_items(columns: Columns, groups: Sequence[Sequence[CellRow]]) -> bool:
-    """Return whether rows are line items: by the project file, by the columns, or because documents have several rows.
-
-    A description without other columns may be a note about the document; then one row entered twice proves nothing.
-    """
-    found = columns.line_fields
-    if any(name.startswith(LINE_ITEM_PREFIX) for name in columns.given):
-        return True
-    if "description" in found and {"unit_price", "total"} & found.keys():
-        return True
-    indexes = found.values()
-    several = [rows for rows in groups if len({tuple(row.cells[index] for index in indexes) for row in rows}) > 1]
-    return bool(found) and len(several) >= len(groups) * _LEAST_SHARE and bool(several)
-
-
-def _settle_line_columns(columns: Columns, groups: Sequence[Sequence[CellRow]]) -> list[Question]:
-    """Find the columns whose values differ between the rows of one document: those of line items.
-
-    A tax that differs becomes that of line items; a discount or charge is dropped, because the answer has no place
-    for it. A total that differs is a question, as is a tax that differs in fewer than half of the documents. A
-    difference in very few documents is treated as a mistake.
-    """
-    several = [rows for rows in groups if len(rows) > 1]
-    questions = []
-    for name in (*_MOVABLE, *_DROPPED, *_TOTALS):
-        index = columns.fields.get(name)
-        if index is None or name in columns.given:
-            continue
-        varying = [
-            rows
-            for rows in several
-            if len({_compared(row.cells[index]) for row in rows if is_filled(row.cells[index])}) > 1
-        ]
-        if not varying or len(varying) < len(several) * _LEAST_SHARE:
-            continue
-        inner = f"{LINE_ITEM_PREFIX}{name}"
-        if name in _MOVABLE and inner not in columns.fields and len(varying) * 2 >= len(several):
-            columns.fields[inner] = columns.fields.pop(name)
-            continue
-        if name not in _DROPPED:
-            questions.append(_line_question(columns, name, index, varying[0]))
-        del columns.fields[name]
-    if f"{LINE_ITEM_PREFIX}tax_amount" in columns.fields and "tax_rate" in columns.fields:
-        # If amounts belong to line items, their rates do too.
-        columns.fields.setdefault(f"{LINE_ITEM_PREFIX}tax_rate", columns.fields.pop("tax_rate"))
-    return questions
-
-
-def _compared(cell: Cell) -> object:
-    """Return a cell for comparison: 238 and 238,00 are equal."""
-    try:
-        return parse_amount(cell)
-    except ValueError:
-        return str(cell).strip()
-
-
-def _line_question(columns: Columns, name: str, index: int, rows: Sequence[CellRow]) -> Question:
-    column = columns.name(index)
-    seen: dict[object, CellRow] = {}
-    for row in rows:
-        if is_filled(row.cells[index]):
-            seen.setdefault(_compared(row.cells[index]), row)
-    first, second = list(seen.values())[:2]
-    one, other = first.cells[index], second.cells[index]
-    hint = f'ignore: ["{column}"], or correct one of the lines'
-    # A total with tax is never the net amount of a line item.
-    may_be_line_total = name != "grand_total" or strong_names().get(column_key(column)) != name
-    if may_be_line_total and f"{LINE_ITEM_PREFIX}total" not in columns.fields:
-        hint = f'columns: {{line_items: {{total: "{column}"}}}} or {hint}'
-    return Question(
-        f"column {column!r} was matched to {name}, and differs between rows of one document: {one} in line "
-        f"{first.line}, {other} in line {second.line}",
-        hint,
-    )
+    def rejection(self, source: Path, reason: str, error: Exception) -> Rejection:
+        """Return the rejection of the document because of an error."""
+        return Rejection(str(source), self.line, self.document_id, reason, str(error))
 
 
 def read_table_documents(
-    source: TableSource, date_order: DateOrder | None = None
+    source: TableSource, date_order: DateOrder | None = None, document_type: DocumentType = INVOICE
 ) -> tuple[Conventions, list[TableDocument | Rejection]]:
     """Return the documents of a table in order of their first rows, and a rejection for each row or file without one.
 
     Raises:
         AdapterError: the table or the folder of pages cannot be read, or a column has several meanings.
     """
-    loaded = load_table(source, date_order)
+    loaded = load_table(source, date_order, document_type)
     check_columns(source, loaded)
     pages = list_pages(source.documents or source.path.parent)
     return loaded.conventions, sorted(_DocumentGroups(source, loaded, pages).found(), key=_line_order)
@@ -229,29 +104,6 @@ def _line_order(found: TableDocument | Rejection) -> tuple[bool, int]:
     """Return the sort key of a document: its first line; files without a row come last."""
     line = found.line if isinstance(found, Rejection) else found.rows[0].line
     return line is None, line or 0
-
-
-def check_columns(source: TableSource, loaded: LoadedTable) -> None:
-    """Check that the columns of a table leave no question open.
-
-    Raises:
-        UsageError: the questions, each with the line of the project file that answers it.
-    """
-    location = f"{source.path}:{loaded.table.header_line}"
-    if loaded.questions:
-        raise UsageError(Problem(location, each.finding, f"in the source: {each.hint}") for each in loaded.questions)
-
-
-def _nameless(columns: Columns) -> list[Question]:
-    """Return the question which column identifies a document, if none does."""
-    if columns.fields.keys() & set(_KEYS):
-        return []
-    names = ", ".join(repr(name) for name in columns.header if name)[:600]
-    finding = f"no column with the file or the invoice number of the document; the columns are: {names}"
-    hint = 'columns: {file: "…"} or columns: {invoice_number: "…"}'
-    if not columns.fields:
-        hint += "; or, if that row is not a header, add one above it in the table"
-    return [Question(finding, hint)]
 
 
 class _DocumentGroups:
@@ -267,17 +119,26 @@ class _DocumentGroups:
         self.without_document: list[tuple[CellRow, Files]] = []
         self.last_files: Files = ()
 
+    @property
+    def _keys(self) -> tuple[str | None, ...]:
+        return FILE, self.loaded.identity.number
+
+    @property
+    def _nameless(self) -> str:
+        return f"has no file and no {self.loaded.identity.number_name}: give one of them in every row"
+
     def found(self) -> Iterator[TableDocument | Rejection]:
         """Yield documents and rejections of rows, then a rejection of each page without a row."""
         refused: dict[str, Rejection] = {}
         for row in self.loaded.table.rows:
-            file, number = ("", "") if row.fault else (_text(row, self.columns, name) for name in _KEYS)
+            file, number = ("", "") if row.fault else (cell_text(row, self.columns, name) for name in self._keys)
             if not file and not number:
                 self.without_document.append((row, self.last_files))
-                yield self._rejected(row, "source", row.fault or _NAMELESS)
+                yield self._rejected(row, "source", row.fault or self._nameless)
                 continue
             try:
-                files = tuple(find_files(self.pages, file) if file else find_by_number(self.pages, number))
+                name = self.loaded.identity.number_name
+                files = tuple(find_files(self.pages, file) if file else find_by_number(self.pages, number, name))
             except ValueError as error:
                 # One rejection for a document, not one for each of its line items.
                 key = (file or number) if self.loaded.has_line_items else str(row.line)
@@ -312,7 +173,7 @@ class _DocumentGroups:
         return found
 
     def _rejected(self, row: CellRow, filter_name: str, reason: str) -> Rejection:
-        name = _text(row, self.columns, _FILE) or _text(row, self.columns, "invoice_number")
+        name = next(filter(None, (cell_text(row, self.columns, name) for name in self._keys)), "")
         return Rejection(str(self.source.path), row.line, name[:200] or None, filter_name, reason)
 
     def _made(
@@ -336,10 +197,35 @@ class _DocumentGroups:
         fields = {
             name: row.cells[index]
             for name, index in self.columns.fields.items()
-            if not name.startswith(LINE_ITEM_PREFIX) and name != _FILE
+            if not name.startswith(LINE_ITEM_PREFIX) and name != FILE
         }
         return DocumentRow(row.line, fields, line_item)
 
     def _unused(self, rows: Sequence[CellRow]) -> tuple[str, ...]:
         filled = (index for index in self.columns.unmatched if any(is_filled(row.cells[index]) for row in rows))
         return (*(f"column {self.columns.name(index)}" for index in filled), *self.loaded.table.notes)
+
+
+def agreed_values(
+    rows: Sequence[DocumentRow], read: Callable[[str, Cell, int], Any], problems: list[str]
+) -> dict[str, Any]:
+    """Return the values that the rows of a document agree on, by field; blank cells are ignored.
+
+    Args:
+        rows: the rows of the document.
+        read: returns the value of a field's cell in a line; None if it is blank.
+        problems: gets each contradiction.
+    """
+    found: dict[str, tuple[Any, int]] = {}
+    for row in rows:
+        for name, cell in row.fields.items():
+            value = read(name, cell, row.line)
+            if value is None:
+                continue
+            known, line = found.setdefault(name, (value, row.line))
+            if known != value:
+                problems.append(
+                    f"{name}: {shown(str(known))} in line {line}, {shown(str(value))} in line {row.line}; rows of one "
+                    "document must agree"
+                )
+    return {name: value for name, (value, _) in found.items()}

@@ -93,8 +93,8 @@ def find_files(pages: PageFolder, named: str) -> list[str]:
     return [_find(pages, part) for part in parts]
 
 
-def find_by_number(pages: PageFolder, number: str) -> list[str]:
-    """Find the one file whose name without extension is an invoice number.
+def find_by_number(pages: PageFolder, number: str, number_name: str = "invoice number") -> list[str]:
+    """Find the one file whose name without extension is the number of a document.
 
     Raises:
         ValueError: no file has this name, or several do; the message lists the names that were tried.
@@ -105,7 +105,7 @@ def find_by_number(pages: PageFolder, number: str) -> list[str]:
         if found:
             return [_only(found, number)]
     raise ValueError(
-        f"no file with the name {shown(number)} (the invoice number) in {pages.folder}; "
+        f"no file with the name {shown(number)} (the {number_name}) in {pages.folder}; "
         f"tried {' and '.join(dict.fromkeys(tried))} with each extension of {_KINDS}; name it in a column `file`"
     )
 

@@ -7,12 +7,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from data_tools.records import DocumentRecord, RecordOrRejection, Rejection
+from data_tools.records import RecordOrRejection
 from data_tools.sources.answers.document_types import is_document_type
 from data_tools.sources.answers.flat_fields import answer_of
 from data_tools.sources.files.json_values import shown
 from data_tools.sources.tables.cells import Cell, is_filled
-from data_tools.sources.tables.documents import DocumentRow, TableDocument
+from data_tools.sources.tables.documents import DocumentRow, TableDocument, agreed_values
 from data_tools.sources.tables.pages import as_pages
 from data_tools.sources.tables.values import Conventions, read_cell
 
@@ -23,13 +23,14 @@ def read_table_document(path: Path, document: TableDocument, conventions: Conven
     Returns:
         A record, or a rejection that names each unreadable cell and each contradiction.
     """
-    first = document.rows[0].line
     try:
-        images, pdf = as_pages(document.folder, document.files)
+        pages = as_pages(document.folder, document.files)
     except ValueError as error:
-        return Rejection(str(path), first, document.document_id, "image", str(error))
+        return document.rejection(path, "image", error)
     problems: list[str] = []
-    fields = _agreed(document.rows, conventions, problems)
+    fields = agreed_values(
+        document.rows, lambda name, cell, line: _read(name, cell, line, conventions, problems), problems
+    )
     items = _line_items(document.rows, conventions, problems)
     unused = set(document.unused)
     if "tax_rate" in fields and _is_partial(document.rows, "tax_rate"):
@@ -46,36 +47,8 @@ def read_table_document(path: Path, document: TableDocument, conventions: Conven
             raise ValueError("; ".join(problems)[:2000])
         answer = answer_of(fields)
     except (ValueError, ArithmeticError) as error:
-        return Rejection(str(path), first, document.document_id, "canonical", str(error))
-    return DocumentRecord(
-        document_id=document.document_id,
-        source=str(path),
-        line=first,
-        images=images,
-        ocr=None,
-        answer=answer,
-        reviewed=True,
-        group=document.document_id,
-        unused_keys=tuple(sorted(unused)),
-        pdf=pdf,
-    )
-
-
-def _agreed(rows: Sequence[DocumentRow], conventions: Conventions, problems: list[str]) -> dict[str, Any]:
-    """Return the fields that the rows of a document agree on; blank cells are ignored."""
-    found: dict[str, tuple[Any, int]] = {}
-    for row in rows:
-        for name, cell in row.fields.items():
-            value = _read(name, cell, row.line, conventions, problems)
-            if value is None:
-                continue
-            known, line = found.setdefault(name, (value, row.line))
-            if known != value:
-                problems.append(
-                    f"{name}: {shown(str(known))} in line {line}, {shown(str(value))} in line {row.line}; rows of one "
-                    "document must agree"
-                )
-    return {name: value for name, (value, _) in found.items()}
+        return document.rejection(path, "canonical", error)
+    return document.record(path, pages, answer, unused)
 
 
 def _is_partial(rows: Sequence[DocumentRow], name: str) -> bool:

@@ -51,8 +51,23 @@ class Conventions:
     percent: bool = False
 
 
+@dataclass(frozen=True)
+class NamesByNotation:
+    """Names of the fields whose values have several notations; by default those of an invoice."""
+
+    dates: frozenset[str] = DATES
+    rates: frozenset[str] = RATES
+    amounts: frozenset[str] = AMOUNTS
+
+
+OF_INVOICE = NamesByNotation()
+
+
 def find_conventions(
-    values: Mapping[str, Iterable[Cell]], decimal_mark: DecimalMark | None = None, date_order: DateOrder | None = None
+    values: Mapping[str, Iterable[Cell]],
+    decimal_mark: DecimalMark | None = None,
+    date_order: DateOrder | None = None,
+    names: NamesByNotation = OF_INVOICE,
 ) -> Conventions:
     """Return the conventions that the values of all columns prove.
 
@@ -60,13 +75,14 @@ def find_conventions(
         values: cells by field.
         decimal_mark: decimal mark in the project file; it has priority.
         date_order: order of dates in the project file, for columns that prove none.
+        names: the fields that are dates, rates and amounts.
     """
     texts = {name: [cell for cell in cells if isinstance(cell, str)] for name, cells in values.items()}
-    amounts = [text for name, some in texts.items() if name in AMOUNTS or name in RATES for text in some]
-    orders = {name: _only(map(_proven_order, some)) for name, some in texts.items() if name in DATES}
+    amounts = [text for name, some in texts.items() if name in names.amounts or name in names.rates for text in some]
+    orders = {name: _only(map(_proven_order, some)) for name, some in texts.items() if name in names.dates}
     of_all = _only(orders.values()) or date_order
     found = {name: order or of_all for name, order in orders.items()}
-    rates = [cell for name in RATES for cell in values.get(name, ())]
+    rates = [cell for name in names.rates for cell in values.get(name, ())]
     return Conventions(
         decimal_mark=decimal_mark or _only(map(_proven_mark, amounts)),
         date_orders={name: order for name, order in found.items() if order},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from erniekit_adapter.backends.environments.catalogue import (
@@ -29,11 +29,13 @@ class Transformers:
         python: its interpreter.
         version: version of transformers.
         peft: version of PEFT.
+        versions: versions of the distributions that matter, by name.
     """
 
     python: Path
     version: str
     peft: str
+    versions: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def major(self) -> int:
@@ -92,4 +94,4 @@ def _probe(python: Path) -> Transformers | str:
     versions = installed.versions
     if missing := [name for name in ("torch", "transformers", "peft") if not versions.get(name)]:
         return f"lacks {', '.join(missing)}"
-    return Transformers(python, str(versions["transformers"]), str(versions["peft"]))
+    return Transformers(python, str(versions["transformers"]), str(versions["peft"]), versions)

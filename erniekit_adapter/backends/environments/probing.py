@@ -18,7 +18,7 @@ PROBE_TIMEOUT_S = 60
 DISTRIBUTIONS = (
     *("erniekit", "paddlepaddle", "paddlepaddle-gpu", "paddleformers", "paddlenlp", "transformers"),
     *("numpy", "protobuf", "pyarrow", "datasets", "safetensors", "visualdl", "tensorboardX", "triton", "etcd3"),
-    *("torch", "peft"),
+    *("torch", "peft", "llguidance"),
 )
 # Packages of distributions that have another name.
 MODULES = {"paddlepaddle": "paddle", "paddlepaddle-gpu": "paddle", "protobuf": "google.protobuf"}

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
 from erniekit_adapter.documents import json_text
 from erniekit_adapter.documents.field_types import IsoDate, Number, Text
+from erniekit_adapter.documents.validation_summary import ValidationSummary
 
 DocumentType = Literal["invoice", "credit_note"]
 
@@ -117,14 +118,6 @@ class StructuredData(_AnswerPart):
     payment_terms: PaymentTerms | None = None
 
 
-class ValidationSummary(_AnswerPart):
-    """Result of the rules: true, false, or None if operands are missing; `issues` name the rule and the amounts."""
-
-    is_valid: StrictBool | None
-    math_verified: StrictBool | None
-    issues: list[Text] = []
-
-
 class Answer(_AnswerPart):
     """The complete answer to an analysis request."""
 
@@ -154,6 +147,17 @@ def read_answer(value: object) -> Answer:
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise ValueError("; ".join(problems)[:2000]) from error
+
+
+def as_invoice(answer: BaseModel) -> Answer:
+    """Return an answer of the document type `invoice` as such.
+
+    Raises:
+        TypeError: it is an answer of another type.
+    """
+    if not isinstance(answer, Answer):
+        raise TypeError(f"expected an answer about an invoice, found {type(answer).__name__}")
+    return answer
 
 
 def as_json(answer: Answer) -> dict[str, Any]:

@@ -11,20 +11,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Context, Decimal, localcontext
+from functools import cache
 
-from erniekit_adapter.documents.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine
-from erniekit_adapter.documents.invoice.rules import LINE_TOLERANCE_MINOR_UNITS, Finding
+from erniekit_adapter.documents.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, Syntax
+from erniekit_adapter.documents.invoice.rules import LINE_TOLERANCE_MINOR_UNITS
 from erniekit_adapter.documents.invoice.vat_rules import (
     CATEGORIES,
     categories_of,
     category_rules,
     extended_tolerance,
     official_tax_amounts,
+    rule_of,
     tax_amounts,
     together,
+    used_categories,
 )
 from erniekit_adapter.documents.money import is_currency, minor_digits, minor_unit
-from erniekit_adapter.documents.verdict import PASS, Level, Verdict, equal, missing
+from erniekit_adapter.documents.rules.rule import Finding, RuleSet
+from erniekit_adapter.documents.verdict import PASS, Verdict, equal, missing
 
 MAX_DECIMALS = 2
 # Enough digits for the product of two amounts of 18 digits, so that no intermediate result is rounded.
@@ -36,11 +40,8 @@ Term = tuple[str, str, "Decimal | None"]
 
 def check_einvoice(invoice: EInvoice) -> tuple[Finding, ...]:
     """Apply every rule to an e-invoice and return one finding for each rule, in a fixed order."""
-    rules = (*_RULES, *category_rules(invoice), *_WARNINGS)
     with localcontext(_CONTEXT):
-        return tuple(
-            Finding(name, status, level, detail) for name, level, rule in rules for status, detail in [rule(invoice)]
-        )
+        return einvoice_rules(used_categories(invoice), invoice.syntax).check(invoice)
 
 
 def _adds_up(name: str, found: Decimal | None, *terms: Term, tolerance: Decimal = _ZERO) -> Verdict:
@@ -245,23 +246,45 @@ def _due_date(invoice: EInvoice) -> Verdict:
     return "pass", f"due {due}, issued {issued}"
 
 
-_RULES: tuple[tuple[str, Level, Callable[[EInvoice], Verdict]], ...] = (
-    ("BR-CL-04", "error", _currency),
-    ("BR-CL-17", "error", _categories),
-    ("BR-DEC", "error", _decimals),
-    ("BR-CO-10", "error", _lines),
-    ("BR-CO-11", "error", _allowances),
-    ("BR-CO-12", "error", _charges),
-    ("BR-CO-13", "error", _total_without_vat),
-    ("BR-CO-14", "error", _vat_total),
-    ("BR-CO-15", "error", _total_with_vat),
-    ("BR-CO-16", "error", _payable),
-    ("BR-CO-17", "error", official_tax_amounts),
+_RULES = (
+    rule_of("BR-CL-04", "error", "The currency is a code of ISO 4217.", _currency),
+    rule_of("BR-CL-17", "error", "Every VAT category is a code of the standard.", _categories),
+    rule_of("BR-DEC", "error", "Amounts have at most two decimals.", _decimals),
+    rule_of("BR-CO-10", "error", "The lines add up to the sum of the lines.", _lines),
+    rule_of("BR-CO-11", "error", "The allowances add up to the total of the allowances.", _allowances),
+    rule_of("BR-CO-12", "error", "The charges add up to the total of the charges.", _charges),
+    rule_of(
+        "BR-CO-13", "error", "The lines, less allowances, plus charges, are the total without VAT.", _total_without_vat
+    ),
+    rule_of("BR-CO-14", "error", "The VAT amounts of the breakdown add up to the total VAT.", _vat_total),
+    rule_of("BR-CO-15", "error", "The total without VAT, plus VAT, is the total with VAT.", _total_with_vat),
+    rule_of(
+        "BR-CO-16", "error", "The total with VAT, less the amount paid, plus rounding, is the amount due.", _payable
+    ),
+    rule_of("BR-CO-17", "error", "The VAT of each row is its taxable amount times its rate.", official_tax_amounts),
 )
-_WARNINGS: tuple[tuple[str, Level, Callable[[EInvoice], Verdict]], ...] = (
-    ("TAX-AMOUNT", "warn", tax_amounts),
-    ("R051", "warn", _marked_currencies),
-    ("R120", "warn", _line_amounts),
-    ("MINOR-UNITS", "warn", _minor_units),
-    ("DUE-DATE", "warn", _due_date),
+_WARNINGS = (
+    rule_of("TAX-AMOUNT", "warn", "The VAT of each row is exact to one minor unit of the currency.", tax_amounts),
+    rule_of("R051", "warn", "All amounts are in the currency of the invoice.", _marked_currencies),
+    rule_of(
+        "R120", "warn", "Quantity times price, plus charges, less allowances, is the amount of a line.", _line_amounts
+    ),
+    rule_of("MINOR-UNITS", "warn", "No amount has more decimals than its currency.", _minor_units),
+    rule_of("DUE-DATE", "warn", "The due date is not before the issue date.", _due_date),
 )
+
+
+@cache
+def einvoice_rules(used: frozenset[str] | None = None, syntax: Syntax = "UBL") -> RuleSet:
+    """Return the rules on e-invoices.
+
+    Args:
+        used: VAT categories whose rules are included; None for all.
+        syntax: some rules only warn in CII.
+    """
+    codes = frozenset(CATEGORIES) if used is None else used
+    return RuleSet((*_RULES, *category_rules(codes, syntax), *_WARNINGS), prepare=_nothing)
+
+
+def _nothing(_: object, complete: bool, as_given: bool) -> None:
+    """Return the context of the rules, which check the e-invoice only."""

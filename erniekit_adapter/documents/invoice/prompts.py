@@ -1,55 +1,14 @@
-"""Prompt templates: the only place that writes requests, for training, evaluation and service.
-
-There are three tasks with four prompt templates each. The service uses template 0; training can mix in the others, so
-that a model learns the task and not the words. A request ends with a mark and the data, as JSON without control tokens;
-the part before is constant.
-"""
+"""Prompt templates of invoices: four for each task."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from erniekit_adapter.documents.fields import Field
+from erniekit_adapter.documents.prompt_set import PageTemplate, PromptSet, structure_text
 
-from erniekit_adapter.documents import json_text
-from erniekit_adapter.documents.control_tokens import neutralised
-from erniekit_adapter.documents.ocr_values import has_text
-
-Task = Literal["analysis", "extraction", "validation"]
-TASKS: tuple[Task, ...] = ("analysis", "extraction", "validation")
-OCR_MARK = "Preliminary OCR Data:"
-DATA_MARK = "Invoice Data:"
-PROMPT_TEMPLATES = 4
-
-_STRUCTURED_DATA = (
-    '"structured_data":{"document_type","vendor_block":{"name","address","phone","email"},'
-    '"client_info":{"name","address","invoice_number","invoice_date","due_date"},'
-    '"line_items":[{"description","quantity","unit_price","total"}],'
-    '"financial_summary":{"subtotal","taxes":[{"type","rate","amount"}],"discounts":[{"description","amount"}],'
-    '"charges":[{"description","amount"}],"grand_total","amount_paid","rounding","amount_due","currency"},'
-    '"payment_terms":{"due_date","payment_method","notes"}}'
-)
 _VALIDATION_SUMMARY = '"validation_summary":{"is_valid","math_verified","issues":[]}'
 
-
-@dataclass(frozen=True)
-class _PageTemplate:
-    """Prompt template of a request about a page.
-
-    Attributes:
-        text: the request, with placeholders {given} and {structure}.
-        ocr: {given} if the request has OCR data only.
-        ocr_and_image: {given} if it has both.
-        image: {given} if it has an image only.
-    """
-
-    text: str
-    ocr: str
-    ocr_and_image: str
-    image: str
-
-
 _ANALYSIS = (
-    _PageTemplate(
+    PageTemplate(
         "Analyse this invoice. {given} "
         "Find the five regions: vendor; client and invoice; line items; taxes and discounts; totals and payment. "
         "Check that the lines sum to the subtotal and that subtotal - discounts + charges + taxes = grand total: "
@@ -60,7 +19,7 @@ _ANALYSIS = (
         ocr_and_image="Validate the OCR data against the image, correct it and fill in what the OCR missed.",
         image="Read the image.",
     ),
-    _PageTemplate(
+    PageTemplate(
         "{given} Cover the vendor, the client and the invoice, the line items, taxes and discounts, totals and "
         "payment. Amounts are numbers, rates are fractions, dates are YYYY-MM-DD; what is not on the page is left out. "
         "Verify that the line items add up to the subtotal, and that subtotal - discounts + charges + taxes is the "
@@ -70,7 +29,7 @@ _ANALYSIS = (
         ocr_and_image="Please put one invoice in order: correct its OCR data by the image and add what the OCR missed.",
         image="Please put one invoice in order: take its data from the image.",
     ),
-    _PageTemplate(
+    PageTemplate(
         "Fill in exactly this JSON structure for an invoice, and write nothing else:\n{structure}\n"
         "{given} Omit what the page does not show. "
         "Dates are written YYYY-MM-DD, amounts as numbers and rates as fractions. "
@@ -81,7 +40,7 @@ _ANALYSIS = (
         ocr_and_image="Its OCR data may be wrong or incomplete: compare the image, correct and complete it.",
         image="Read the image.",
     ),
-    _PageTemplate(
+    PageTemplate(
         "Invoice analysis. {given} "
         "Regions: vendor; client, invoice; line items; taxes, discounts; totals, payment. "
         "Checks: lines sum to subtotal; subtotal - discounts + charges + taxes = grand total; null without the values. "
@@ -95,7 +54,7 @@ _ANALYSIS = (
 )
 
 _EXTRACTION = (
-    _PageTemplate(
+    PageTemplate(
         "Extract what this invoice says. {given} "
         "Find the five regions: vendor; client and invoice; line items; taxes and discounts; totals and payment. "
         "Give every value as the page states it, even where it does not add up: do not judge, do not recalculate. "
@@ -105,7 +64,7 @@ _EXTRACTION = (
         ocr_and_image="Read the image, and the OCR data as far as it agrees with it.",
         image="Read the image.",
     ),
-    _PageTemplate(
+    PageTemplate(
         "{given} The vendor, the client and the invoice, the line items, taxes and discounts, totals and payment are "
         "wanted. Amounts are numbers, rates are fractions, dates are YYYY-MM-DD; what is not on the page is left out. "
         "Whether the amounts are right is not the question: copy them as stated and compute none. "
@@ -114,7 +73,7 @@ _EXTRACTION = (
         ocr_and_image="Please write down what the image says; its OCR data helps, but has mistakes.",
         image="Please write down what the image says.",
     ),
-    _PageTemplate(
+    PageTemplate(
         "Fill in exactly this JSON structure for an invoice, and write nothing else:\n{structure}\n"
         "{given} Omit what the page does not show, and keep what it shows, right or wrong: no checks, no sums of your "
         "own. Dates are written YYYY-MM-DD, amounts as numbers and rates as fractions. "
@@ -123,7 +82,7 @@ _EXTRACTION = (
         ocr_and_image="The values are in its image; its OCR data may misread them.",
         image="The values are in its image.",
     ),
-    _PageTemplate(
+    PageTemplate(
         "Invoice extraction. {given} "
         "Regions: vendor; client, invoice; line items; taxes, discounts; totals, payment. "
         "Only what the page shows, as it stands: nothing judged, nothing calculated. "
@@ -189,94 +148,13 @@ _VALIDATION = (
 )
 
 
-def _page_texts(
-    prompt_templates: tuple[_PageTemplate, ...], structure: str
-) -> tuple[dict[tuple[bool, bool], str], ...]:
-    """Return the texts of each prompt template, by (has OCR data, has an image)."""
-    return tuple(
-        {
-            (has_ocr, with_image): template.text.format(given=given, structure=structure)
-            for has_ocr, with_image, given in (
-                (False, False, template.ocr),
-                (True, False, template.ocr),
-                (True, True, template.ocr_and_image),
-                (False, True, template.image),
-            )
-        }
-        for template in prompt_templates
+def invoice_prompts(fields: tuple[Field, ...]) -> PromptSet:
+    """Return the requests about invoices with these fields."""
+    content = f'"structured_data":{structure_text(fields)}'
+    return PromptSet(
+        analysis=tuple(template.texts(f"{{{content},{_VALIDATION_SUMMARY}}}") for template in _ANALYSIS),
+        extraction=tuple(template.texts(f"{{{content}}}") for template in _EXTRACTION),
+        validation=tuple(text.format(issue=_ISSUE, structure=f"{{{_VALIDATION_SUMMARY}}}") for text in _VALIDATION),
+        content_key="structured_data",
+        data_mark="Invoice Data:",
     )
-
-
-_ANALYSIS_TEXTS = _page_texts(_ANALYSIS, f"{{{_STRUCTURED_DATA},{_VALIDATION_SUMMARY}}}")
-_EXTRACTION_TEXTS = _page_texts(_EXTRACTION, f"{{{_STRUCTURED_DATA}}}")
-_VALIDATION_TEXTS = tuple(text.format(issue=_ISSUE, structure=f"{{{_VALIDATION_SUMMARY}}}") for text in _VALIDATION)
-
-
-def analysis_request(ocr: object | None, *, with_image: bool, template: int = 0, written_ocr: str | None = None) -> str:
-    """Return the request for the full analysis of one invoice.
-
-    Args:
-        ocr: output of the OCR engine, any JSON value; None, or a value without text, if only the image is used.
-        with_image: whether the request has a page image.
-        template: number of the prompt template, from 0, which the service uses, to PROMPT_TEMPLATES - 1.
-        written_ocr: the OCR data as text of json_text.compose, if the caller has it already.
-
-    Raises:
-        ValueError: the prompt template does not exist.
-    """
-    return _about_a_page(_ANALYSIS_TEXTS, ocr, with_image, template, written_ocr)
-
-
-def extraction_request(
-    ocr: object | None, *, with_image: bool, template: int = 0, written_ocr: str | None = None
-) -> str:
-    """Return the request for the values of the page without validation; same arguments as `analysis_request`."""
-    return _about_a_page(_EXTRACTION_TEXTS, ocr, with_image, template, written_ocr)
-
-
-def validation_request(data: object, *, template: int = 0) -> str:
-    """Return the request for the validation of given data, for example of an ERP or of another model.
-
-    Args:
-        data: a JSON value, {"structured_data": {...}}, dates as ISO text.
-        template: number of the prompt template, from 0, which the service uses, to PROMPT_TEMPLATES - 1.
-
-    Raises:
-        ValueError: the prompt template does not exist, or the data has another key than `structured_data`: a
-            `validation_summary` would reveal the answer.
-    """
-    if not isinstance(data, dict) or data.keys() != {"structured_data"}:
-        found = ", ".join(map(str, data))[:200] if isinstance(data, dict) else type(data).__name__
-        raise ValueError(f"data to validate must be an object whose only key is structured_data, found: {found}")
-    _check_template(template)
-    return f"{_VALIDATION_TEXTS[template]}\n{DATA_MARK} {neutralised(json_text.compose(data))}"
-
-
-def constant_part(request: str) -> str:
-    """Return the constant part of a request: up to its mark and the blank after it; "" if it has no mark."""
-    # The text of the page can contain a mark too, so the first mark counts.
-    ocr = request.find(f"{OCR_MARK} ")
-    data = request.find(f"{DATA_MARK} ", 0, ocr if ocr >= 0 else len(request))
-    if data >= 0:
-        return request[: data + len(DATA_MARK) + 1]
-    return request[: ocr + len(OCR_MARK) + 1] if ocr >= 0 else ""
-
-
-def _about_a_page(
-    texts: tuple[dict[tuple[bool, bool], str], ...],
-    ocr: object | None,
-    with_image: bool,
-    template: int,
-    written_ocr: str | None,
-) -> str:
-    _check_template(template)
-    if ocr is None or (with_image and not has_text(ocr)):
-        # A request with an image mentions OCR data only if it has some.
-        return texts[template][False, with_image]
-    written = json_text.compose(ocr) if written_ocr is None else written_ocr
-    return f"{texts[template][True, with_image]}\n{OCR_MARK} {neutralised(written)}"
-
-
-def _check_template(template: int) -> None:
-    if not 0 <= template < PROMPT_TEMPLATES:
-        raise ValueError(f"prompt template {template} does not exist: expected 0 to {PROMPT_TEMPLATES - 1}")

@@ -6,7 +6,7 @@ wrong. The names are those of the standard; `R120` is Peppol's rule on line item
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -16,33 +16,14 @@ from erniekit_adapter.documents.invoice.answer import (
     Discount,
     FinancialSummary,
     Tax,
-    ValidationSummary,
 )
 from erniekit_adapter.documents.invoice.tax_rules import TaxBases, included_taxes, tax_amounts, tax_of_whole
 from erniekit_adapter.documents.money import is_currency, minor_digits, minor_unit
-from erniekit_adapter.documents.verdict import PASS, Level, Status, Verdict, equal, missing
+from erniekit_adapter.documents.rules.rule import Rule, RuleSet
+from erniekit_adapter.documents.verdict import PASS, Verdict, equal, missing
 
 # Peppol R120 allows two cents. The rule only warns, because 38 of 246 line items in official examples exceed them.
 LINE_TOLERANCE_MINOR_UNITS = 2
-
-
-class Finding(NamedTuple):
-    """Result of one rule on one invoice; a tuple, because a data stage creates millions of them.
-
-    Attributes:
-        rule: the rule's name.
-        status: pass, fail or not checkable.
-        level: error makes an invoice invalid, warn does not.
-        detail: the compared amounts, or the missing operands.
-    """
-
-    rule: str
-    status: Status
-    level: Level
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.rule}: {self.detail}" if self.detail else self.rule
 
 
 _ZERO = Decimal(0)
@@ -51,99 +32,6 @@ _SMALLEST_COINS = {
     "AUD": Decimal("0.05"), "CAD": Decimal("0.05"), "CHF": Decimal("0.05"), "CZK": Decimal(1), "DKK": Decimal("0.50"),
     "HUF": Decimal(5), "INR": Decimal(1), "NOK": Decimal(1), "NZD": Decimal("0.10"), "SEK": Decimal(1),
 }  # fmt: skip
-
-
-def check(answer: Answer, *, complete: bool = False, as_given: bool = False) -> tuple[Finding, ...]:
-    """Apply every rule to an answer and return one finding for each rule, in a fixed order.
-
-    Args:
-        answer: the document, or its known part.
-        complete: whether the answer has every field of the document. If so, a missing required field is a failure;
-            if not, it is unknown.
-        as_given: whether the answer itself is checked, not a document that it describes. If so, a missing list is
-            empty. If not, an answer without line items has some values of a page, which may also show charges and
-            discounts: a difference that they can explain is not checkable.
-    """
-    sums = _sums(answer, as_given=as_given, may_lack_parts=not (complete or as_given or answer.lines))
-    status, detail = _required(answer.summary, complete)
-    findings = [Finding("REQUIRED", status, "error", detail)]
-    for name, level, rule in _RULES:
-        status, detail = rule(answer, sums)
-        findings.append(Finding(name, status, level, detail))
-    return tuple(findings)
-
-
-def failures(findings: Iterable[Finding], level: Level = "error") -> tuple[Finding, ...]:
-    """Return the failed findings of a level."""
-    return tuple(finding for finding in findings if finding.status == "fail" and finding.level == level)
-
-
-def validity(findings: Iterable[Finding]) -> bool | None:
-    """Return whether a document is valid: False if a rule of level error failed, None if the total was not checked."""
-    found = tuple(findings)
-    if failures(found):
-        return False
-    return True if _status(found, "BR-CO-15") == "pass" else None
-
-
-def arithmetic_validity(findings: Iterable[Finding]) -> bool | None:
-    """Return whether the sums are correct: False if one fails, None unless lines, subtotal and total were checked."""
-    found = tuple(findings)
-    if any(finding.status == "fail" for finding in found if finding.rule in ARITHMETIC_RULES):
-        return False
-    return True if all(_status(found, rule) == "pass" for rule in _SUMS) else None
-
-
-def arithmetic_coverage(findings: Iterable[Finding]) -> float:
-    """Return the share of the rules on sums and taxes that had all their operands, from 0 to 1.
-
-    BR-CO-16 is not counted, because most invoices have no advance payment.
-    """
-    counted = ARITHMETIC_RULES - {"BR-CO-16"}
-    checked = [finding.status != "not checkable" for finding in findings if finding.rule in counted]
-    return sum(checked) / len(checked)
-
-
-def summarize(findings: Iterable[Finding], shown: Iterable[Finding] | None = None) -> ValidationSummary:
-    """Return the validation summary of an answer.
-
-    Args:
-        findings: findings on the complete document, which decide whether it is valid.
-        shown: findings on the answer itself, which may lack values that the page does not show. They decide
-            `math_verified` and the issues, because a reader can recompute only those values. None if the answer lacks
-            no values.
-    """
-    complete = tuple(findings)
-    visible = complete if shown is None else tuple(shown)
-    failed = {finding.rule for finding in complete if finding.status == "fail"}
-    issues = [finding for finding in (*failures(visible), *failures(visible, "warn")) if finding.rule in failed]
-    # Without validation, because the types are known here and a data stage creates millions of summaries.
-    return ValidationSummary.model_construct(
-        is_valid=validity(complete), math_verified=arithmetic_validity(visible), issues=list(map(str, issues))
-    )
-
-
-def unshown_reason(findings: Iterable[Finding], shown: Iterable[Finding]) -> str | None:
-    """Return why a verdict on the complete document cannot be taught with an incomplete answer; None if it can.
-
-    Without some values a correct sum can look wrong, and a failure can depend on amounts that the page does not show.
-    """
-    complete, visible = failures(findings), failures(shown)
-    failed = {finding.rule for finding in complete}
-    for finding in visible:
-        if finding.rule not in failed:
-            return (
-                f"{finding.rule} passes on the complete document and fails on the values of the page ({finding.detail})"
-            )
-    recomputed = {finding.rule for finding in visible}
-    for finding in complete:
-        if finding.rule not in recomputed:
-            return f"the document fails {finding}, which does not follow from the remaining values"
-    return None
-
-
-def _status(findings: Iterable[Finding], rule: str) -> Status:
-    return next((finding.status for finding in findings if finding.rule == rule), "not checkable")
 
 
 class _Sums(NamedTuple):
@@ -155,6 +43,7 @@ class _Sums(NamedTuple):
         lines: sum of the line items.
         as_given: whether the answer itself is checked, so that unlisted values cannot explain a difference.
         may_lack_parts: whether the page may show charges and discounts that the answer does not list.
+        complete: whether the answer has every field of the document.
     """
 
     net: Decimal | None
@@ -162,9 +51,21 @@ class _Sums(NamedTuple):
     lines: Decimal | None
     as_given: bool
     may_lack_parts: bool
+    complete: bool
 
 
-def _sums(answer: Answer, *, as_given: bool = True, may_lack_parts: bool = False) -> _Sums:
+def _prepared(answer: Answer, complete: bool, as_given: bool) -> _Sums:
+    """Return the sums of an answer.
+
+    An answer without line items has some values of a page, which may also show charges and discounts: a difference that
+    they can explain is not checkable.
+    """
+    return _sums(
+        answer, as_given=as_given, may_lack_parts=not (complete or as_given or answer.lines), complete=complete
+    )
+
+
+def _sums(answer: Answer, *, as_given: bool = True, may_lack_parts: bool = False, complete: bool = False) -> _Sums:
     summary, lines = answer.summary, answer.structured_data.line_items
     off, added = _total_amount(summary.discounts), _total_amount(summary.charges)
     known = summary.subtotal is not None and off is not None and added is not None
@@ -174,6 +75,7 @@ def _sums(answer: Answer, *, as_given: bool = True, may_lack_parts: bool = False
         lines=_total([line.total for line in lines]) if lines else None,
         as_given=as_given,
         may_lack_parts=may_lack_parts,
+        complete=complete,
     )
 
 
@@ -335,11 +237,12 @@ def _currency(answer: Answer, _: _Sums) -> Verdict:
     return ("pass", currency) if is_currency(currency) else ("fail", f"{currency[:20]!r} is no ISO 4217 code")
 
 
-def _required(summary: FinancialSummary, complete: bool) -> Verdict:
+def _required(answer: Answer, sums: _Sums) -> Verdict:
+    summary = answer.summary
     if summary.grand_total is not None and summary.currency is not None:
         return PASS
     absent = [name for name in ("grand_total", "currency") if getattr(summary, name) is None]
-    return "fail" if complete else "not checkable", f"missing: {', '.join(absent)}"
+    return "fail" if sums.complete else "not checkable", f"missing: {', '.join(absent)}"
 
 
 def _due_date(answer: Answer, _: _Sums) -> Verdict:
@@ -353,17 +256,82 @@ def _due_date(answer: Answer, _: _Sums) -> Verdict:
     return "pass", f"due {due}, issued {issued}"
 
 
-_RULES: tuple[tuple[str, Level, Callable[[Answer, _Sums], Verdict]], ...] = (
-    ("BR-CL-04", "error", _currency),
-    ("BR-DEC", "error", _decimals),
-    ("BR-CO-10", "error", _lines_sum_to_subtotal),
-    ("BR-CO-15", "error", _grand_total),
-    ("BR-CO-16", "error", _amount_due),
-    ("BR-CO-17", "error", _tax_amount),
-    ("R120", "warn", _line_totals),
-    ("DUE-DATE", "warn", _due_date),
+_GRAND_TOTAL = "financial_summary.grand_total"
+_SUBTOTAL = "financial_summary.subtotal"
+_TAXES = "financial_summary.taxes[].amount"
+_DISCOUNTS = "financial_summary.discounts[].amount"
+_CHARGES = "financial_summary.charges[].amount"
+_ISSUED, _DUE = "client_info.invoice_date", ("client_info.due_date", "payment_terms.due_date")
+_CURRENCY = "financial_summary.currency"
+# R120 is not arithmetic: the answer has no field for the discount of a line item, which explains a lower total.
+RULES = RuleSet(
+    rules=(
+        Rule("REQUIRED", "error", "An invoice has a total and a currency.", _required, (_GRAND_TOTAL, _CURRENCY)),
+        Rule("BR-CL-04", "error", "The currency is a code of ISO 4217.", _currency, (_CURRENCY,)),
+        Rule(
+            "BR-DEC",
+            "error",
+            "No amount has more decimals than its currency.",
+            _decimals,
+            (_CURRENCY, _SUBTOTAL, _GRAND_TOTAL, _TAXES, _DISCOUNTS, _CHARGES),
+        ),
+        Rule(
+            "BR-CO-10",
+            "error",
+            "The line items add up to the subtotal.",
+            _lines_sum_to_subtotal,
+            ("line_items[].total", _SUBTOTAL),
+            is_sum=True,
+            is_arithmetic=True,
+        ),
+        Rule(
+            "BR-CO-15",
+            "error",
+            "Subtotal, less discounts, plus charges and taxes, is the total.",
+            _grand_total,
+            (_GRAND_TOTAL, _SUBTOTAL, _DISCOUNTS, _CHARGES, _TAXES),
+            is_decisive=True,
+            is_sum=True,
+            is_arithmetic=True,
+        ),
+        Rule(
+            "BR-CO-16",
+            "error",
+            "The total, less the amount paid, plus rounding, is the amount due.",
+            _amount_due,
+            (
+                _GRAND_TOTAL,
+                "financial_summary.amount_paid",
+                "financial_summary.rounding",
+                "financial_summary.amount_due",
+            ),
+            is_arithmetic=True,
+        ),
+        Rule(
+            "BR-CO-17",
+            "error",
+            "A tax is not more than its rate of the taxed amount.",
+            _tax_amount,
+            (_TAXES, "financial_summary.taxes[].rate", _SUBTOTAL),
+            is_arithmetic=True,
+        ),
+        Rule(
+            "R120",
+            "warn",
+            "Quantity times unit price is the total of a line item.",
+            _line_totals,
+            ("line_items[].quantity", "line_items[].unit_price", "line_items[].total"),
+        ),
+        Rule(
+            "DUE-DATE",
+            "warn",
+            "The due date is not before the invoice date.",
+            _due_date,
+            (_ISSUED, *_DUE),
+            is_about_dates=True,
+        ),
+    ),
+    prepare=_prepared,
+    # Most invoices have no advance payment.
+    not_counted=frozenset({"BR-CO-16"}),
 )
-# The rules that verify the sums of a document.
-_SUMS = ("BR-CO-10", "BR-CO-15")
-# Without R120: the answer has no field for the discount of a line item, which explains a lower total.
-ARITHMETIC_RULES = frozenset({*_SUMS, "BR-CO-16", "BR-CO-17"})

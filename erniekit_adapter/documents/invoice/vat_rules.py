@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from erniekit_adapter.documents.invoice.einvoice import AllowanceCharge, EInvoice, InvoiceLine, Syntax, VatRow
 from erniekit_adapter.documents.money import minor_unit, round_ties_up
+from erniekit_adapter.documents.rules.rule import Rule
 from erniekit_adapter.documents.verdict import Level, Verdict, equal, missing
 
 EXACT = Decimal(0)
@@ -19,8 +20,6 @@ EXACT = Decimal(0)
 UNDER_ONE = Decimal("0.999999999999999999")
 UP_TO_ONE = Decimal(1)
 _CENT = Decimal("0.01")
-
-Rule = Callable[[EInvoice], Verdict]
 
 
 class Category(NamedTuple):
@@ -86,15 +85,38 @@ def categories_of(invoice: EInvoice) -> Iterator[tuple[str, str | None]]:
             yield f"{place} {number}", part.category
 
 
-def category_rules(invoice: EInvoice) -> Iterator[tuple[str, Level, Rule]]:
-    """Yield the rules of the VAT categories in the invoice; those of the standard rate always."""
+def rule_of(name: str, level: Level, sentence: str, check: Callable[[EInvoice], Verdict]) -> Rule:
+    """Return a rule on an e-invoice, whose rules share nothing."""
+    return Rule(name, level, sentence, lambda invoice, _: check(invoice))
+
+
+def used_categories(invoice: EInvoice) -> frozenset[str]:
+    """Return the VAT categories whose rules apply: those in the invoice that have rules, and the standard rate."""
     found = {code for _, code in categories_of(invoice)} | {"S"}
+    return frozenset(code for code, category in CATEGORIES.items() if code in found and category is not None)
+
+
+def category_rules(used: frozenset[str], syntax: Syntax) -> Iterator[Rule]:
+    """Yield the rules of VAT categories."""
     for code, category in CATEGORIES.items():
-        if code in found and category is not None:
-            level = category_level(code, invoice.syntax)
-            yield f"{category.prefix}-01", "error", partial(_has_rows, code)
-            yield f"{category.prefix}-08", level, partial(_taxable_amounts, code)
-            yield f"{category.prefix}-09", level, partial(_category_tax_amounts, code)
+        if category is not None and code in used:
+            level, prefix = category_level(code, syntax), category.prefix
+            yield rule_of(
+                f"{prefix}-01",
+                "error",
+                f"The VAT breakdown has rows of category {code} if the invoice uses it, and only then.",
+                partial(_has_rows, code),
+            )
+            yield rule_of(
+                f"{prefix}-08",
+                level,
+                f"Taxable amounts of VAT category {code} are its lines and charges, less its allowances.",
+                partial(_taxable_amounts, code),
+            )
+            tax = "the taxable amount times the rate" if category.is_rated else "0"
+            yield rule_of(
+                f"{prefix}-09", level, f"The VAT of category {code} is {tax}.", partial(_category_tax_amounts, code)
+            )
 
 
 def category_level(code: str, syntax: Syntax) -> Level:

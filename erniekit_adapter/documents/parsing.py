@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from erniekit_adapter.documents import json_text
-from erniekit_adapter.documents.invoice.answer import Answer, read_answer
+from erniekit_adapter.documents.document_type import AnyAnswer, DocumentType
 from erniekit_adapter.documents.json_repair import repaired
 from erniekit_adapter.documents.reasoning import cut_off
 
@@ -30,19 +30,19 @@ class ParsedAnswer:
 
     form: Literal["strict", "repaired", "none"]
     value: dict[str, Any] | None
-    answer: Answer | None
+    answer: AnyAnswer | None
     problem: str = ""
     text: str = ""
     reasoning: str = ""
 
 
-def parse_answer(text: str) -> ParsedAnswer:
+def parse_answer(document_type: DocumentType, text: str) -> ParsedAnswer:
     """Parse a model's text as an answer, without its reasoning; never raises."""
     answer, reasoning = cut_off(text)
-    return replace(_parse(answer, was_cut=answer != text), text=answer, reasoning=reasoning)
+    return replace(_parse(document_type, answer, was_cut=answer != text), text=answer, reasoning=reasoning)
 
 
-def _parse(text: str, *, was_cut: bool) -> ParsedAnswer:
+def _parse(document_type: DocumentType, text: str, *, was_cut: bool) -> ParsedAnswer:
     if len(text) > MAX_ANSWER_CHARACTERS:
         return ParsedAnswer("none", None, None, f"longer than {MAX_ANSWER_CHARACTERS:,} characters")
     if was_cut and not text.strip():
@@ -55,6 +55,6 @@ def _parse(text: str, *, was_cut: bool) -> ParsedAnswer:
     if not isinstance(value, dict) or not value:
         return ParsedAnswer("none", None, None, reason or "JSON, but not an object")
     try:
-        return ParsedAnswer(form, value, read_answer(value))
+        return ParsedAnswer(form, value, document_type.read(value))
     except ValueError as error:
         return ParsedAnswer(form, value, None, str(error))

@@ -1,0 +1,1 @@
+"""A first document type, guessed from example answers."""
