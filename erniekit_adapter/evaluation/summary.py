@@ -88,7 +88,7 @@ def _training_table(training: dict[str, Any]) -> RenderableType:
 
 def _results_tables(results: dict[str, Any]) -> list[RenderableType]:
     # Results of an earlier version have no figures by kind.
-    return [_results_table(results), *([_kinds_table(results)] if "kinds" in results["base"] else [])]
+    return [_results_table(results), *(["", _kinds_table(results)] if "kinds" in results["base"] else [])]
 
 
 def _results_table(results: dict[str, Any]) -> RenderableType:
