@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from data_tools.examples.invoice_faults import BREAKS, KINDS, inject_invoice_fault
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import canonical_answer
-from erniekit_adapter.documents.invoice.answer import Answer, as_json, as_text, read_answer
+from erniekit_adapter.documents.invoice.answer import Answer, as_json, read_answer
 from erniekit_adapter.documents.invoice.rules import RULES
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.documents.money import is_currency, minor_unit, round_to_minor_unit
 
 # Fields of each fault kind, without list positions.
@@ -219,11 +220,11 @@ def test_faulty_answer_is_still_an_answer(right: Answer, seed: int, count: int) 
 @settings(deadline=None)
 @given(right=right_answers, seed=seeds, count=counts)
 def test_same_seed_gives_the_same_faults(right: Answer, seed: int, count: int) -> None:
-    before = as_text(right)
+    before = INVOICE.text_of(right)
     first, again = (injected(right, seed, count) for _ in range(2))
     assert first == again
-    assert as_text(first[0]) == as_text(again[0])
-    assert as_text(right) == before
+    assert INVOICE.text_of(first[0]) == INVOICE.text_of(again[0])
+    assert INVOICE.text_of(right) == before
 
 
 def test_fault_kinds_are_about_equally_likely() -> None:

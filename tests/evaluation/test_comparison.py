@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erniekit_adapter.documents.invoice.answer import as_text, read_answer
+from erniekit_adapter.documents.invoice.answer import read_answer
 from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.evaluation.comparison import Difference, SystemComparison, compare
@@ -23,7 +23,7 @@ EXPECTED = read_answer(
         }
     }
 )
-RIGHT = as_text(EXPECTED)
+RIGHT = INVOICE.text_of(EXPECTED)
 TEXTS = {
     "right": RIGHT,
     "fenced": f"```json\n{RIGHT}\n```",

@@ -9,7 +9,7 @@ import pytest
 from answer_examples import ANSWERS, EXPECTED, answer, verdict
 from hypothesis import given, settings
 
-from erniekit_adapter.documents.invoice.answer import Answer, as_text, read_answer
+from erniekit_adapter.documents.invoice.answer import Answer, read_answer
 from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import AdapterError
 from erniekit_adapter.evaluation.figures import Estimate, FieldScore, summarize
@@ -28,7 +28,7 @@ def test_rejects_zero_resamples() -> None:
 
 
 def test_rates_include_every_test_example() -> None:
-    perfect = as_text(EXPECTED)
+    perfect = INVOICE.text_of(EXPECTED)
     texts = [perfect, f"```json\n{perfect}\n```", '{"total":1}', "nothing"]
     figures = summarize(INVOICE, [score_answer(INVOICE, EXPECTED, text) for text in texts])
     assert figures.samples == 4
@@ -64,14 +64,14 @@ def test_figure_without_support_is_none() -> None:
 
 
 def test_invented_field_has_no_recall() -> None:
-    text = as_text(answer(vendor_block={"phone": "123"}))
+    text = INVOICE.text_of(answer(vendor_block={"phone": "123"}))
     assert summarize(INVOICE, [score_answer(INVOICE, answer(), text)]).fields["vendor_block.phone"] == FieldScore(
         0.0, None, 0.0, 0
     )
 
 
 def test_intervals_contain_the_figure_and_repeat_with_the_seed() -> None:
-    scores = [score_answer(INVOICE, EXPECTED, as_text(EXPECTED) if i % 3 else "") for i in range(60)]
+    scores = [score_answer(INVOICE, EXPECTED, INVOICE.text_of(EXPECTED) if i % 3 else "") for i in range(60)]
     figures = summarize(INVOICE, scores, seed=1)
     assert figures == summarize(INVOICE, scores, seed=1)
     assert summarize(INVOICE, scores, seed=1, resamples=5) != summarize(INVOICE, scores, seed=2, resamples=5)
@@ -110,7 +110,7 @@ def test_unreadable_answer_misses_a_wrong_invoice() -> None:
 
 
 def test_figures_and_scores_can_be_written_as_json() -> None:
-    score = score_answer(INVOICE, EXPECTED, as_text(EXPECTED))
+    score = score_answer(INVOICE, EXPECTED, INVOICE.text_of(EXPECTED))
     figures = summarize(INVOICE, [score])
     found = json.loads(json.dumps(figures.as_json()))
     assert found["field_f1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
@@ -127,7 +127,7 @@ def test_import_does_not_load_numpy_or_scipy() -> None:
 @given(ANSWERS)
 @settings(max_examples=60, deadline=None)
 def test_expected_answer_scores_perfectly_against_itself(expected: Answer) -> None:
-    score = score_answer(INVOICE, expected, as_text(expected))
+    score = score_answer(INVOICE, expected, INVOICE.text_of(expected))
     figures = summarize(INVOICE, [score], resamples=2)
     assert score.document_exact
     assert score.rows_exact == score.rows_expected
@@ -139,7 +139,10 @@ def test_expected_answer_scores_perfectly_against_itself(expected: Answer) -> No
 @given(ANSWERS, ANSWERS)
 @settings(max_examples=60, deadline=None)
 def test_figures_are_between_0_and_1_and_symmetric(expected: Answer, found: Answer) -> None:
-    score, mirrored = score_answer(INVOICE, expected, as_text(found)), score_answer(INVOICE, found, as_text(expected))
+    score, mirrored = (
+        score_answer(INVOICE, expected, INVOICE.text_of(found)),
+        score_answer(INVOICE, found, INVOICE.text_of(expected)),
+    )
     figures = summarize(INVOICE, [score], resamples=2)
     for estimate in figures.estimates.values():
         assert estimate.value is None or 0 <= estimate.value <= 1

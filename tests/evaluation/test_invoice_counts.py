@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from data_tools.synthesize.content import make_invoice
 from data_tools.synthesize.corrections import reviewed_correction
 from erniekit_adapter.documents import json_text
-from erniekit_adapter.documents.invoice.answer import Answer, as_text, read_answer
+from erniekit_adapter.documents.invoice.answer import Answer, read_answer
 from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.evaluation.scoring import score_answer
 
 
 def assert_same_counts(expected: Answer, found: Answer) -> None:
-    score = score_answer(INVOICE, expected, as_text(found))
+    score = score_answer(INVOICE, expected, INVOICE.text_of(found))
     assert (dict(score.fields), score.rows_expected, score.rows_exact) == count_fields(expected, found)
 
 

@@ -6,7 +6,6 @@ import pytest
 from answer_examples import EXPECTED
 
 from erniekit_adapter import metrics
-from erniekit_adapter.documents.invoice.answer import as_text
 from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.evaluation.comparison import compare
 from erniekit_adapter.evaluation.figures import summarize
@@ -39,7 +38,7 @@ def test_shown_metrics_are_compared_and_have_an_interval() -> None:
 
 
 def test_every_metric_counts_each_answer_once_at_most() -> None:
-    score = score_answer(INVOICE, EXPECTED, as_text(EXPECTED))
+    score = score_answer(INVOICE, EXPECTED, INVOICE.text_of(EXPECTED))
     for metric in METRICS.values():
         assert 0 <= metric.numerator(score) <= metric.denominator(score)
 
@@ -56,7 +55,7 @@ def test_one_entry_adds_a_metric_to_results_and_comparison(monkeypatch: pytest.M
     )
     monkeypatch.setitem(METRICS, "unreadable", unreadable)
     base = [score_answer(INVOICE, EXPECTED, "no") for _ in range(8)]
-    tuned = [score_answer(INVOICE, EXPECTED, as_text(EXPECTED)) for _ in range(8)]
+    tuned = [score_answer(INVOICE, EXPECTED, INVOICE.text_of(EXPECTED)) for _ in range(8)]
     assert summarize(INVOICE, base).as_json()["unreadable"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     found = compare(base, tuned).as_json()["unreadable"]
     assert (found["difference"], found["verdict"]) == (-1, "better")

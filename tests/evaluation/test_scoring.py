@@ -9,7 +9,7 @@ from answer_examples import ANSWERS, EXPECTED, LINE_ITEM_LISTS, answer, invoice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from erniekit_adapter.documents.invoice.answer import Answer, LineItem, as_text, read_answer
+from erniekit_adapter.documents.invoice.answer import Answer, LineItem, read_answer
 from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.evaluation.scoring import score_answer
 from erniekit_adapter.metrics import Counts
@@ -23,7 +23,7 @@ MISSED = Counts(0, 0, 1)
 
 
 def test_scores_a_perfect_answer() -> None:
-    score = score_answer(INVOICE, EXPECTED, as_text(EXPECTED), sample="a")
+    score = score_answer(INVOICE, EXPECTED, INVOICE.text_of(EXPECTED), sample="a")
     assert score.sample == "a"
     assert (score.strict_json, score.repaired_json, score.schema_valid) == (True, False, True)
     assert (score.rule_compliant, score.arithmetic_verified, score.arithmetic_coverage) == (True, True, 1.0)
@@ -96,7 +96,7 @@ def test_scores_every_field_of_the_answer() -> None:
         },
         payment_terms=dict.fromkeys(("due_date", "payment_method", "notes"), "2025-01-15"),
     )
-    score = score_answer(INVOICE, full, as_text(full))
+    score = score_answer(INVOICE, full, INVOICE.text_of(full))
     assert set(score.fields.values()) == {RIGHT}
     assert len(score.fields) == 6 + 5 + 4 + 3 + 3 + 2 + 3
 
@@ -127,7 +127,7 @@ def test_counts_json_with_wrong_schema_as_strict_json() -> None:
 
 
 def test_counts_repaired_json_separately() -> None:
-    score = score_answer(INVOICE, EXPECTED, f"Here it is:\n```json\n{as_text(EXPECTED)[:-1]}\n```")
+    score = score_answer(INVOICE, EXPECTED, f"Here it is:\n```json\n{INVOICE.text_of(EXPECTED)[:-1]}\n```")
     assert (score.strict_json, score.repaired_json, score.schema_valid) == (False, True, True)
     assert score.document_exact
 
@@ -160,7 +160,7 @@ def test_answer_without_operands_is_not_verified() -> None:
 
 def test_faithful_answer_to_a_wrong_invoice_is_not_compliant() -> None:
     wrong = read_answer(invoice(structured_data__financial_summary__grand_total=1027.5))
-    score = score_answer(INVOICE, wrong, as_text(wrong))
+    score = score_answer(INVOICE, wrong, INVOICE.text_of(wrong))
     assert score.document_exact
     assert not score.rule_compliant
     assert not score.expected_rule_compliant
@@ -170,7 +170,7 @@ def test_faithful_answer_to_a_wrong_invoice_is_not_compliant() -> None:
 def test_counts_swapped_totals_of_two_rows_as_wrong() -> None:
     lines = [{"description": "Bolt", "total": 20}, {"description": "Nut", "total": 5}]
     swapped = [{"description": "Bolt", "total": 5}, {"description": "Nut", "total": 20}]
-    score = score_answer(INVOICE, answer(line_items=lines), as_text(answer(line_items=swapped)))
+    score = score_answer(INVOICE, answer(line_items=lines), INVOICE.text_of(answer(line_items=swapped)))
     assert score.line_cell_counts == Counts(2, 2, 2)
     assert score.rows_exact == 0
     assert not score.document_exact
@@ -197,14 +197,14 @@ def test_assigns_line_items_so_that_most_cells_agree(
     expected_rows, found_rows = (
         [{"description": row[0], "total": int(row[1])} for row in rows.split()] for rows in (expected, found)
     )
-    score = score_answer(INVOICE, answer(line_items=expected_rows), as_text(answer(line_items=found_rows)))
+    score = score_answer(INVOICE, answer(line_items=expected_rows), INVOICE.text_of(answer(line_items=found_rows)))
     assert (score.line_cell_counts, score.rows_exact) == (counts, rows_exact)
 
 
 def test_prefers_assignments_with_exact_rows() -> None:
     expected_rows = [{"description": "Bolt", "total": 5}, {"description": "Bolt", "quantity": 1}]
     found = [{"quantity": 1}, {"description": "Bolt", "quantity": 1}]
-    score = score_answer(INVOICE, answer(line_items=expected_rows), as_text(answer(line_items=found)))
+    score = score_answer(INVOICE, answer(line_items=expected_rows), INVOICE.text_of(answer(line_items=found)))
     # The crosswise assignment also has two agreeing cells, but no exact row.
     assert (score.line_cell_counts, score.rows_exact) == (Counts(2, 1, 2), 1)
 
@@ -212,7 +212,9 @@ def test_prefers_assignments_with_exact_rows() -> None:
 def test_row_order_does_not_break_ties() -> None:
     expected = answer(line_items=[{"description": "Bolt", "total": 5}])
     rows = [{"description": "Bolt", "total": 9}, {"description": "Nut", "total": 5}]
-    scores = [score_answer(INVOICE, expected, as_text(answer(line_items=order))) for order in (rows, rows[::-1])]
+    scores = [
+        score_answer(INVOICE, expected, INVOICE.text_of(answer(line_items=order))) for order in (rows, rows[::-1])
+    ]
     assert scores[0] == scores[1]
     assert scores[0].line_cell_counts == Counts(1, 3, 1)
 
@@ -221,7 +223,7 @@ def test_scores_taxes_and_discounts_as_fields() -> None:
     taxes = [{"type": "VAT", "rate": 0.19, "amount": 19}, {"type": "VAT", "rate": 0.07, "amount": 7}]
     truth = answer(financial_summary={"taxes": taxes, "discounts": [{"amount": 5}]})
     found = answer(financial_summary={"taxes": taxes[::-1], "discounts": [{"amount": 0}]})
-    score = score_answer(INVOICE, truth, as_text(found))
+    score = score_answer(INVOICE, truth, INVOICE.text_of(found))
     assert score.fields == {
         "financial_summary.discounts.amount": WRONG,
         "financial_summary.taxes.amount": Counts(2, 0, 0),
@@ -234,7 +236,7 @@ def test_scores_taxes_and_discounts_as_fields() -> None:
 def test_scores_charges_payments_and_type_as_fields() -> None:
     paid = {"charges": [{"description": "Freight", "amount": 5}], "amount_paid": 10, "amount_due": 95}
     credit_note = answer(document_type="credit_note", financial_summary=paid)
-    score = score_answer(INVOICE, credit_note, as_text(credit_note))
+    score = score_answer(INVOICE, credit_note, INVOICE.text_of(credit_note))
     assert score.fields == dict.fromkeys(
         (
             "document_type",
@@ -248,7 +250,7 @@ def test_scores_charges_payments_and_type_as_fields() -> None:
 
 
 def test_answer_without_document_type_is_an_invoice() -> None:
-    assert score_answer(INVOICE, answer(), as_text(answer(document_type="invoice"))).fields == {}
+    assert score_answer(INVOICE, answer(), INVOICE.text_of(answer(document_type="invoice"))).fields == {}
 
 
 @given(ANSWERS, LINE_ITEM_LISTS, st.randoms(use_true_random=False))
@@ -257,7 +259,7 @@ def test_order_of_line_items_does_not_matter(expected: Answer, lines: list[dict[
     found = [LineItem.model_validate(line) for line in lines]
     shuffled = random.sample(found, len(found))
     scores = [
-        score_answer(INVOICE, expected, as_text(answer(line_items=[line.model_dump() for line in order])))
+        score_answer(INVOICE, expected, INVOICE.text_of(answer(line_items=[line.model_dump() for line in order])))
         for order in (found, shuffled)
     ]
     assert scores[0] == scores[1]

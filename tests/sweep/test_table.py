@@ -12,7 +12,7 @@ from rich.console import Console
 from type_examples import write_type
 
 from erniekit_adapter.documents.document_type import DocumentType
-from erniekit_adapter.documents.invoice.answer import as_text, read_answer
+from erniekit_adapter.documents.invoice.answer import read_answer
 from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import UsageError
 from erniekit_adapter.evaluation.figures import summarize
@@ -23,7 +23,7 @@ from erniekit_adapter.sweep.sweep_file import SweepRun
 from erniekit_adapter.sweep.table import read_results, sweep_markdown, sweep_results, sweep_table
 
 ANSWER = read_answer({"structured_data": {"vendor_block": {"name": "Acme"}, "financial_summary": {"grand_total": 20}}})
-RIGHT, WRONG, BROKEN = as_text(ANSWER), as_text(ANSWER).replace("Acme", "Acne"), "{"
+RIGHT, WRONG, BROKEN = INVOICE.text_of(ANSWER), INVOICE.text_of(ANSWER).replace("Acme", "Acne"), "{"
 
 
 def finished_run(

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
-from erniekit_adapter.documents import json_text
 from erniekit_adapter.documents.field_types import IsoDate, Number, Text
 from erniekit_adapter.documents.validation_summary import ValidationSummary
 
@@ -169,8 +168,3 @@ def as_json(answer: Answer) -> dict[str, Any]:
         if name in part:
             part[name] = part[name].isoformat()
     return found
-
-
-def as_text(answer: Answer) -> str:
-    """Return the answer as the model must write it: one line of JSON, amounts with their digits."""
-    return json_text.compose(as_json(answer))
