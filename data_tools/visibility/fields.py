@@ -9,17 +9,9 @@ from typing import Any
 
 from data_tools.visibility.line_items import drop_unseen_items
 from data_tools.visibility.page_text import PageText
-from data_tools.visibility.plan import (
-    SHORT_DIGITS,
-    Branch,
-    SearchPlan,
-    ValueSearch,
-    is_spelled,
-    plan_of,
-    remove_in,
-    value_in,
-)
+from data_tools.visibility.plan import Branch, SearchPlan, ValueSearch, is_spelled, plan_of, remove_in
 from erniekit_adapter.documents.document_type import DocumentType
+from erniekit_adapter.documents.rules.context import rows_at, value_at
 
 _NOTHING: Branch = {}
 
@@ -44,7 +36,7 @@ def drop_unseen(document_type: DocumentType, data: dict[str, Any], page: PageTex
     unseen: set[str] = set()
     skipped: set[int] = set()
     for table in plan.tables:
-        rows = value_in(data, tuple(table.path.split(".")))
+        rows = rows_at(data, table.path)
         if not rows:
             continue
         skipped.add(id(rows))
@@ -64,10 +56,9 @@ def drop_unseen(document_type: DocumentType, data: dict[str, Any], page: PageTex
 
 def _drop_twins(data: dict[str, Any], plan: SearchPlan, unseen: set[str]) -> None:
     for first, second in plan.twins:
-        keys = tuple(second.split("."))
-        if first in unseen and value_in(data, keys) is not None:
+        if first in unseen and value_at(data, second) is not None:
             unseen.add(second)
-            remove_in(data, keys)
+            remove_in(data, tuple(second.split(".")))
 
 
 def _drop(part: dict[str, Any], branch: Branch, page: PageText, unseen: set[str], skipped: set[int]) -> None:
@@ -80,22 +71,16 @@ def _drop(part: dict[str, Any], branch: Branch, page: PageText, unseen: set[str]
                 _drop_inside(value, search, page, unseen, skipped)
             if not value:
                 removed.append(name)
-        elif type(search) is not ValueSearch or _is_written(search, kind, f" {value} ", text):
+        # The first condition decides for most texts, and is the fastest one.
+        elif kind is str and f" {value} " in text and (type(search) is not ValueSearch or search.is_plain):
             continue
-        elif not is_spelled(search, value, page):
+        elif type(search) is ValueSearch and not is_spelled(search, value, page):
             part[name] = search.find(value, page)
             if part[name] is None:
                 removed.append(name)
                 unseen.add(search.field.path)
     for name in removed:
         del part[name]
-
-
-def _is_written(search: ValueSearch, kind: type, spelled: str, text: str) -> bool:
-    """Return whether a text has a value between blanks; decides for most values, faster than `is_spelled`."""
-    if kind is str:
-        return search.is_plain and spelled in text
-    return search.has_spelling and spelled in text and ("." in spelled or len(spelled) > SHORT_DIGITS + 2)
 
 
 def _drop_inside(

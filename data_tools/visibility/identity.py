@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from data_tools.visibility.labels import CLOSING_BALANCES, TOTALS
-from data_tools.visibility.plan import is_invoice
 from erniekit_adapter.documents.document_type import DocumentType
 from erniekit_adapter.documents.fields import Field, Role
+from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.documents.rules.context import number_of, values_at
 
 _ROLES: tuple[Role, ...] = ("number", "issuer", "total")
@@ -61,7 +61,7 @@ def _make_identity(document_type: DocumentType) -> Identity:
     if total is not None and total.table is not None:
         total = None
     named = tuple((_label(field), field.path) for field in fields)
-    if is_invoice(document_type):
+    if document_type is INVOICE:
         return Identity(named, total.path if total else None, TOTALS, _invoice_amounts, _sum_with_tax)
     table = document_type.line_items
     amounts = tuple(each for each in document_type.fields.values() if each.kind == "amount" and each.table != table)

@@ -111,13 +111,8 @@ def plan_of(document_type: DocumentType) -> SearchPlan:
     return _plans[key]
 
 
-def is_invoice(document_type: DocumentType) -> bool:
-    """Return whether a type is the invoice of this package, and not a folder with this name."""
-    return document_type.reference == INVOICE.reference
-
-
 def _make_plan(document_type: DocumentType) -> SearchPlan:
-    own = is_invoice(document_type)
+    own = document_type is INVOICE
     branch: Branch = {}
     searches: dict[str, ValueSearch] = {}
     for field in document_type.fields.values():

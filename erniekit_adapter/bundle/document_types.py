@@ -21,6 +21,7 @@ from erniekit_adapter.documents.loading import INVOICE
 from erniekit_adapter.errors import AdapterError, Problem, UsageError
 from erniekit_adapter.file_checks.configs import EXPORT_AGAIN
 from erniekit_adapter.files import read_bytes, write_bytes
+from erniekit_adapter.project.made_for import type_record
 from erniekit_adapter.yaml_files import read_yaml
 
 _NAME = re.compile(r"\w[\w .-]{0,79}")
@@ -98,7 +99,7 @@ def read_bundled_type(root: Path, manifest: Mapping[str, Any], python_rules: Seq
         AdapterError: the files are not a document type, name another Python rule, have a pattern that can take very
             long, or are not those of the digest in the manifest; all problems at once.
     """
-    entry = manifest.get("document_type", INVOICE.record)
+    entry = type_record(manifest)
     if entry == INVOICE.record:
         return INVOICE
     folder = root / TYPE_FOLDER

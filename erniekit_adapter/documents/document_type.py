@@ -216,8 +216,8 @@ class DocumentType:
 
 
 def _has_value(part: object) -> bool:
-    if isinstance(part, str):
-        return bool(part.strip())
     if isinstance(part, BaseModel):
-        return any(map(_has_value, vars(part).values()))
-    return any(map(_has_value, part)) if isinstance(part, list) else part is not None
+        return any(_has_value(value) for value in vars(part).values())
+    if isinstance(part, list):
+        return any(map(_has_value, part))
+    return bool(part.strip()) if isinstance(part, str) else part is not None

@@ -182,7 +182,8 @@ def read_test_examples(project: Project) -> list[TestExample]:
         raise usage_error(path, "was changed after the data stage", _BUILD_AGAIN)
     refuse_other_type(project, made.get("settings", {}), path, _BUILD_AGAIN)
     lines = islice((line for _, line in read_lines(path) if line), project.evaluate.max_samples)
-    examples = [_test_example(project.documents, line) for line in lines]
+    document_type = project.documents
+    examples = [_test_example(document_type, line) for line in lines]
     if not examples:
         raise usage_error(path, "contains no test examples", "add documents, or name some in data.test_sources")
     return examples

@@ -113,11 +113,6 @@ class RuleSet:
     def _counted(self) -> frozenset[str]:
         return self.arithmetic - self.not_counted
 
-    @cached_property
-    def _steps(self) -> tuple[tuple[str, Level, Callable[[Any, Any], Verdict]], ...]:
-        """Name, level and check of each rule: reading them from the rules for every record takes longer."""
-        return tuple((rule.name, rule.level, rule.check) for rule in self.rules)
-
     def check(self, answer: object, *, complete: bool = False, as_given: bool = False) -> tuple[Finding, ...]:
         """Apply every rule to an answer and return one finding for each rule, in a fixed order.
 
@@ -130,9 +125,9 @@ class RuleSet:
         """
         shared = self.prepare(answer, complete, as_given)
         findings = []
-        for name, level, check in self._steps:
-            status, detail = check(answer, shared)
-            findings.append(Finding(name, status, level, detail))
+        for rule in self.rules:
+            status, detail = rule.check(answer, shared)
+            findings.append(Finding(rule.name, status, rule.level, detail))
         return tuple(findings)
 
     def validity(self, findings: Iterable[Finding]) -> bool | None:
@@ -145,7 +140,7 @@ class RuleSet:
         if failures(found):
             return False
         if self._decisive:
-            return True if _all_passed(found, self._decisive) else None
+            return True if _passed(found) >= self._decisive else None
         return True if any(finding.status == "pass" and finding.level == "error" for finding in found) else None
 
     def arithmetic_validity(self, findings: Iterable[Finding]) -> bool | None:
@@ -153,7 +148,7 @@ class RuleSet:
         found = tuple(findings)
         if any(finding.status == "fail" for finding in found if finding.rule in self.arithmetic):
             return False
-        return True if self._sums and _all_passed(found, self._sums) else None
+        return True if self._sums and _passed(found) >= self._sums else None
 
     def arithmetic_coverage(self, findings: Iterable[Finding]) -> float:
         """Return the share of the arithmetic rules that had all their operands, from 0 to 1; 0 without such rules."""
@@ -205,9 +200,5 @@ def unshown_reason(findings: Iterable[Finding], shown: Iterable[Finding]) -> str
     return None
 
 
-def _all_passed(findings: Iterable[Finding], names: frozenset[str]) -> bool:
-    passed = 0
-    for finding in findings:
-        if finding.rule in names and finding.status == "pass":
-            passed += 1
-    return passed == len(names)
+def _passed(findings: Iterable[Finding]) -> set[str]:
+    return {finding.rule for finding in findings if finding.status == "pass"}
